@@ -1,0 +1,52 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .treatAllWarnings(as: .error),
+]
+
+let package = Package(
+    name: "Wuerstchen",
+    platforms: [.macOS(.v15)],
+    products: [
+        .library(name: "Wuerstchen", targets: ["Wuerstchen"]),
+        .library(name: "TensorCore", targets: ["TensorCore"]),
+    ],
+    targets: [
+        .target(
+            name: "CWuerstchenBLAS",
+            linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
+        .target(name: "CWuerstchenKernels"),
+        .systemLibrary(
+            name: "CWuerstchenPNG",
+            pkgConfig: "libpng",
+            providers: [.apt(["libpng-dev"]), .brew(["libpng"])]),
+        .target(
+            name: "TensorCore",
+            dependencies: ["CWuerstchenBLAS", "CWuerstchenKernels"],
+            swiftSettings: settings),
+        .target(
+            name: "Wuerstchen",
+            dependencies: ["TensorCore", "CWuerstchenPNG"],
+            swiftSettings: settings),
+        .target(
+            name: "_WuerstchenTestSupport",
+            dependencies: ["TensorCore", "Wuerstchen"],
+            path: "Tests/_WuerstchenTestSupport",
+            swiftSettings: settings),
+        .testTarget(
+            name: "TensorCoreTests",
+            dependencies: ["TensorCore", "CWuerstchenKernels", "_WuerstchenTestSupport"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "WuerstchenTests",
+            dependencies: ["Wuerstchen", "TensorCore", "_WuerstchenTestSupport"],
+            resources: [.copy("Fixtures")],
+            swiftSettings: settings),
+    ],
+    swiftLanguageModes: [.v6],
+    cLanguageStandard: .gnu17
+)

@@ -1,0 +1,153 @@
+// The loops that matrix products do not cover, over channels-last rows of floats.
+//
+// Each kernel is written once, over vectors of a width that the including file sets
+// (kernels_template.h), and compiled for each level of instructions. The best level that the
+// processor has is picked at run time, so no compiler flags are needed.
+//
+// Lengths and distances between rows (ld...) are counted in floats unless said otherwise.
+#ifndef WUERSTCHEN_KERNELS_H
+#define WUERSTCHEN_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum wk_activation {
+    WK_IDENTITY,
+    WK_GELU,       // x · Φ(x) with the exact normal distribution function
+    WK_QUICK_GELU, // x · sigmoid(1.702 x)
+    WK_SILU,       // x · sigmoid(x)
+    WK_LEAKY_RELU, // slope 0.2 below zero
+    WK_SIGMOID,
+} wk_activation;
+
+// What happens to a tile of a matrix product while it is in the cache:
+//   y = activation(scale[c] · x + bias[c]);  energy[c] += y²;
+//   y = residual + gain · y;  y = y · (1 + modulation_scale[c]) + modulation_shift[c]
+// A null pointer leaves its part out; gain applies with and without a residual.
+typedef struct wk_epilogue {
+    const float *_Nullable scale;
+    const float *_Nullable bias;
+    wk_activation activation;
+    float gain;
+    const float *_Nullable residual;
+    ptrdiff_t residual_ld;
+    const float *_Nullable modulation_scale;
+    const float *_Nullable modulation_shift;
+    float *_Nullable energy;
+} wk_epilogue;
+
+// Geometry of one output row of a depthwise convolution.
+typedef struct wk_depthwise {
+    ptrdiff_t kernel_height, kernel_width, stride, padding;
+    ptrdiff_t input_width, output_width, channels;
+    bool replicate; // repeat the border pixel instead of padding with zeros
+} wk_depthwise;
+
+// A table of functions, fixed when the library is built: safe to share between threads.
+typedef struct __attribute__((swift_attr("@Sendable"))) wk_kernels {
+    const char *_Nonnull name;
+
+    void (*_Nonnull epilogue)(float *_Nonnull x, ptrdiff_t ldx, ptrdiff_t rows, ptrdiff_t columns,
+                              const wk_epilogue *_Nonnull steps);
+
+    void (*_Nonnull activate)(float *_Nonnull y, const float *_Nonnull x, ptrdiff_t count,
+                              wk_activation activation);
+
+    // y = (x − mean) / sqrt(variance + epsilon) · scale + shift per row; then · weight[c] + bias[c].
+    void (*_Nonnull layer_norm)(float *_Nonnull y, ptrdiff_t ldy, const float *_Nonnull x,
+                                ptrdiff_t ldx, ptrdiff_t rows, ptrdiff_t columns, float epsilon,
+                                float scale, float shift, const float *_Nullable weight,
+                                const float *_Nullable bias);
+
+    // One output row. rows[k] is the input row under kernel row k, null where zeros are padded;
+    // weights are [kernel_height][kernel_width][channels].
+    // y = gain · (Σ w · x + bias), plus residual where there is one (it may be y itself).
+    void (*_Nonnull depthwise_row)(float *_Nonnull y, ptrdiff_t ldy,
+                                   const float *_Nullable const *_Nonnull rows,
+                                   const float *_Nonnull weights, const float *_Nonnull bias,
+                                   float gain, const float *_Nullable residual,
+                                   const wk_depthwise *_Nonnull geometry);
+
+    // One block of keys of a softmax that is computed block by block. Each row of scores becomes
+    // exp(scale · s + mask[c] − maximum[r]); maximum and sum are carried over the blocks, and
+    // correction[r] is what the results of earlier blocks must be multiplied with.
+    // Only the first limit[r] columns of a row count where limit is given; the rest become 0.
+    void (*_Nonnull softmax_block)(float *_Nonnull scores, ptrdiff_t ld, ptrdiff_t rows,
+                                   ptrdiff_t columns, float scale, const float *_Nullable mask,
+                                   const ptrdiff_t *_Nullable limit, float *_Nonnull maximum,
+                                   float *_Nonnull sum, float *_Nonnull correction);
+
+    void (*_Nonnull scale_rows)(float *_Nonnull x, ptrdiff_t ldx, ptrdiff_t rows,
+                                ptrdiff_t columns, const float *_Nonnull factors);
+    void (*_Nonnull scale_columns)(float *_Nonnull y, ptrdiff_t ldy, const float *_Nonnull x,
+                                   ptrdiff_t ldx, ptrdiff_t rows, ptrdiff_t columns,
+                                   const float *_Nonnull factors);
+    // y = x · scale[c] + shift[c]
+    void (*_Nonnull affine_columns)(float *_Nonnull y, const float *_Nonnull x, ptrdiff_t rows,
+                                    ptrdiff_t columns, const float *_Nonnull scale,
+                                    const float *_Nonnull shift);
+    // sums[c] += Σ_r x[r][c]
+    void (*_Nonnull sum_columns)(float *_Nonnull sums, const float *_Nonnull x, ptrdiff_t ldx,
+                                 ptrdiff_t rows, ptrdiff_t columns);
+    // sums[c] += Σ_r x[r][c]²
+    void (*_Nonnull sum_squares_columns)(float *_Nonnull sums, const float *_Nonnull x,
+                                         ptrdiff_t ldx, ptrdiff_t rows, ptrdiff_t columns);
+
+    // y = alpha · a + beta · b
+    void (*_Nonnull combine)(float *_Nonnull y, float alpha, const float *_Nonnull a, float beta,
+                             const float *_Nonnull b, ptrdiff_t count);
+    void (*_Nonnull multiply)(float *_Nonnull y, const float *_Nonnull a, const float *_Nonnull b,
+                              ptrdiff_t count);
+    // y = alpha · x + beta
+    void (*_Nonnull scale_shift)(float *_Nonnull y, const float *_Nonnull x, float alpha,
+                                 float beta, ptrdiff_t count);
+    bool (*_Nonnull all_finite)(const float *_Nonnull x, ptrdiff_t count);
+
+    // Index of the nearest of the codes (Euclidean distance, lowest index on a tie) to each row.
+    void (*_Nonnull nearest)(int32_t *_Nonnull indices, const float *_Nonnull x, ptrdiff_t rows,
+                             ptrdiff_t dimensions, const float *_Nonnull codes, ptrdiff_t count);
+
+    void (*_Nonnull widen_half)(float *_Nonnull y, const uint16_t *_Nonnull x, ptrdiff_t count);
+    void (*_Nonnull widen_bfloat16)(float *_Nonnull y, const uint16_t *_Nonnull x,
+                                    ptrdiff_t count);
+    // clamp to 0…1, times 255, round half to even
+    void (*_Nonnull to_bytes)(uint8_t *_Nonnull y, const float *_Nonnull x, ptrdiff_t count);
+} wk_kernels;
+
+typedef enum wk_level { WK_PORTABLE, WK_AVX2, WK_AVX512 } wk_level;
+
+// The kernels of a level, or NULL where the processor or the build lacks its instructions.
+const wk_kernels *_Nullable wk_kernels_at(wk_level level);
+
+// Moving data about. None of these computes, so one version serves every processor.
+
+// [batch][a][b] to [batch][b][a]: channels-first to channels-last and back.
+void wk_transpose(float *_Nonnull y, const float *_Nonnull x, ptrdiff_t batch, ptrdiff_t a,
+                  ptrdiff_t b);
+
+// Channels-last [height][width][channels] to [height/r][width/r][channels·r·r], output channel
+// c·r² + dy·r + dx as in PyTorch; and back.
+void wk_pixel_unshuffle(float *_Nonnull y, const float *_Nonnull x, ptrdiff_t height,
+                        ptrdiff_t width, ptrdiff_t channels, ptrdiff_t r);
+void wk_pixel_shuffle(float *_Nonnull y, const float *_Nonnull x, ptrdiff_t height,
+                      ptrdiff_t width, ptrdiff_t channels, ptrdiff_t r);
+
+// Geometry of a convolution's windows over one channels-last picture. Window (0, 0) starts `top`
+// rows above and `left` pixels before the picture; outside it everything is zero.
+typedef struct wk_windows {
+    ptrdiff_t height, width, channels, kernel, stride, top, left, output_width;
+} wk_windows;
+
+// Rows [kernel][kernel][channels] of the windows of output pixels first ..< first + count.
+void wk_gather_windows(float *_Nonnull y, const float *_Nonnull x, ptrdiff_t first,
+                       ptrdiff_t count, const wk_windows *_Nonnull geometry);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

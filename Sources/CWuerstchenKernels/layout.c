@@ -1,0 +1,61 @@
+#include "include/wuerstchen_kernels.h"
+
+#include <string.h>
+
+void wk_transpose(float *y, const float *x, ptrdiff_t batch, ptrdiff_t a, ptrdiff_t b) {
+    enum { block = 16 }; // both sides of a block stay in the first-level cache
+    for (ptrdiff_t n = 0; n < batch; ++n, x += a * b, y += a * b)
+        for (ptrdiff_t i0 = 0; i0 < a; i0 += block)
+            for (ptrdiff_t j0 = 0; j0 < b; j0 += block)
+                for (ptrdiff_t i = i0; i < i0 + block && i < a; ++i)
+                    for (ptrdiff_t j = j0; j < j0 + block && j < b; ++j)
+                        y[j * a + i] = x[i * b + j];
+}
+
+void wk_pixel_unshuffle(float *y, const float *x, ptrdiff_t height, ptrdiff_t width,
+                        ptrdiff_t channels, ptrdiff_t r) {
+    const ptrdiff_t out_width = width / r, out_channels = channels * r * r;
+    for (ptrdiff_t i = 0; i < height; ++i)
+        for (ptrdiff_t j = 0; j < width; ++j) {
+            const float *in = x + (i * width + j) * channels;
+            float *out = y + ((i / r) * out_width + j / r) * out_channels + (i % r) * r + j % r;
+            for (ptrdiff_t c = 0; c < channels; ++c)
+                out[c * r * r] = in[c];
+        }
+}
+
+void wk_pixel_shuffle(float *y, const float *x, ptrdiff_t height, ptrdiff_t width,
+                      ptrdiff_t channels, ptrdiff_t r) {
+    const ptrdiff_t out_width = width * r, out_channels = channels / (r * r);
+    for (ptrdiff_t i = 0; i < height * r; ++i)
+        for (ptrdiff_t j = 0; j < out_width; ++j) {
+            const float *in = x + ((i / r) * width + j / r) * channels + (i % r) * r + j % r;
+            float *out = y + (i * out_width + j) * out_channels;
+            for (ptrdiff_t c = 0; c < out_channels; ++c)
+                out[c] = in[c * r * r];
+        }
+}
+
+void wk_gather_windows(float *y, const float *x, ptrdiff_t first, ptrdiff_t count,
+                       const wk_windows *g) {
+    const ptrdiff_t run = g->kernel * g->channels;
+    for (ptrdiff_t p = first; p < first + count; ++p) {
+        const ptrdiff_t top = p / g->output_width * g->stride - g->top;
+        const ptrdiff_t left = p % g->output_width * g->stride - g->left;
+        // The part of each kernel row that lies inside the picture is one run of memory.
+        const ptrdiff_t skip = left < 0 ? -left : 0;
+        ptrdiff_t end = g->width - left;
+        end = end > g->kernel ? g->kernel : end;
+        for (ptrdiff_t i = 0; i < g->kernel; ++i, y += run) {
+            const ptrdiff_t row = top + i;
+            if (row < 0 || row >= g->height || end <= skip) {
+                memset(y, 0, (size_t)run * 4);
+                continue;
+            }
+            memset(y, 0, (size_t)(skip * g->channels) * 4);
+            memcpy(y + skip * g->channels, x + (row * g->width + left + skip) * g->channels,
+                   (size_t)((end - skip) * g->channels) * 4);
+            memset(y + end * g->channels, 0, (size_t)((g->kernel - end) * g->channels) * 4);
+        }
+    }
+}

@@ -1,0 +1,56 @@
+internal import CWuerstchenBLAS
+
+/// The system's OpenBLAS, which computes all matrix products in float32.
+///
+/// It is opened at run time rather than linked, because old releases take a new processor for one
+/// they know and then run at half its speed; the right kernels can only be asked for before the
+/// library is loaded. An `OPENBLAS_CORETYPE` of your own is left alone.
+public struct BLAS: Sendable {
+    /// The name of the processor whose kernels OpenBLAS uses, such as `SkylakeX`.
+    public let coreName: String
+    /// What OpenBLAS says of itself: version and build options.
+    public let configuration: String
+
+    /// OpenBLAS, opened if it was not yet.
+    ///
+    /// - Throws: ``WuerstchenError`` with code `missingLibrary` when it is not installed.
+    public static func load() throws -> BLAS {
+        if let problem = wuerstchen_blas_open() {
+            throw WuerstchenError(.missingLibrary, String(cString: problem))
+        }
+        return BLAS(
+            coreName: String(cString: wuerstchen_blas_core_name()),
+            configuration: String(cString: wuerstchen_blas_config()))
+    }
+
+    /// For operations, which cannot throw: whoever builds a network calls ``load()`` first, and so
+    /// sees the error.
+    static let isOpen: Bool = {
+        if let problem = wuerstchen_blas_open() {
+            preconditionFailure(String(cString: problem))
+        }
+        return true
+    }()
+}
+
+/// c = a · bᵀ (+ c), where a is rows × depth and b is columns × depth; on the calling thread.
+func multiplyTransposed(
+    _ a: UnsafePointer<Float>, stride lda: Int, _ b: UnsafePointer<Float>, stride ldb: Int,
+    rows: Int, columns: Int, depth: Int, adding: Bool = false,
+    into c: UnsafeMutablePointer<Float>, stride ldc: Int
+) {
+    _ = BLAS.isOpen
+    wuerstchen_sgemm(
+        false, true, rows, columns, depth, a, lda, b, ldb, adding ? 1 : 0, c, ldc)
+}
+
+/// c = a · b (+ c), where a is rows × depth and b is depth × columns; on the calling thread.
+func multiply(
+    _ a: UnsafePointer<Float>, stride lda: Int, _ b: UnsafePointer<Float>, stride ldb: Int,
+    rows: Int, columns: Int, depth: Int, adding: Bool = false,
+    into c: UnsafeMutablePointer<Float>, stride ldc: Int
+) {
+    _ = BLAS.isOpen
+    wuerstchen_sgemm(
+        false, false, rows, columns, depth, a, lda, b, ldb, adding ? 1 : 0, c, ldc)
+}

@@ -1,0 +1,39 @@
+package import CWuerstchenKernels
+private import Foundation
+
+/// The instruction levels that the kernels of this package are compiled for.
+public enum KernelLevel: String, Sendable, CaseIterable {
+    /// What every processor of the architecture has.
+    case portable
+    /// AVX2 with fused multiply-add.
+    case avx2
+    /// AVX-512 (F, BW, DQ and VL).
+    case avx512
+
+    /// The level in use: the best that this processor has, unless the environment variable
+    /// `WUERSTCHEN_KERNELS` names a lower one when the first tensor is computed.
+    public static let active: KernelLevel = {
+        let asked = ProcessInfo.processInfo.environment["WUERSTCHEN_KERNELS"]
+        if let asked, let level = KernelLevel(rawValue: asked), level.isAvailable { return level }
+        return allCases.last { $0.isAvailable } ?? .portable
+    }()
+
+    /// Whether this processor has the level's instructions.
+    public var isAvailable: Bool { table != nil }
+
+    package var table: UnsafePointer<wk_kernels>? {
+        switch self {
+        case .portable: wk_kernels_at(WK_PORTABLE)
+        case .avx2: wk_kernels_at(WK_AVX2)
+        case .avx512: wk_kernels_at(WK_AVX512)
+        }
+    }
+}
+
+/// The kernels of the active level.
+let kernels: wk_kernels = {
+    guard let table = KernelLevel.active.table else {
+        preconditionFailure("every processor has the portable kernels")
+    }
+    return table.pointee
+}()

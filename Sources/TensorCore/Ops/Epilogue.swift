@@ -1,0 +1,72 @@
+internal import CWuerstchenKernels
+
+/// What a linear layer does to its sums while they are still in the cache:
+///
+///     y = activation(scale · x + bias)
+///     y = residual + gain · y
+///     y = y · (1 + modulation.scale) + modulation.shift
+///
+/// Parts that are left out cost nothing.
+public struct Epilogue: Sendable {
+    /// A factor for each output channel, such as a folded batch norm's.
+    public var scale: Tensor?
+    /// A summand for each output channel.
+    public var bias: Tensor?
+    /// The activation function.
+    public var activation: Activation
+    /// What is added at the end, in the shape of the result.
+    public var residual: Tensor?
+    /// The factor of the activated sums.
+    public var gain: Float
+    /// A factor and a summand for each sample and output channel, both `[samples, channels]`.
+    public var modulation: Modulation?
+
+    /// y = x · (1 + scale) + shift, per sample and channel.
+    public struct Modulation: Sendable {
+        /// `[samples, channels]`, 0 for no change.
+        public var scale: Tensor
+        /// `[samples, channels]`
+        public var shift: Tensor
+
+        /// A modulation by a factor and a summand, both `[samples, channels]`.
+        public init(scale: Tensor, shift: Tensor) {
+            self.scale = scale
+            self.shift = shift
+        }
+    }
+
+    /// An epilogue of the given parts.
+    public init(
+        scale: Tensor? = nil, bias: Tensor? = nil, activation: Activation = .identity,
+        residual: Tensor? = nil, gain: Float = 1, modulation: Modulation? = nil
+    ) {
+        self.scale = scale
+        self.bias = bias
+        self.activation = activation
+        self.residual = residual
+        self.gain = gain
+        self.modulation = modulation
+    }
+
+    /// The kernel's description of the steps for the part of the result that starts at the given
+    /// sample, row (of all samples' rows) and column.
+    func steps(
+        sample: Int, row: Int, column: Int, columns: Int, energy: UnsafeMutablePointer<Float>?
+    ) -> wk_epilogue {
+        wk_epilogue(
+            scale: scale.map { $0.pointer + column },
+            bias: bias.map { $0.pointer + column },
+            activation: activation.kernel,
+            gain: gain,
+            residual: residual.map { $0.pointer + row * columns + column },
+            residual_ld: columns,
+            modulation_scale: modulation.map { $0.scale.pointer + sample * columns + column },
+            modulation_shift: modulation.map { $0.shift.pointer + sample * columns + column },
+            energy: energy)
+    }
+
+    var isEmpty: Bool {
+        scale == nil && bias == nil && activation == .identity && residual == nil && gain == 1
+            && modulation == nil
+    }
+}

@@ -1,0 +1,74 @@
+internal import CWuerstchenKernels
+
+extension Tensor {
+    /// `[batch, channels, height, width]`, as PyTorch lays pictures out, to channels-last.
+    public func channelsLast() -> Tensor {
+        let (batch, channels, height, width) = axes4
+        return transposed(batch, channels, height * width, to: [batch, height, width, channels])
+    }
+
+    /// Channels-last to `[batch, channels, height, width]`.
+    public func channelsFirst() -> Tensor {
+        let (batch, height, width, channels) = axes4
+        return transposed(batch, height * width, channels, to: [batch, channels, height, width])
+    }
+
+    /// The transpose of a matrix.
+    public func matrixTransposed() -> Tensor {
+        precondition(shape.rank == 2, "\(shape) is not a matrix")
+        return transposed(1, shape[0], shape[1], to: [shape[1], shape[0]])
+    }
+
+    private func transposed(_ batch: Int, _ a: Int, _ b: Int, to shape: Shape) -> Tensor {
+        Tensor(shape) { target in
+            guard let base = target.baseAddress else { return }
+            wk_transpose(base, pointer, batch, a, b)
+        }
+    }
+
+    /// Squares of `factor` × `factor` pixels into the channels of one: output channel
+    /// `c · factor² + dy · factor + dx`.
+    ///
+    /// - Precondition: Height and width are multiples of the factor.
+    public func pixelUnshuffled(_ factor: Int) -> Tensor {
+        let (batch, height, width, channels) = axes4
+        precondition(
+            height % factor == 0 && width % factor == 0,
+            "\(shape) has sides that are no multiples of \(factor)")
+        var result = Tensor(
+            uninitialized: [batch, height / factor, width / factor, channels * factor * factor])
+        let target = result.mutablePointer()
+        let size = height * width * channels
+        let source = pointer
+        parallel(batch) {
+            wk_pixel_unshuffle(
+                target + $0 * size, source + $0 * size, height, width, channels, factor)
+        }
+        return result
+    }
+
+    /// The inverse of ``pixelUnshuffled(_:)``.
+    ///
+    /// - Precondition: The channels are a multiple of the factor squared.
+    public func pixelShuffled(_ factor: Int) -> Tensor {
+        let (batch, height, width, channels) = axes4
+        precondition(
+            channels % (factor * factor) == 0, "\(shape): channels are no multiple of \(factor)²")
+        var result = Tensor(
+            uninitialized: [batch, height * factor, width * factor, channels / (factor * factor)])
+        let target = result.mutablePointer()
+        let size = height * width * channels
+        let source = pointer
+        parallel(batch) {
+            wk_pixel_shuffle(
+                target + $0 * size, source + $0 * size, height, width, channels, factor)
+        }
+        return result
+    }
+
+    /// The four lengths of a channels-last picture or map.
+    var axes4: (Int, Int, Int, Int) {
+        precondition(shape.rank == 4, "\(shape) has not four axes")
+        return (shape[0], shape[1], shape[2], shape[3])
+    }
+}

@@ -1,0 +1,130 @@
+internal import CWuerstchenKernels
+
+extension Tensor {
+    /// Layer normalisation over the innermost axis (Ba et al., 2016), then a scalar or per-channel
+    /// affine map: `(x − mean) / sqrt(variance + ε) · scale + shift`, or `· weight + bias`.
+    ///
+    /// - Parameters:
+    ///   - epsilon: Added to the (biased) variance; 10⁻⁶ in the stages, 10⁻⁵ in CLIP.
+    ///   - scale: A factor for all channels.
+    ///   - shift: A summand for all channels.
+    ///   - affine: Weight and bias, each `[channels]`.
+    public func layerNormalized(
+        epsilon: Float = 1e-6, scale: Float = 1, shift: Float = 0,
+        affine: (weight: Tensor, bias: Tensor)? = nil
+    ) -> Tensor {
+        let channels = shape.channels
+        var result = Tensor(uninitialized: shape)
+        let source = pointer
+        let target = result.mutablePointer()
+        forEachRowBlock(rows: count / max(1, channels), channels: channels) { rows in
+            let place = rows.lowerBound * channels
+            kernels.layer_norm(
+                target + place, channels, source + place, channels, rows.count, channels, epsilon,
+                scale, shift, affine?.weight.pointer, affine?.bias.pointer)
+        }
+        return result
+    }
+
+    /// The factor by which global response normalisation multiplies each channel of each sample,
+    /// `1 + γ · N` with `N = G / (mean of G over the channels + 10⁻⁶)` and `G` the square root of
+    /// the energy (Woo et al., "ConvNeXt V2", 2023). What is left of the layer, `+ β`, is constant.
+    ///
+    /// - Parameters:
+    ///   - energy: The sum over all positions of the squared values, `[samples, channels]`.
+    ///   - gamma: `[channels]`.
+    /// - Returns: `[samples, channels]`.
+    public static func globalResponse(energy: Tensor, gamma: Tensor) -> Tensor {
+        let channels = energy.shape.channels
+        return Tensor(energy.shape) { factors in
+            for sample in 0..<energy.count / channels {
+                let energies = energy.pointer + sample * channels
+                var sum = 0.0
+                for channel in 0..<channels { sum += Double(energies[channel].squareRoot()) }
+                let inverse = 1 / (Float(sum / Double(channels)) + 1e-6)
+                for channel in 0..<channels {
+                    factors[sample * channels + channel] =
+                        1 + gamma.pointer[channel] * (energies[channel].squareRoot() * inverse)
+                }
+            }
+        }
+    }
+
+    /// A factor and a summand for each channel: a batch norm with fixed statistics.
+    ///
+    /// - Parameters:
+    ///   - scale: `[channels]`.
+    ///   - shift: `[channels]`.
+    public func scaledChannels(by scale: Tensor, shift: Tensor) -> Tensor {
+        let channels = shape.channels
+        var result = Tensor(uninitialized: shape)
+        let source = pointer
+        let target = result.mutablePointer()
+        forEachRowBlock(rows: count / max(1, channels), channels: channels) { rows in
+            let place = rows.lowerBound * channels
+            kernels.affine_columns(
+                target + place, source + place, rows.count, channels, scale.pointer, shift.pointer)
+        }
+        return result
+    }
+
+    /// `x · (1 + scale) + shift` with a scale and a shift for each sample and channel.
+    public func modulated(by modulation: Epilogue.Modulation) -> Tensor {
+        let channels = shape.channels
+        let rows = count / max(1, shape[0] * channels)
+        var result = self
+        let target = result.mutablePointer()
+        let blocks = (rows + 31) / 32
+        parallel(shape[0] * blocks) { index in
+            let sample = index / blocks
+            let first = index % blocks * 32
+            var steps = Epilogue(modulation: modulation).steps(
+                sample: sample, row: 0, column: 0, columns: channels, energy: nil)
+            kernels.epilogue(
+                target + (sample * rows + first) * channels, channels, min(32, rows - first),
+                channels, &steps)
+        }
+        return result
+    }
+
+    /// The mean over all positions of each sample and channel, `[samples, channels]`.
+    public func meanOverPositions() -> Tensor {
+        let channels = shape.channels
+        let rows = count / max(1, shape[0] * channels)
+        var result = Tensor(repeating: 0, [shape[0], channels])
+        let source = pointer
+        let target = result.mutablePointer()
+        parallel(shape[0]) { sample in
+            let sums = target + sample * channels
+            kernels.sum_columns(sums, source + sample * rows * channels, channels, rows, channels)
+            kernels.scale_shift(sums, sums, 1 / Float(max(1, rows)), 0, channels)
+        }
+        return result
+    }
+
+    /// Each sample's channels times a factor of their own.
+    ///
+    /// - Parameter factors: `[samples, channels]`.
+    public func scaledChannels(bySample factors: Tensor) -> Tensor {
+        let channels = shape.channels
+        let rows = count / max(1, shape[0] * channels)
+        var result = Tensor(uninitialized: shape)
+        let source = pointer
+        let target = result.mutablePointer()
+        parallel(shape[0]) { sample in
+            let place = sample * rows * channels
+            kernels.scale_columns(
+                target + place, channels, source + place, channels, rows, channels,
+                factors.pointer + sample * channels)
+        }
+        return result
+    }
+}
+
+/// Cuts work over rows into pieces of a few tens of thousand elements.
+func forEachRowBlock(rows: Int, channels: Int, _ body: (Range<Int>) -> Void) {
+    let block = max(1, (1 << 15) / max(1, channels))
+    parallel((rows + block - 1) / block) { index in
+        body(index * block..<min(rows, (index + 1) * block))
+    }
+}

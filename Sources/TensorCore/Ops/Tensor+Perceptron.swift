@@ -1,0 +1,55 @@
+internal import CWuerstchenKernels
+
+extension Tensor {
+    /// `x + gain · (W₂ · GELU(W₁ · t + b₁) + b₂)` with `t = layer norm of x · scale + shift`.
+    ///
+    /// Nothing in it looks beyond one position, so it is computed block by block of positions and
+    /// the four times wider layer between the products never exists as a whole.
+    ///
+    /// - Parameters:
+    ///   - scale: A factor after the norm (ε = 10⁻⁶).
+    ///   - shift: A summand after the norm.
+    ///   - first: W₁ `[hidden, channels]` and b₁ `[hidden]`.
+    ///   - second: W₂ `[channels, hidden]` and b₂ `[channels]`.
+    ///   - gain: A factor for what is added.
+    public func addingPerceptron(
+        scale: Float, shift: Float, _ first: (weight: Tensor, bias: Tensor?),
+        _ second: (weight: Tensor, bias: Tensor?), gain: Float
+    ) -> Tensor {
+        let channels = shape.channels
+        let hidden = first.weight.shape[0]
+        let rows = count / max(1, shape[0] * channels)
+        let block = 256
+        let blocks = (rows + block - 1) / block
+        var result = Tensor(uninitialized: shape)
+        let source = pointer
+        let target = result.mutablePointer()
+        let inner = Epilogue(bias: first.bias, activation: .gelu)
+        let outer = Epilogue(bias: second.bias, residual: self, gain: gain)
+        parallel(shape[0] * blocks) { index in
+            let sample = index / blocks
+            let start = index % blocks * block
+            let count = min(block, rows - start)
+            let row = sample * rows + start
+            let normed = Storage(count: count * channels)
+            let wide = Storage(count: count * hidden)
+            kernels.layer_norm(
+                normed.base, channels, source + row * channels, channels, count, channels, 1e-6,
+                scale, shift, nil, nil)
+            multiplyTransposed(
+                normed.base, stride: channels, first.weight.pointer, stride: channels, rows: count,
+                columns: hidden, depth: channels, into: wide.base, stride: hidden)
+            var steps = inner.steps(
+                sample: sample, row: 0, column: 0, columns: hidden, energy: nil)
+            kernels.epilogue(wide.base, hidden, count, hidden, &steps)
+            let corner = target + row * channels
+            multiplyTransposed(
+                wide.base, stride: hidden, second.weight.pointer, stride: hidden, rows: count,
+                columns: channels, depth: hidden, into: corner, stride: channels)
+            steps = outer.steps(
+                sample: sample, row: row, column: 0, columns: channels, energy: nil)
+            kernels.epilogue(corner, channels, count, channels, &steps)
+        }
+        return result
+    }
+}

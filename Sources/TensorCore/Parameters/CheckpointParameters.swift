@@ -1,0 +1,92 @@
+internal import CWuerstchenKernels
+public import Foundation
+
+/// The parameters in a safetensors checkpoint, as 32-bit floats.
+///
+/// 32-bit parameters are used where they lie in the mapped file; halves (F16, BF16) are widened into
+/// memory when a network takes them.
+public struct CheckpointParameters: ParameterSource {
+    /// The checkpoint's path.
+    public let origin: String
+    private let tensors: [String: SafetensorsCheckpoint.Tensor]
+
+    /// The parameters in a single file.
+    ///
+    /// - Throws: As ``Safetensors/init(contentsOf:)``.
+    public init(contentsOf file: URL) throws {
+        let file = try Safetensors(contentsOf: file)
+        origin = file.url.path
+        tensors = file.entries.mapValues { SafetensorsCheckpoint.Tensor(file: file, entry: $0) }
+    }
+
+    /// The parameters in a folder: a file of the given stem, its variant, or its shards.
+    ///
+    /// - Throws: As ``SafetensorsCheckpoint/init(directory:stem:variant:)``.
+    public init(directory: URL, stem: String, variant: String? = nil) throws {
+        origin = directory.path
+        tensors = try SafetensorsCheckpoint(directory: directory, stem: stem, variant: variant)
+            .tensors
+    }
+
+    /// The names of all parameters.
+    public var names: Set<String>? { Set(tensors.keys) }
+
+    /// The shape of a parameter, or nil when there is none of that name.
+    public func shape(of name: String) -> Shape? {
+        guard let shape = tensors[name]?.entry.shape, shape.count <= Shape.maximumRank else {
+            return nil
+        }
+        return Shape(shape)
+    }
+
+    /// The parameter of a name.
+    ///
+    /// - Throws: ``WuerstchenError`` with code `incompatibleParameters` when the parameter is not
+    ///   stored as floats.
+    public func parameter(named name: String, expecting shape: Shape) throws -> FoundParameter {
+        guard let tensor = tensors[name] else { return .missing }
+        guard tensor.entry.shape == shape.array else {
+            return .misshapen("\(tensor.entry.shape)")
+        }
+        return .found(try read(tensor, shape))
+    }
+
+    private func read(_ tensor: SafetensorsCheckpoint.Tensor, _ stored: Shape) throws -> Tensor {
+        let entry = tensor.entry
+        let file = tensor.file
+        return try file.withBytes(of: entry) { bytes in
+            switch entry.elementType {
+            case .f32:
+                if let base = bytes.baseAddress, Int(bitPattern: base) % 4 == 0 {
+                    return Tensor(
+                        stored, borrowing: base.assumingMemoryBound(to: Float.self),
+                        from: file.file)
+                }
+                return Tensor(stored) { UnsafeMutableRawBufferPointer($0).copyMemory(from: bytes) }
+            case .f16, .bf16:
+                let widen = entry.elementType == .f16 ? kernels.widen_half : kernels.widen_bfloat16
+                return Tensor(stored) { target in
+                    guard let to = target.baseAddress, let base = bytes.baseAddress else { return }
+                    // The format promises no alignment, and these loads need none on any
+                    // processor that the kernels are compiled for.
+                    let from = base.assumingMemoryBound(to: UInt16.self)
+                    forEachChunk(of: target.count) { range in
+                        widen(to + range.lowerBound, from + range.lowerBound, range.count)
+                    }
+                }
+            case .f64:
+                return Tensor(stored) { target in
+                    for index in target.indices {
+                        target[index] = Float(
+                            bytes.loadUnaligned(fromByteOffset: 8 * index, as: Double.self))
+                    }
+                }
+            default:
+                throw WuerstchenError(
+                    .incompatibleParameters,
+                    "\(origin): \(entry.name) is stored as \(entry.elementType.rawValue); parameters are "
+                        + "F32, F16, BF16 or F64")
+            }
+        }
+    }
+}

@@ -1,0 +1,82 @@
+import Foundation
+
+#if canImport(Darwin)
+import Darwin
+#elseif canImport(Musl)
+import Musl
+#else
+import Glibc
+#endif
+
+/// A file written under a temporary name, to appear under its own only when it is complete.
+struct AtomicFile {
+    private let descriptor: Int32
+    private let path: String
+
+    /// Replaces a file by what the closure appends, or leaves everything as it was.
+    static func replace(_ url: URL, _ body: (AtomicFile) throws -> Void) throws {
+        let path = try Safetensors.path(of: url)
+        var information = stat()
+        // Found out now and not by the rename, after gigabytes have been written.
+        if stat(path, &information) == 0, information.st_mode & S_IFMT == S_IFDIR {
+            throw WuerstchenError(.unwritableFile, "\(path) is a folder; choose another name")
+        }
+        // Only within one folder is a rename sure to be atomic, and a name made from the file's own
+        // could become too long.
+        let folder = url.deletingLastPathComponent()
+        let temporaryPath = folder.appendingPathComponent(".\(UUID().uuidString).partial").path
+        let descriptor = open(temporaryPath, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+        guard descriptor >= 0 else { throw failure(path, errno) }
+        do {
+            let file = AtomicFile(descriptor: descriptor, path: path)
+            do {
+                try body(file)
+                guard fsync(descriptor) == 0 else { throw failure(path, errno) }
+            } catch {
+                close(descriptor)
+                throw error
+            }
+            // Network file systems report some failed writes only here.
+            guard close(descriptor) == 0 else { throw failure(path, errno) }
+            guard rename(temporaryPath, path) == 0 else { throw failure(path, errno) }
+        } catch {
+            unlink(temporaryPath)
+            throw error
+        }
+        synchronize(folder)
+    }
+
+    /// Writes bytes after those written so far.
+    func append(_ bytes: UnsafeRawBufferPointer) throws {
+        var rest = bytes
+        while !rest.isEmpty {
+            // Darwin refuses to write 2 GiB at once.
+            let count = write(descriptor, rest.baseAddress, min(rest.count, 1 << 30))
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { throw Self.failure(path, errno) }
+            rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(count))
+        }
+    }
+
+    /// Makes the rename survive a power cut. The file is complete either way, and not every file
+    /// system can do this, so a failure is none.
+    private static func synchronize(_ folder: URL) {
+        let descriptor = open(folder.path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return }
+        fsync(descriptor)
+        close(descriptor)
+    }
+
+    private static func failure(_ path: String, _ code: Int32) -> WuerstchenError {
+        let advice =
+            switch code {
+            case ENOENT, ENOTDIR: "create the folder first"
+            case ENOSPC, EDQUOT: "make room on the disk"
+            case EACCES, EPERM, EROFS: "check the permissions of the folder"
+            default: "choose another folder"
+            }
+        return WuerstchenError(
+            .unwritableFile,
+            "\(path) cannot be written: \(String(cString: strerror(code))); \(advice)")
+    }
+}

@@ -1,0 +1,40 @@
+import Foundation
+
+/// The index of a sharded checkpoint: which tensor is in which file of the folder.
+struct SafetensorsIndex {
+    private(set) var fileNames: [String: String] = [:]
+
+    init(contentsOf url: URL) throws {
+        let file = try MappedFile(contentsOf: url)
+        guard file.bytes.count <= SafetensorsHeader.maximumByteCount else {
+            throw Safetensors.malformed(
+                url,
+                "the index has \(file.bytes.count) bytes; at most "
+                    + "\(SafetensorsHeader.maximumByteCount) were expected")
+        }
+        var isMapped = false
+        var json = JSONScanner(file.withBytes { Array($0) }, from: url)
+        try json.object { json, key in
+            guard key == "weight_map" else { return try json.skipValue() }
+            isMapped = true
+            try json.object { json, name in fileNames[name] = try Self.fileName(&json) }
+        }
+        try json.end(paddedWith: " \n\r\t")
+        guard isMapped, !fileNames.isEmpty else {
+            throw Safetensors.malformed(
+                url, "the index lists no tensors; expected an object \"weight_map\" that does")
+        }
+    }
+
+    /// An index may name files beside it and nothing else, or a downloaded one could have any file
+    /// of the machine opened.
+    private static func fileName(_ json: inout JSONScanner) throws -> String {
+        let name = try json.string()
+        guard SafetensorsFileNames.isFileName(name) else {
+            throw json.failure(
+                "\(Safetensors.quoted(name)) is not the name of a file in the index's own folder, as "
+                    + "was expected")
+        }
+        return name
+    }
+}

@@ -1,0 +1,52 @@
+internal import CWuerstchenKernels
+
+extension Tensor {
+    /// The elements as bytes: clamped to 0…1, times 255, rounded half to even.
+    package var bytes: [UInt8] {
+        [UInt8](unsafeUninitializedCapacity: count) { target, initialized in
+            if let base = target.baseAddress { kernels.to_bytes(base, pointer, count) }
+            initialized = count
+        }
+    }
+
+    /// Bytes as numbers 0…1.
+    package init(bytes: [UInt8], _ shape: Shape) {
+        precondition(bytes.count == shape.count, "\(bytes.count) bytes for \(shape)")
+        self.init(shape) { target in
+            for index in target.indices { target[index] = Float(bytes[index]) / 255 }
+        }
+    }
+
+    /// For each row of the innermost axis the index of the nearest row of `codes`.
+    ///
+    /// - Parameter codes: `[codes, channels]`.
+    package func nearestRows(of codes: Tensor) -> [Int32] {
+        let channels = shape.channels
+        let rows = count / max(1, channels)
+        return [Int32](unsafeUninitializedCapacity: rows) { target, initialized in
+            if let base = target.baseAddress {
+                forEachRowBlock(rows: rows, channels: codes.shape[0]) { range in
+                    kernels.nearest(
+                        base + range.lowerBound, pointer + range.lowerBound * channels,
+                        range.count, channels, codes.pointer, codes.shape[0])
+                }
+            }
+            initialized = rows
+        }
+    }
+
+    /// The rows of a matrix with the given numbers, such as the embeddings of tokens.
+    ///
+    /// - Precondition: The tensor is a matrix, and each number one of its rows.
+    package func gatheringRows(_ numbers: [Int]) -> Tensor {
+        let width = shape[1]
+        return Tensor([numbers.count, width]) { target in
+            for (row, number) in numbers.enumerated() {
+                precondition((0..<shape[0]).contains(number), "row \(number) of \(shape)")
+                for column in 0..<width {
+                    target[row * width + column] = pointer[number * width + column]
+                }
+            }
+        }
+    }
+}

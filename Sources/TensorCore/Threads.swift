@@ -1,0 +1,171 @@
+private import Foundation
+internal import Synchronization
+
+#if canImport(Glibc)
+private import Glibc
+#elseif canImport(Musl)
+private import Musl
+#else
+private import Darwin
+#endif
+
+/// The threads that operations share.
+///
+/// An operation cuts its work into pieces that depend on the shapes alone, never on the number of
+/// threads, so results are the same to the last bit whatever that number is. The thread that asks
+/// for the work takes part in it; several may ask at once.
+public enum Threads {
+    /// How many threads one operation uses, the asking one included. At first the number of
+    /// processors that this process may run on.
+    public static var count: Int {
+        get { limit.load(ordering: .relaxed) }
+        set { limit.store(max(1, newValue), ordering: .relaxed) }
+    }
+
+    private static let limit = Atomic<Int>(availableProcessors)
+
+    /// The number of processors that this process may run on.
+    public static let availableProcessors = max(1, ProcessInfo.processInfo.activeProcessorCount)
+}
+
+/// Calls `body` once for each index below `count`, on several threads, and returns when all calls
+/// have. Called from inside another such body, it runs on the calling thread alone.
+func parallel(_ count: Int, _ body: (Int) -> Void) {
+    if count <= 1 || Threads.count == 1 || Crew.isInsidePiece {
+        for index in 0..<max(0, count) { body(index) }
+    } else {
+        withoutActuallyEscaping(body) { Crew.shared.run(count, $0) }
+    }
+}
+
+/// One call of `parallel`: indices are handed out one by one.
+private final class Job: @unchecked Sendable {
+    // `body` is set before the job is published and cleared after the last helper has left it;
+    // `helpers` is guarded by the crew's lock.
+    var body: ((Int) -> Void)?
+    let count: Int
+    let next = Atomic<Int>(0)
+    let helperLimit: Int
+    var helpers = 0
+
+    init(count: Int, helperLimit: Int, body: @escaping (Int) -> Void) {
+        self.count = count
+        self.helperLimit = helperLimit
+        self.body = body
+    }
+
+    var hasWork: Bool { next.load(ordering: .relaxed) < count }
+
+    func work() {
+        while true {
+            let index = next.wrappingAdd(1, ordering: .relaxed).oldValue
+            guard index < count else { return }
+            body?(index)
+        }
+    }
+}
+
+/// The helper threads. `@unchecked Sendable`: `jobs` and `threads` are guarded by `lock`.
+private final class Crew: @unchecked Sendable {
+    static let shared = Crew()
+
+    private let lock = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    private let workArrived = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+    private let helperLeft = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+    private var jobs: [Job] = []
+    private var threads = 0
+    /// Counts published jobs, so that a helper can watch for the next without the lock.
+    private let published = Atomic<Int>(0)
+
+    private init() {
+        pthread_mutex_init(lock, nil)
+        pthread_cond_init(workArrived, nil)
+        pthread_cond_init(helperLeft, nil)
+    }
+
+    /// Whether the current thread is working on a piece: then more threads would only contend.
+    static var isInsidePiece: Bool { pthread_getspecific(insideKey) != nil }
+
+    private static let insideKey: pthread_key_t = {
+        var key = pthread_key_t()
+        pthread_key_create(&key, nil)
+        return key
+    }()
+
+    private func work(on job: Job) {
+        pthread_setspecific(Crew.insideKey, UnsafeRawPointer(lock))
+        job.work()
+        pthread_setspecific(Crew.insideKey, nil)
+    }
+
+    func run(_ count: Int, _ body: @escaping (Int) -> Void) {
+        let helperLimit = min(Threads.count, count) - 1
+        let job = Job(count: count, helperLimit: helperLimit, body: body)
+        pthread_mutex_lock(lock)
+        while threads < helperLimit, start() {}
+        jobs.append(job)
+        published.wrappingAdd(1, ordering: .releasing)
+        pthread_cond_broadcast(workArrived)
+        pthread_mutex_unlock(lock)
+
+        work(on: job)
+
+        pthread_mutex_lock(lock)
+        jobs.removeAll { $0 === job }
+        while job.helpers > 0 { pthread_cond_wait(helperLeft, lock) }
+        job.body = nil
+        pthread_mutex_unlock(lock)
+    }
+
+    /// Starts one more helper; called with the lock held. False when the system refuses, and then
+    /// the work is done by fewer.
+    private func start() -> Bool {
+        #if canImport(Darwin)
+        var thread: pthread_t?
+        #else
+        var thread = pthread_t()
+        #endif
+        let started = pthread_create(
+            &thread, nil,
+            { _ in
+                Crew.shared.help()
+                return nil
+            }, nil)
+        guard started == 0 else { return false }
+        #if canImport(Darwin)
+        if let thread { pthread_detach(thread) }
+        #else
+        pthread_detach(thread)
+        #endif
+        threads += 1
+        return true
+    }
+
+    private func help() {
+        pthread_mutex_lock(lock)
+        while true {
+            guard let job = jobs.first(where: { $0.hasWork && $0.helpers < $0.helperLimit }) else {
+                waitForWork()
+                continue
+            }
+            job.helpers += 1
+            pthread_mutex_unlock(lock)
+            work(on: job)
+            pthread_mutex_lock(lock)
+            job.helpers -= 1
+            if job.helpers == 0 { pthread_cond_broadcast(helperLeft) }
+        }
+    }
+
+    /// The next operation usually follows within microseconds, sooner than a sleeping thread wakes
+    /// up: watch for it for a moment before going to sleep. Called and left with the lock held.
+    private func waitForWork() {
+        let seen = published.load(ordering: .acquiring)
+        pthread_mutex_unlock(lock)
+        for _ in 0..<100 where published.load(ordering: .acquiring) == seen {
+            sched_yield()
+        }
+        pthread_mutex_lock(lock)
+        if published.load(ordering: .acquiring) == seen { pthread_cond_wait(workArrived, lock) }
+    }
+}

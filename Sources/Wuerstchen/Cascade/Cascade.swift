@@ -1,0 +1,103 @@
+internal import TensorCore
+
+/// The whole cascade: a sentence in, pictures out.
+///
+///     let cascade = try Cascade(contentsOf: checkpointDirectory)
+///     let image = try cascade.image(for: "a red house under a starry night sky", seed: 7)
+///
+/// A cascade is a value made of parts that can be exchanged: two cascades may share a Stage C, and
+/// any ``SemanticDecoder`` may stand in for Stages B and A.
+public struct Cascade: Sendable {
+    /// The text encoder in front of Stage C.
+    public var textEncoder: Part<TextEncoder<StageC>>
+    /// Stage C, from text to semantic latents.
+    public var stageC: Part<StageC>
+    /// What turns semantic latents into pictures.
+    public var decoder: any SemanticDecoder
+    /// A tiny decoder for previews: the checkpoint's own if it has one.
+    public var previewDecoder: PreviewDecoder
+    /// How semantic latents relate to pictures.
+    public var latentSpace: SemanticLatentSpace
+    /// The checkpoint's name, for the record in pictures.
+    public var name: String
+
+    /// A cascade of the given parts.
+    public init(
+        name: String, textEncoder: Part<TextEncoder<StageC>>, stageC: Part<StageC>,
+        decoder: any SemanticDecoder, previewDecoder: PreviewDecoder = PreviewDecoder(),
+        latentSpace: SemanticLatentSpace = SemanticLatentSpace()
+    ) {
+        self.name = name
+        self.textEncoder = textEncoder
+        self.stageC = stageC
+        self.decoder = decoder
+        self.previewDecoder = previewDecoder
+        self.latentSpace = latentSpace
+    }
+
+    /// Makes one picture.
+    ///
+    /// Runs on the calling thread and those of ``Threads``; from asynchronous code use
+    /// ``images(for:)`` or ``generation(of:)``, which leave Swift's own threads alone.
+    ///
+    /// - Parameters:
+    ///   - prompt: What the picture should show.
+    ///   - negativePrompt: What guidance leads away from.
+    ///   - size: The size in pixels, each side 128…4096.
+    ///   - seed: The seed; the same gives the same picture.
+    /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError``.
+    public func image(
+        for prompt: String, negativePrompt: String = "",
+        size: ImageSize = ImageSize(width: 1024, height: 1024), seed: UInt64 = 0
+    ) throws -> Image {
+        let images = try makeImages(
+            for: GenerationRequest(prompt, negativePrompt: negativePrompt, size: size, seed: seed))
+        return images[0]
+    }
+
+    /// Makes the pictures of a request on the calling thread and those of ``Threads``.
+    ///
+    /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError``.
+    public func makeImages(for request: GenerationRequest) throws -> [Image] {
+        var run = try GenerationRun(self, request)
+        while let event = try run.next() {
+            if case .finished(let images) = event { return images }
+        }
+        return []
+    }
+
+    /// Makes the pictures of a request without keeping Swift's own threads busy.
+    ///
+    /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError``.
+    public func images(for request: GenerationRequest) async throws -> [Image] {
+        for try await event in generation(of: request) {
+            if case .finished(let images) = event { return images }
+        }
+        return []
+    }
+
+    /// The rows and columns of the semantic latent for pictures of a size: enough to cover it, and
+    /// such that the decoder can run on them.
+    ///
+    /// - Throws: ``WuerstchenError`` with code `invalidRequest` when the size is out of range or no
+    ///   such grid is near.
+    public func grid(for size: ImageSize) throws -> SemanticGrid {
+        try size.validateForGeneration()
+        func side(_ pixels: Int) throws -> Int {
+            let smallest = latentSpace.gridSide(covering: pixels)
+            for side in smallest..<smallest + 256 {
+                if let found = decoder.imageSide(forSemanticSide: side, in: latentSpace),
+                    found >= pixels
+                {
+                    return side
+                }
+            }
+            throw WuerstchenError(
+                .invalidRequest,
+                "the decoder cannot make a picture with a side of \(pixels) pixels from any "
+                    + "semantic latent of \(smallest) or somewhat more positions; its "
+                    + "configuration is at odds with the prior's resolution_multiple")
+        }
+        return SemanticGrid(rows: try side(size.height), columns: try side(size.width))
+    }
+}

@@ -1,0 +1,187 @@
+public import TensorCore
+
+/// What happens while a cascade makes pictures.
+public enum GenerationEvent: Sendable {
+    /// A stage took a step.
+    case step(GenerationStep)
+    /// The pictures are done; nothing follows.
+    case finished([Image])
+}
+
+/// A step of a stage.
+public struct GenerationStep: Sendable {
+    /// The stages that take steps.
+    public enum Stage: String, Sendable {
+        /// Text to semantic latent.
+        case stageC = "Stage C"
+        /// Semantic latent to image latent.
+        case stageB = "Stage B"
+    }
+
+    /// The stage.
+    public let stage: Stage
+    /// The step's number within the whole request, from 0.
+    public let index: Int
+    /// The number of steps of the whole request.
+    public let total: Int
+    /// What the stage now takes the clean latents to be, `[batch, rows, columns, channels]`.
+    public let predictedClean: Tensor
+    /// For Stage C, the same as a latent that any ``SemanticDecoder`` can show.
+    public let semanticLatent: SemanticLatent?
+}
+
+/// The work on one request, taken step by step on whatever thread asks for the next.
+struct GenerationRun: Sendable {
+    private enum State: Sendable {
+        case beginning
+        case sampling(Sampler)
+        case sampled(SemanticLatent, any NoiseSource)
+        case decoding(any SemanticDecoding)
+        case finished
+    }
+
+    private let cascade: Cascade
+    private let request: GenerationRequest
+    private let grid: SemanticGrid
+    private let total: Int
+    private var index = 0
+    private var state = State.beginning
+
+    init(_ cascade: Cascade, _ request: GenerationRequest) throws {
+        try request.validate()
+        self.cascade = cascade
+        self.request = request
+        grid = try cascade.grid(for: request.size)
+        total = request.prior.timesteps.count + cascade.decoder.stepCount(for: request)
+    }
+
+    mutating func next() throws -> GenerationEvent? {
+        while true {
+            try Task.checkCancellation()
+            switch state {
+            case .beginning:
+                state = try begin()
+            case .sampling(var sampler):
+                state = .finished
+                if let step = try sampler.next() {
+                    state = .sampling(sampler)
+                    let clean = SemanticLatent(
+                        values: step.predictedClean, space: cascade.latentSpace)
+                    return .step(count(.stageC, step, clean))
+                }
+                let latent = SemanticLatent(values: sampler.latent, space: cascade.latentSpace)
+                state = .sampled(latent, sampler.noise)
+            case .sampled(let latent, let noise):
+                // Nothing holds Stage C any more, so that the decoder can have its memory.
+                BufferPool.shared.releaseIdle()
+                state = .decoding(
+                    try cascade.decoder.decoding(of: latent, for: request, noise: noise))
+            case .decoding(var decoding):
+                state = .finished
+                if let step = try decoding.next() {
+                    state = .decoding(decoding)
+                    return .step(count(.stageB, step, nil))
+                }
+                let images = try decoding.finish()
+                BufferPool.shared.releaseIdle()
+                return .finished(try images.map { try fit($0) })
+            case .finished:
+                return nil
+            }
+        }
+    }
+
+    private func begin() throws -> State {
+        let text = try cascade.textEncoder().encode(
+            request.prompt, negative: request.prior.isGuided ? request.negativePrompt : nil)
+        let stageC = try cascade.stageC()
+        let seeds = (0..<UInt64(request.count)).map { request.seed &+ $0 }
+        let sampler = try stageC.sampler(
+            text, grid: grid, picturesPerPrompt: request.count, noise: SeededNoise(seeds: seeds),
+            options: request.prior)
+        return .sampling(sampler)
+    }
+
+    private mutating func count(
+        _ stage: GenerationStep.Stage, _ step: Sampler.Step, _ semantic: SemanticLatent?
+    ) -> GenerationStep {
+        defer { index += 1 }
+        return GenerationStep(
+            stage: stage, index: index, total: total, predictedClean: step.predictedClean,
+            semanticLatent: semantic)
+    }
+
+    /// The picture at the size that was asked for: enlarged if the decoder made a small one, then
+    /// cut out of the middle.
+    private func fit(_ image: Image) throws -> Image {
+        var image = image
+        let space = cascade.latentSpace
+        let width = cascade.decoder.imageSide(forSemanticSide: grid.columns, in: space)
+        let height = cascade.decoder.imageSide(forSemanticSide: grid.rows, in: space)
+        if image.width < request.size.width || image.height < request.size.height,
+            let width, let height
+        {
+            image = try image.resized(to: ImageSize(width: width, height: height))
+        }
+        return image.size == request.size ? image : try image.cropped(to: request.size)
+    }
+}
+
+extension Cascade {
+    /// The steps of a request as they happen, and at the end its pictures.
+    ///
+    ///     for try await event in cascade.generation(of: request) {
+    ///         switch event {
+    ///         case .step(let step): show(step)
+    ///         case .finished(let images): keep(images)
+    ///         }
+    ///     }
+    ///
+    /// The work is done on threads of its own, one step whenever the next event is asked for.
+    /// Cancelling the task that asks ends it within one block of a network, with
+    /// `CancellationError`.
+    public func generation(of request: GenerationRequest) -> Generation {
+        Generation(cascade: self, request: request)
+    }
+}
+
+/// The events of one request; see ``Cascade/generation(of:)``.
+public struct Generation: AsyncSequence, Sendable {
+    /// A step, or the finished pictures.
+    public typealias Element = GenerationEvent
+    /// What goes wrong: `CancellationError` or ``WuerstchenError``.
+    public typealias Failure = any Error
+
+    fileprivate let cascade: Cascade
+    fileprivate let request: GenerationRequest
+
+    /// Starts the request anew.
+    public func makeAsyncIterator() -> Iterator { Iterator(self) }
+
+    /// The request under way.
+    public struct Iterator: AsyncIteratorProtocol {
+        private let generation: Generation
+        private var run: GenerationRun?
+
+        fileprivate init(_ generation: Generation) {
+            self.generation = generation
+        }
+
+        /// Does the work up to the next event.
+        ///
+        /// - Returns: The event, or nil after the last.
+        /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError``.
+        public mutating func next() async throws -> GenerationEvent? {
+            let generation = generation
+            let before = run
+            run = nil
+            let (after, event) = try await ComputeExecutor.run {
+                var run = try before ?? GenerationRun(generation.cascade, generation.request)
+                let event = try run.next()
+                return (run, event)
+            }
+            run = after
+            return event
+        }
+    }
+}

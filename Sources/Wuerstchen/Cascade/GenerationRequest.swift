@@ -1,0 +1,65 @@
+internal import TensorCore
+
+/// What a cascade is asked for.
+public struct GenerationRequest: Sendable, Hashable {
+    /// What the picture should show.
+    public var prompt: String
+    /// What guidance leads away from.
+    public var negativePrompt: String
+    /// The size in pixels, each side 128…4096; any size is met exactly.
+    public var size: ImageSize
+    /// The seed of the first picture.
+    public var seed: UInt64
+    /// The number of pictures. Picture k is what a request for one picture with the seed
+    /// `seed + k` gives.
+    public var count: Int
+    /// Steps, guidance and method of Stage C.
+    public var prior: SamplingOptions
+    /// Steps, guidance and method of Stage B.
+    public var decoder: SamplingOptions
+
+    /// A request with the published settings: 60 steps under guidance 4 in Stage C, 12 steps without
+    /// guidance in Stage B.
+    public init(
+        _ prompt: String, negativePrompt: String = "",
+        size: ImageSize = ImageSize(width: 1024, height: 1024), seed: UInt64 = 0, count: Int = 1,
+        prior: SamplingOptions = .stageC, decoder: SamplingOptions = .stageB
+    ) {
+        self.prompt = prompt
+        self.negativePrompt = negativePrompt
+        self.size = size
+        self.seed = seed
+        self.count = count
+        self.prior = prior
+        self.decoder = decoder
+    }
+
+    /// Checks everything that can be wrong with a request before any work is done.
+    ///
+    /// - Throws: ``WuerstchenError`` with code `invalidRequest` that names the value.
+    public func validate() throws {
+        try size.validateForGeneration()
+        guard (1...1024).contains(count) else {
+            throw WuerstchenError(
+                .invalidRequest, "\(count) pictures; a request is for 1 to 1024")
+        }
+        try prior.validate()
+        try decoder.validate()
+    }
+
+    /// The request as the text that goes into a PNG beside the picture.
+    ///
+    /// - Parameters:
+    ///   - picture: Which picture of the request, from 0.
+    ///   - checkpoint: The checkpoint's name.
+    public func metadata(picture: Int = 0, checkpoint: String) -> [(key: String, value: String)] {
+        [
+            ("prompt", prompt), ("negative prompt", negativePrompt),
+            ("seed", "\(seed &+ UInt64(picture))"), ("size", "\(size.width)x\(size.height)"),
+            ("prior steps", "\(prior.timesteps.count)"), ("prior guidance", "\(prior.guidance)"),
+            ("decoder steps", "\(decoder.timesteps.count)"),
+            ("decoder guidance", "\(decoder.guidance)"), ("checkpoint", checkpoint),
+            ("Software", "Wuerstchen for Swift"),
+        ]
+    }
+}

@@ -1,0 +1,154 @@
+internal import TensorCore
+
+/// Turns semantic latents into pictures. Stages B and A together are one (``DiffusionDecoder``), and
+/// the preview decoder is another; a cascade runs with any.
+public protocol SemanticDecoder: Sendable {
+    /// The side in pixels of the picture that a side of a semantic latent becomes, or nil where the
+    /// decoder cannot run on it. A cascade takes the smallest side that covers what is asked for.
+    ///
+    /// - Parameters:
+    ///   - side: Rows or columns of the latent.
+    ///   - space: How latents relate to pictures.
+    func imageSide(forSemanticSide side: Int, in space: SemanticLatentSpace) -> Int?
+
+    /// Begins to decode.
+    ///
+    /// - Parameters:
+    ///   - latent: The latents of all pictures.
+    ///   - request: Prompt, steps and guidance.
+    ///   - noise: The source of random numbers, as Stage C left it.
+    func decoding(
+        of latent: SemanticLatent, for request: GenerationRequest, noise: any NoiseSource
+    ) throws -> any SemanticDecoding
+
+    /// The number of steps that decoding will take.
+    func stepCount(for request: GenerationRequest) -> Int
+}
+
+/// A decoding under way.
+public protocol SemanticDecoding: Sendable {
+    /// Takes the next step; nil when there are none left.
+    mutating func next() throws -> Sampler.Step?
+
+    /// The pictures, after the last step.
+    mutating func finish() throws -> [Image]
+}
+
+extension SemanticDecoder {
+    /// Decodes from beginning to end.
+    ///
+    /// - Parameters:
+    ///   - latent: The latents of all pictures.
+    ///   - request: Prompt, seed, steps and guidance; its size has no part in it.
+    /// - Returns: One picture for each latent, as large as the decoder makes it.
+    public func decode(
+        _ latent: SemanticLatent, for request: GenerationRequest
+    ) throws -> [Image] {
+        let count = UInt64(latent.values.shape[0])
+        let noise = SeededNoise(seeds: (0..<count).map { request.seed &+ $0 })
+        var decoding = try decoding(of: latent, for: request, noise: noise)
+        while try decoding.next() != nil {}
+        return try decoding.finish()
+    }
+}
+
+/// Stages B and A: the full decoder.
+public struct DiffusionDecoder: SemanticDecoder {
+    /// The text encoder in front of Stage B.
+    public var textEncoder: Part<TextEncoder<StageB>>
+    /// Stage B.
+    public var stageB: Part<StageB>
+    /// Stage A.
+    public var stageA: Part<StageA>
+    private let semanticSides: @Sendable (Int) -> Int?
+
+    /// A decoder of the given parts.
+    ///
+    /// - Parameters:
+    ///   - configuration: Stage B's architecture.
+    ///   - latentScale: Positions of the image latent per position of the semantic latent.
+    ///   - pixelsPerPosition: Pixels per position of the image latent, ``StageA/pixelsPerPosition``.
+    public init(
+        textEncoder: Part<TextEncoder<StageB>>, stageB: Part<StageB>, stageA: Part<StageA>,
+        configuration: StageB.Configuration, latentScale: Double, pixelsPerPosition: Int
+    ) {
+        self.textEncoder = textEncoder
+        self.stageB = stageB
+        self.stageA = stageA
+        semanticSides = { side in
+            StageB.latentSide(
+                forSemanticSide: side, scale: latentScale, configuration: configuration
+            ).map { $0 * pixelsPerPosition }
+        }
+    }
+
+    /// The picture's side: Stage B's latent times the pixels of each position.
+    public func imageSide(forSemanticSide side: Int, in space: SemanticLatentSpace) -> Int? {
+        semanticSides(side)
+    }
+
+    /// Stage B's steps.
+    public func stepCount(for request: GenerationRequest) -> Int {
+        request.decoder.timesteps.count
+    }
+
+    /// Encodes the prompt for Stage B and starts its sampler.
+    public func decoding(
+        of latent: SemanticLatent, for request: GenerationRequest, noise: any NoiseSource
+    ) throws -> any SemanticDecoding {
+        let text = try textEncoder().encode(
+            request.prompt, negative: request.decoder.isGuided ? request.negativePrompt : nil)
+        let sampler = try stageB().sampler(
+            latent, text: text, noise: noise, options: request.decoder)
+        return DiffusionDecoding(sampler: sampler, stageA: stageA)
+    }
+}
+
+private struct DiffusionDecoding: SemanticDecoding {
+    /// Holds Stage B, which can go before Stage A comes.
+    var sampler: Sampler?
+    let stageA: Part<StageA>
+    var latent: ImageLatent?
+
+    mutating func next() throws -> Sampler.Step? {
+        guard let step = try sampler?.next() else {
+            latent = sampler.map { ImageLatent(values: $0.latent) } ?? latent
+            sampler = nil
+            return nil
+        }
+        return step
+    }
+
+    mutating func finish() throws -> [Image] {
+        while try next() != nil {}
+        guard let latent else { return [] }
+        BufferPool.shared.releaseIdle()
+        return try stageA().decode(latent)
+    }
+}
+
+extension PreviewDecoder: SemanticDecoder {
+    /// What the latent stands for: a preview is enlarged to it.
+    public func imageSide(forSemanticSide side: Int, in space: SemanticLatentSpace) -> Int? {
+        Int((Double(side) * space.pixelsPerPosition).rounded(.up))
+    }
+
+    /// A preview takes no steps.
+    public func stepCount(for request: GenerationRequest) -> Int { 0 }
+
+    /// Begins to decode, which neither prompt nor noise have a part in.
+    public func decoding(
+        of latent: SemanticLatent, for request: GenerationRequest, noise: any NoiseSource
+    ) throws -> any SemanticDecoding {
+        PreviewDecoding(decoder: self, latent: latent)
+    }
+}
+
+private struct PreviewDecoding: SemanticDecoding {
+    let decoder: PreviewDecoder
+    let latent: SemanticLatent
+
+    mutating func next() throws -> Sampler.Step? { nil }
+
+    mutating func finish() throws -> [Image] { try decoder.decode(latent) }
+}

@@ -1,0 +1,120 @@
+public import Foundation
+public import TensorCore
+
+/// The semantic compressor: pictures to the latents that Stage C learns to make.
+///
+/// Published checkpoints use EfficientNetV2-S and a projection to 16 channels
+/// (`effnet_encoder.safetensors`). A small convolutional encoder of residual blocks, for small
+/// cascades, is told apart by its parameters' names.
+public struct SemanticCompressor: Sendable {
+    private enum Backbone: Sendable {
+        case efficientNet(EfficientNetV2S, projection: Linear)
+        case residual(ResidualCompressor)
+    }
+
+    /// How the latents relate to pictures and to what Stage B takes.
+    public let latentSpace: SemanticLatentSpace
+    private let backbone: Backbone
+    private let norm: BatchNorm
+
+    /// A compressor from a safetensors file.
+    ///
+    /// - Parameters:
+    ///   - file: Such as `effnet_encoder.safetensors`. A `backbone` and a `mapper` whose batch norm
+    ///     has weight and bias (Würstchen v2) or has not (Stable Cascade).
+    ///   - latentSpace: How the latents relate to pictures and to what Stage B takes.
+    /// - Throws: ``WuerstchenError`` when the file cannot be read or holds something else.
+    public init(
+        contentsOf file: URL, latentSpace: SemanticLatentSpace = SemanticLatentSpace()
+    ) throws {
+        try self.init(
+            parameters: try CheckpointParameters(contentsOf: file), latentSpace: latentSpace)
+    }
+
+    /// A compressor with the given parameters.
+    ///
+    /// - Throws: ``WuerstchenError`` when parameters are missing, surplus or misshapen, or when
+    ///   OpenBLAS is not installed.
+    public init(
+        parameters source: any ParameterSource,
+        latentSpace: SemanticLatentSpace = SemanticLatentSpace()
+    ) throws {
+        _ = try BLAS.load()
+        try latentSpace.validate()
+        self.latentSpace = latentSpace
+        let isResidual = source.names?.contains("backbone.0.weight") ?? false
+        (backbone, norm) = try Parameters.load(from: source, ignoring: BatchNorm.isCounter) {
+            root in
+            let mapper = root["mapper"]
+            if isResidual {
+                let channels = ResidualCompressor.latentChannels
+                return (
+                    .residual(ResidualCompressor(root)),
+                    BatchNorm(mapper[2], channels, epsilon: 1e-5, isAffine: false)
+                )
+            }
+            return (
+                .efficientNet(
+                    EfficientNetV2S(root["backbone"]),
+                    projection: Linear(
+                        mapper[0], EfficientNetV2S.outputChannels, 16, .pointwiseConvolution,
+                        hasBias: false)),
+                BatchNorm(
+                    mapper[1], 16, epsilon: 1e-5, isAffine: mapper[1].contains("weight"))
+            )
+        }
+    }
+
+    /// The latent of a picture.
+    ///
+    /// The picture is resized to three quarters of its sides (rounded down to multiples of 32), at
+    /// which resolution the published compressor was trained.
+    ///
+    /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError`` with code
+    ///   `invalidRequest` for a picture with a side below 43 pixels.
+    public func encode(_ image: Image) throws -> SemanticLatent {
+        func reduced(_ side: Int) -> Int { side * 3 / 4 / 32 * 32 }
+        let (height, width) = (reduced(image.height), reduced(image.width))
+        guard height > 0, width > 0 else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "the compressor takes pictures of at least 43 pixels a side, not "
+                    + "\(image.width)×\(image.height)")
+        }
+        let resampling: (Int, Int) -> Resampling
+        switch backbone {
+        case .efficientNet: resampling = Resampling.antialiasedBilinear
+        case .residual: resampling = Resampling.bilinear
+        }
+        let pixels = image.tensor.resized(
+            rows: resampling(image.height, height), columns: resampling(image.width, width))
+        return SemanticLatent(embedding: try embed(pixels), space: latentSpace)
+    }
+
+    /// What Stage B takes, from pictures at the compressor's own resolution.
+    ///
+    /// - Parameter pixels: `[batch, height, width, 3]`, 0…1.
+    /// - Returns: `[batch, ⌈height / 32⌉, ⌈width / 32⌉, 16]`.
+    /// - Throws: `CancellationError` between blocks when the task is cancelled.
+    public func embed(_ pixels: Tensor) throws -> Tensor {
+        try embed(pixels, trace: nil)
+    }
+
+    package func embed(_ pixels: Tensor, trace: Trace?) throws -> Tensor {
+        switch backbone {
+        case .efficientNet(let network, let projection):
+            // The statistics of ImageNet that the backbone was trained with.
+            let mean: [Float] = [0.485, 0.456, 0.406]
+            let deviation: [Float] = [0.229, 0.224, 0.225]
+            let normalized = pixels.scaledChannels(
+                by: Tensor(deviation.map { 1 / $0 }, [3]),
+                shift: Tensor(Swift.zip(mean, deviation).map { -$0 / $1 }, [3]))
+            trace?("normalised", normalized)
+            let features = try network(normalized, trace: trace)
+            trace?("features", features)
+            return norm(projection(features))
+        case .residual(let network):
+            return norm(try network(pixels))
+        }
+    }
+}

@@ -1,0 +1,41 @@
+import TensorCore
+
+/// The width and height of an image, in pixels.
+public struct ImageSize: Sendable, Hashable, Codable, CustomStringConvertible {
+    /// The longest side that an ``Image`` can have, in pixels.
+    public static let maximumSide = 16384
+
+    /// The number of columns, in pixels.
+    public var width: Int
+    /// The number of rows, in pixels.
+    public var height: Int
+
+    /// A size of any two numbers; whether an image can have it is checked where one is made.
+    ///
+    /// - Parameters:
+    ///   - width: The number of columns, in pixels.
+    ///   - height: The number of rows, in pixels.
+    public init(width: Int, height: Int) {
+        self.width = width
+        self.height = height
+    }
+
+    /// Width and height, as in "1024×768".
+    public var description: String {
+        "\(width)×\(height)"
+    }
+}
+
+extension ImageSize {
+    /// Throws `invalidRequest` unless an image can have this size. Its number of bytes then fits an
+    /// `Int` with ease.
+    func validate() throws {
+        let sides = 1...Self.maximumSide
+        guard sides.contains(width) && sides.contains(height) else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "an image cannot be \(self) pixels; choose sides of 1 to \(Self.maximumSide) pixels"
+            )
+        }
+    }
+}

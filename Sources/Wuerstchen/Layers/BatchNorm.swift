@@ -1,0 +1,34 @@
+internal import TensorCore
+
+/// Batch normalisation with its running statistics (Ioffe and Szegedy, 2015), as a factor and a
+/// summand for each channel.
+package struct BatchNorm: Sendable {
+    package let scale: Tensor
+    package let shift: Tensor
+
+    /// - Parameter isAffine: Whether there are a weight and a bias besides the statistics.
+    package init(
+        _ parameters: Parameters, _ channels: Int, epsilon: Float, isAffine: Bool = true
+    ) {
+        let mean = parameters("running_mean", [channels])
+        let variance = parameters("running_var", [channels])
+        let inverse = variance.mapped { 1 / ($0 + epsilon).squareRoot() }
+        if isAffine {
+            scale = Tensor.zip(parameters("weight", [channels]), inverse, *)
+            shift = parameters("bias", [channels]) - Tensor.zip(mean, scale, *)
+        } else {
+            scale = inverse
+            shift = Tensor.zip(mean, scale) { -$0 * $1 }
+        }
+    }
+
+    package func callAsFunction(_ x: Tensor) -> Tensor {
+        x.scaledChannels(by: scale, shift: shift)
+    }
+
+    /// Whether a surplus parameter is the count of batches seen in training, which PyTorch stores
+    /// with every batch norm and inference has no use for.
+    package static func isCounter(_ name: String) -> Bool {
+        name.hasSuffix("num_batches_tracked")
+    }
+}

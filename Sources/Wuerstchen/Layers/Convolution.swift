@@ -1,0 +1,96 @@
+internal import TensorCore
+
+/// A convolution with a square kernel and zero padding.
+package struct Convolution: Sendable {
+    private let weight: Tensor
+    private let bias: Tensor?
+    private let kernel: Int
+    private let stride: Int
+    private let padding: Int
+
+    package init(
+        _ parameters: Parameters, _ inputs: Int, _ outputs: Int, kernel: Int, stride: Int = 1,
+        padding: Int = 0, hasBias: Bool = true
+    ) {
+        weight = Tensor.convolutionWeight(
+            parameters("weight", [outputs, inputs, kernel, kernel]))
+        bias = hasBias ? parameters("bias", [outputs]) : nil
+        self.kernel = kernel
+        self.stride = stride
+        self.padding = padding
+    }
+
+    package func callAsFunction(_ x: Tensor, _ activation: Activation = .identity) -> Tensor {
+        x.convolution(
+            weight, kernel: kernel, stride: stride, padding: padding,
+            Epilogue(bias: bias, activation: activation))
+    }
+
+    /// The convolution, a batch norm in its epilogue, and an activation.
+    package func callAsFunction(
+        _ x: Tensor, _ norm: BatchNorm, _ activation: Activation = .identity
+    ) -> Tensor {
+        x.convolution(
+            weight, kernel: kernel, stride: stride, padding: padding,
+            Epilogue(scale: norm.scale, bias: norm.shift, activation: activation))
+    }
+}
+
+/// A transposed convolution whose kernel is a multiple of its stride.
+package struct TransposedConvolution: Sendable {
+    private let weight: Tensor
+    private let bias: Tensor
+    private let kernel: Int
+    private let stride: Int
+    private let padding: Int
+
+    package init(
+        _ parameters: Parameters, _ inputs: Int, _ outputs: Int, kernel: Int, stride: Int,
+        padding: Int = 0
+    ) {
+        weight = Tensor.transposedConvolutionWeight(
+            parameters("weight", [inputs, outputs, kernel, kernel]), kernel: kernel,
+            stride: stride, padding: padding)
+        bias = parameters("bias", [outputs])
+        self.kernel = kernel
+        self.stride = stride
+        self.padding = padding
+    }
+
+    package func callAsFunction(_ x: Tensor, _ activation: Activation = .identity) -> Tensor {
+        x.transposedConvolution(
+            weight, bias: bias, kernel: kernel, stride: stride, padding: padding,
+            activation: activation)
+    }
+}
+
+/// A depthwise convolution: each channel by itself.
+package struct DepthwiseConvolution: Sendable {
+    private let weight: Tensor
+    private let bias: Tensor
+    private let kernel: Int
+    private let stride: Int
+    private let padding: Padding
+
+    package init(
+        _ parameters: Parameters, _ channels: Int, kernel: Int = 3, stride: Int = 1,
+        padding: Padding = .zeros, hasBias: Bool = true
+    ) {
+        weight = parameters("weight", [channels, 1, kernel, kernel])
+            .reshaped(to: [channels, kernel * kernel]).matrixTransposed()
+        bias = hasBias ? parameters("bias", [channels]) : Tensor(repeating: 0, [channels])
+        self.kernel = kernel
+        self.stride = stride
+        self.padding = padding
+    }
+
+    /// The convolution of `x`, times `gain`, plus `residual`; layer-normalised with the ε
+    /// `normalization` where it is given.
+    package func callAsFunction(
+        _ x: Tensor, gain: Float = 1, residual: Tensor? = nil, normalization: Float? = nil
+    ) -> Tensor {
+        x.depthwiseConvolution(
+            weight, bias: bias, kernel: kernel, stride: stride, padding: padding, gain: gain,
+            residual: residual, normalization: normalization)
+    }
+}

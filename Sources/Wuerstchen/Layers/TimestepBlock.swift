@@ -1,0 +1,52 @@
+private import Foundation
+internal import TensorCore
+
+/// The timestep as sines and cosines of frequencies from 1 to 1/10000 of `10000 · t`.
+///
+/// The phase reaches 10000 radians in 32-bit floats, so that one unit in the last place of a
+/// frequency shows in the third digit of the result. What published checkpoints were trained with
+/// is reached only by the same roundings in the same order.
+///
+/// - Parameters:
+///   - times: One t for each sample, 0 for clean to 1 for noise.
+///   - width: Channels of the embedding.
+/// - Returns: `[samples, width]`.
+package func timestepEmbedding(_ times: [Float], width: Int) -> Tensor {
+    let half = width / 2
+    let slope = Float(-log(10000.0) / Double(half - 1))
+    let frequencies = (0..<half).map { Float(exp(Double(Float($0) * slope))) }
+    return Tensor([times.count, width]) { target in
+        target.update(repeating: 0)
+        for (sample, time) in times.enumerated() {
+            for (index, frequency) in frequencies.enumerated() {
+                let phase = Double((time * 10000) * frequency)
+                target[sample * width + index] = Float(sin(phase))
+                target[sample * width + half + index] = Float(cos(phase))
+            }
+        }
+    }
+}
+
+/// Tells a network the timestep: each channel times 1 + a, plus b, with a and b linear in the
+/// embedding.
+package struct TimestepBlock: Sendable {
+    private let mapper: Linear
+
+    package init(_ parameters: Parameters, channels: Int, embedding: Int) {
+        mapper = Linear(parameters["mapper"], embedding, 2 * channels)
+    }
+
+    /// - Parameters:
+    ///   - x: `[batch, height, width, channels]`.
+    ///   - embedding: `[batch, embedding]`; see ``timestepEmbedding(_:width:)``.
+    package func callAsFunction(_ x: Tensor, _ embedding: Tensor) -> Tensor {
+        let channels = x.shape.channels
+        let samples = embedding.shape[0]
+        let mapped = mapper(embedding.reshaped(to: [samples, 1, embedding.shape[1]]))
+            .reshaped(to: [samples, 2 * channels])
+        return x.modulated(
+            by: Epilogue.Modulation(
+                scale: mapped.channels(0..<channels),
+                shift: mapped.channels(channels..<2 * channels)))
+    }
+}

@@ -1,0 +1,48 @@
+private import Foundation
+internal import TensorCore
+
+/// The cosine noise schedule (Nichol and Dhariwal, "Improved Denoising Diffusion Probabilistic
+/// Models", 2021) over a continuous time from 0, clean, to 1, noise.
+///
+/// `x(t) = √ᾱ(t) · clean + √(1 − ᾱ(t)) · noise`
+public struct NoiseSchedule: Sendable, Hashable {
+    /// How far the cosine starts from its peak; 0.008 as published (`s`).
+    public var offset: Double
+    /// How time is bent: 1 as published (`scaler`), more for more noise early, less for less.
+    public var scaler: Double
+
+    /// A schedule of the given numbers; the published ones by default.
+    public init(offset: Double = 0.008, scaler: Double = 1) {
+        self.offset = offset
+        self.scaler = scaler
+    }
+
+    /// ᾱ: the share of the clean latent in the variance at a time, within 0.0001…0.9999.
+    ///
+    /// In the reference's precision and order: near both ends of time the rounding shows in what a
+    /// step does.
+    public func signalShare(at time: Float) -> Float {
+        var t = time
+        if scaler > 1 {
+            t = 1 - pow(1 - t, Float(scaler))
+        } else if scaler < 1 {
+            t = pow(t, Float(scaler))
+        }
+        let offset = Float(offset)
+        func squaredCosine(_ x: Float) -> Float {
+            let angle = x / (1 + offset) * Float.pi * 0.5
+            let cosine = Float(cos(Double(angle)))
+            return cosine * cosine
+        }
+        return min(max(squaredCosine(t + offset) / squaredCosine(offset), 0.0001), 0.9999)
+    }
+
+    func validate() throws {
+        guard offset.isFinite, offset >= 0, offset < 10, scaler.isFinite, scaler > 0 else {
+            throw WuerstchenError(
+                .invalidConfiguration,
+                "the scheduler's s is \(offset) and its scaler \(scaler); s must be at least 0 and "
+                    + "the scaler positive")
+        }
+    }
+}

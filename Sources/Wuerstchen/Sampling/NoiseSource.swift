@@ -1,0 +1,51 @@
+public import TensorCore
+
+/// Where a sampler's random numbers come from.
+public protocol NoiseSource: Sendable {
+    /// The next standard normal numbers, `[batch, height, width, channels]`. A sampler asks once for
+    /// the noise to start from and once for each step.
+    mutating func next(batch: Int, height: Int, width: Int, channels: Int) -> Tensor
+}
+
+/// One of PyTorch's generators for each picture: picture k is the same alone as in a batch.
+///
+/// The numbers are those that diffusers draws on the CPU for a list of generators. Their order is
+/// channel by channel.
+public struct SeededNoise: NoiseSource {
+    private var generators: [TorchGenerator]
+
+    /// A generator for each seed, that is for each picture.
+    public init(seeds: [UInt64]) {
+        generators = seeds.map { TorchGenerator(seed: $0) }
+    }
+
+    /// The next numbers of each picture's generator.
+    ///
+    /// - Precondition: `batch` is the number of seeds.
+    public mutating func next(batch: Int, height: Int, width: Int, channels: Int) -> Tensor {
+        precondition(batch == generators.count, "\(generators.count) seeds for \(batch) pictures")
+        let count = channels * height * width
+        return Tensor.concatenating(
+            generators.indices.map { picture in
+                Tensor(generators[picture].normal(count), [1, channels, height, width])
+                    .channelsLast()
+            })
+    }
+}
+
+/// One of PyTorch's generators for a whole batch, as diffusers uses a single one.
+public struct SharedNoise: NoiseSource {
+    private var generator: TorchGenerator
+
+    /// A generator for all pictures together.
+    public init(seed: UInt64) {
+        generator = TorchGenerator(seed: seed)
+    }
+
+    /// The next numbers, picture by picture and channel by channel.
+    public mutating func next(batch: Int, height: Int, width: Int, channels: Int) -> Tensor {
+        Tensor(
+            generator.normal(batch * channels * height * width), [batch, channels, height, width]
+        ).channelsLast()
+    }
+}

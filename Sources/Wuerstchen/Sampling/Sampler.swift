@@ -1,0 +1,165 @@
+public import TensorCore
+
+/// How a latent gets from one time to the next.
+public enum SamplingMethod: Sendable, Hashable {
+    /// Ancestral sampling with fresh noise at each step (Ho et al., "Denoising Diffusion
+    /// Probabilistic Models", 2020), as published.
+    case ddpm
+    /// The deterministic path (Song et al., "Denoising Diffusion Implicit Models", 2021).
+    case ddim
+}
+
+/// How a stage samples.
+public struct SamplingOptions: Sendable, Hashable {
+    /// When to denoise.
+    public var timesteps: Timesteps
+    /// The weight of classifier-free guidance (Ho and Salimans, 2022): how far the prediction is
+    /// moved from the negative prompt's beyond the prompt's. Up to 1 there is none, and its second
+    /// pass is left out.
+    public var guidance: Float
+    /// How a latent gets from one time to the next.
+    public var method: SamplingMethod
+
+    /// Options of the given values.
+    public init(timesteps: Timesteps, guidance: Float, method: SamplingMethod = .ddpm) {
+        self.timesteps = timesteps
+        self.guidance = guidance
+        self.method = method
+    }
+
+    /// What Stage C was published with: 60 equal steps under guidance 4.
+    public static let stageC = SamplingOptions(timesteps: .equal60, guidance: 4)
+    /// What Stage B was published with: 12 equal steps without guidance.
+    public static let stageB = SamplingOptions(timesteps: .equal12, guidance: 0)
+
+    var isGuided: Bool { guidance > 1 }
+
+    func validate() throws {
+        guard guidance.isFinite, abs(guidance) <= 1000 else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "guidance is \(guidance); it must be a number of ordinary size, such as 4")
+        }
+    }
+}
+
+/// Denoises latents step by step, on demand.
+///
+/// The sampler is a value: a copy goes on from where the original is, independently of it.
+public struct Sampler: Sendable {
+    /// What a step leads to.
+    public struct Step: Sendable {
+        /// The step's number, from 0.
+        public let index: Int
+        /// The number of steps.
+        public let count: Int
+        /// The latents after the step, `[batch, height, width, channels]`.
+        public let latent: Tensor
+        /// What the network now takes the clean latents to be: what a preview should show.
+        public let predictedClean: Tensor
+        /// The noise that was predicted, after guidance.
+        public let predictedNoise: Tensor
+    }
+
+    /// Predicts, after guidance, the noise in latents at a time.
+    package typealias Denoiser = @Sendable (_ latent: Tensor, _ time: Float) throws -> Tensor
+
+    /// The latents that the next step starts from.
+    public private(set) var latent: Tensor
+    /// The source of random numbers, for whatever goes on after the last step.
+    public private(set) var noise: any NoiseSource
+    private let stage: String
+    private let schedule: NoiseSchedule
+    private let options: SamplingOptions
+    private let denoiser: Denoiser
+    private var index = 0
+
+    package init(
+        stage: String, schedule: NoiseSchedule, options: SamplingOptions, initial: Tensor,
+        noise: any NoiseSource, denoiser: @escaping Denoiser
+    ) throws {
+        try options.validate()
+        self.stage = stage
+        self.schedule = schedule
+        self.options = options
+        self.noise = noise
+        self.denoiser = denoiser
+        latent = initial
+    }
+
+    /// The number of steps.
+    public var count: Int { options.timesteps.count }
+
+    /// Takes the next step.
+    ///
+    /// - Returns: The step, or nil when all have been taken.
+    /// - Throws: `CancellationError` between blocks of the network when the task is cancelled, or
+    ///   ``WuerstchenError`` with code `notFinite` that names the stage.
+    public mutating func next() throws -> Step? {
+        guard index < count else { return nil }
+        try Task.checkCancellation()
+        let time = options.timesteps.times[index]
+        let nextTime = options.timesteps.times[index + 1]
+        let predicted = try denoiser(latent, time)
+        guard predicted.isFinite else {
+            throw WuerstchenError(
+                .notFinite,
+                "\(stage) predicted noise that is not a number in step \(index + 1) of \(count); "
+                    + "its weights are damaged or the guidance is too strong")
+        }
+        let share = schedule.signalShare(at: time)
+        let nextShare = schedule.signalShare(at: nextTime)
+        let clean = Tensor.combine(
+            1 / share.squareRoot(), latent, -(1 - share).squareRoot() / share.squareRoot(),
+            predicted)
+        switch options.method {
+        case .ddpm:
+            let coefficients = AncestralStep(
+                share: share, nextShare: nextShare, isLast: nextTime == 0)
+            var moved = Tensor.combine(
+                coefficients.factor, latent, -coefficients.factor * coefficients.noiseShare,
+                predicted)
+            let shape = latent.shape
+            // Drawn in the last step too, where it has no weight: PyTorch's generator moves on.
+            let fresh = noise.next(
+                batch: shape[0], height: shape[1], width: shape[2], channels: shape[3])
+            if coefficients.deviation > 0 {
+                moved = Tensor.combine(1, moved, coefficients.deviation, fresh)
+            }
+            latent = moved
+        case .ddim:
+            latent = Tensor.combine(
+                nextShare.squareRoot(), clean, (1 - nextShare).squareRoot(), predicted)
+        }
+        defer { index += 1 }
+        return Step(
+            index: index, count: count, latent: latent, predictedClean: clean,
+            predictedNoise: predicted)
+    }
+}
+
+/// `next = factor · (x − noiseShare · predicted) + deviation · fresh noise`, one step of ancestral
+/// sampling.
+package struct AncestralStep: Sendable {
+    package let factor: Float
+    package let noiseShare: Float
+    package let deviation: Float
+
+    /// - Parameters:
+    ///   - share: ᾱ where the step starts.
+    ///   - nextShare: ᾱ where it ends.
+    ///   - isLast: Whether it ends at time 0, where no noise is added.
+    package init(share: Float, nextShare: Float, isLast: Bool) {
+        let alpha = share / nextShare
+        factor = (1 / alpha).squareRoot()
+        noiseShare = (1 - alpha) / (1 - share).squareRoot()
+        deviation = isLast ? 0 : ((1 - alpha) * (1 - nextShare) / (1 - share)).squareRoot()
+    }
+}
+
+/// The conditional and the unconditional prediction, one batch after the other, brought together:
+/// `unconditional + weight · (conditional − unconditional)`.
+func guided(_ both: Tensor, weight: Float) -> Tensor {
+    let half = both.shape[0] / 2
+    return Tensor.combine(weight, both[0..<half], 1 - weight, both[half..<2 * half])
+}

@@ -1,0 +1,36 @@
+public import TensorCore
+
+/// Pictures in the latent space of Stage A, as Stage B makes them.
+public struct ImageLatent: Sendable {
+    /// `[batch, height, width, channels]`, of about unit variance: ``StageA/encode(_:)``'s latents
+    /// divided by ``StageA/Configuration/latentScale``.
+    public var values: Tensor
+
+    /// Latents `[batch, height, width, channels]` of about unit variance.
+    public init(values: Tensor) {
+        self.values = values
+    }
+}
+
+extension Image {
+    /// A picture for each sample of `[batch, height, width, 3]`, 0…1 (clamped).
+    ///
+    /// - Throws: ``WuerstchenError`` with code `notFinite` that names `maker`.
+    static func images(_ pixels: Tensor, madeBy maker: String) throws -> [Image] {
+        guard pixels.isFinite else {
+            throw WuerstchenError(
+                .notFinite,
+                "\(maker) gave values that are not numbers; its weights or its input are damaged")
+        }
+        return try (0..<pixels.shape[0]).map { sample in
+            try Image(
+                width: pixels.shape[2], height: pixels.shape[1],
+                pixels: pixels[sample..<sample + 1].bytes)
+        }
+    }
+
+    /// The picture as `[1, height, width, 3]`, 0…1.
+    public var tensor: Tensor {
+        Tensor(bytes: pixels, [1, height, width, 3])
+    }
+}

@@ -1,0 +1,233 @@
+public import TensorCore
+
+/// Stage A: the VQGAN that turns pictures into latents of a quarter of their sides and back
+/// (`PaellaVQModel` of Rampas et al., "A Novel Sampling Scheme for Text- and Image-Conditional Image
+/// Synthesis in Quantized Latent Spaces", 2022).
+public struct StageA: Sendable {
+    /// The architecture's numbers, as in `vqgan/config.json`. Defaults are the published model's.
+    public struct Configuration: Sendable, Hashable, Codable {
+        /// Channels of the pictures.
+        public var imageChannels = 3
+        /// Side of the squares of pixels that are folded into channels first.
+        public var patchSize = 2
+        /// Levels; each after the first halves the sides.
+        public var levels = 2
+        /// Blocks of the decoder at the resolution of the latent.
+        public var bottleneckBlocks = 12
+        /// Width of the last level; each level before has half the width of its successor.
+        public var channels = 384
+        /// Channels of the latent.
+        public var latentChannels = 4
+        /// Entries of the codebook.
+        public var codes = 8192
+        /// What a latent of Stage B's is multiplied with before it is decoded.
+        public var latentScale: Float = 0.3764
+
+        enum CodingKeys: String, CodingKey {
+            case imageChannels = "in_channels"
+            case patchSize = "up_down_scale_factor"
+            case levels
+            case bottleneckBlocks = "bottleneck_blocks"
+            case channels = "embed_dim"
+            case latentChannels = "latent_channels"
+            case codes = "num_vq_embeddings"
+            case latentScale = "scale_factor"
+        }
+
+        /// The names that early revisions of the published files used.
+        private enum FormerKeys: String, CodingKey {
+            case channels = "c_hidden"
+            case latentChannels = "c_latent"
+            case codes = "codebook_size"
+        }
+
+        /// The published architecture.
+        public init() {}
+
+        /// Decodes a published `config.json`. Fields that are absent keep their defaults, and
+        /// fields of other names are passed over.
+        public init(from decoder: any Decoder) throws {
+            let former = try decoder.container(keyedBy: FormerKeys.self)
+            try former.update(&channels, .channels)
+            try former.update(&latentChannels, .latentChannels)
+            try former.update(&codes, .codes)
+            let fields = try decoder.container(keyedBy: CodingKeys.self)
+            try fields.update(&imageChannels, .imageChannels)
+            try fields.update(&patchSize, .patchSize)
+            try fields.update(&levels, .levels)
+            try fields.update(&bottleneckBlocks, .bottleneckBlocks)
+            try fields.update(&channels, .channels)
+            try fields.update(&latentChannels, .latentChannels)
+            try fields.update(&codes, .codes)
+            try fields.update(&latentScale, .latentScale)
+        }
+
+        /// Width of each level, finest first.
+        var widths: [Int] { (0..<levels).map { channels >> (levels - 1 - $0) } }
+
+        func validate() throws {
+            try requirePositive([
+                "in_channels": imageChannels, "up_down_scale_factor": patchSize, "levels": levels,
+                "bottleneck_blocks": bottleneckBlocks, "embed_dim": channels,
+                "latent_channels": latentChannels, "num_vq_embeddings": codes,
+            ])
+            guard imageChannels == 3 else {
+                throw WuerstchenError(
+                    .invalidConfiguration, "in_channels is \(imageChannels); pictures have 3")
+            }
+            guard levels <= 16, channels % (1 << (levels - 1)) == 0 else {
+                throw WuerstchenError(
+                    .invalidConfiguration,
+                    "embed_dim is \(channels), which cannot be halved for \(levels) levels")
+            }
+            guard latentScale.isFinite, latentScale != 0 else {
+                throw WuerstchenError(.invalidConfiguration, "scale_factor is \(latentScale)")
+            }
+        }
+    }
+
+    /// The architecture's numbers.
+    public let configuration: Configuration
+
+    private let inputLayer: Linear
+    private let encoder: [(downsampler: Convolution?, block: MixingBlock)]
+    private let latentLayer: Linear
+    private let latentNorm: BatchNorm
+    private let codebook: Tensor
+    private let decoderInput: Linear
+    private let decoder: [(blocks: [MixingBlock], upsampler: TransposedConvolution?)]
+    private let outputLayer: Linear
+
+    /// A network with the given parameters.
+    ///
+    /// - Parameters:
+    ///   - configuration: The architecture's numbers.
+    ///   - source: The parameters under their published names.
+    /// - Throws: ``WuerstchenError`` when the configuration contradicts itself, when parameters are
+    ///   missing, surplus or misshapen, or when OpenBLAS is not installed.
+    public init(configuration: Configuration, parameters source: any ParameterSource) throws {
+        _ = try BLAS.load()
+        try configuration.validate()
+        self.configuration = configuration
+        let c = configuration
+        let widths = c.widths
+        let patch = c.imageChannels * c.patchSize * c.patchSize
+        (
+            inputLayer, encoder, latentLayer, latentNorm, codebook, decoderInput, decoder,
+            outputLayer
+        ) =
+            try Parameters.load(from: source, ignoring: BatchNorm.isCounter) { root in
+                let down = root["down_blocks"]
+                var next = 0
+                var encoder: [(Convolution?, MixingBlock)] = []
+                for (level, width) in widths.enumerated() {
+                    var downsampler: Convolution?
+                    if level > 0 {
+                        downsampler = Convolution(
+                            down[next], widths[level - 1], width, kernel: 4, stride: 2, padding: 1)
+                        next += 1
+                    }
+                    encoder.append((downsampler, MixingBlock(down[next], channels: width)))
+                    next += 1
+                }
+                let latent = down[next]
+                let up = root["up_blocks"]
+                next = 1
+                var decoder: [([MixingBlock], TransposedConvolution?)] = []
+                for (number, width) in widths.reversed().enumerated() {
+                    let count = number == 0 ? c.bottleneckBlocks : 1
+                    let blocks = (next..<next + count).map { MixingBlock(up[$0], channels: width) }
+                    next += count
+                    var upsampler: TransposedConvolution?
+                    if number < widths.count - 1 {
+                        upsampler = TransposedConvolution(
+                            up[next], width, width / 2, kernel: 4, stride: 2, padding: 1)
+                        next += 1
+                    }
+                    decoder.append((blocks, upsampler))
+                }
+                return (
+                    Linear(root["in_block"][1], patch, widths[0], .pointwiseConvolution),
+                    encoder,
+                    Linear(
+                        latent[0], c.channels, c.latentChannels, .pointwiseConvolution,
+                        hasBias: false),
+                    BatchNorm(latent[1], c.latentChannels, epsilon: 1e-5),
+                    root["vquantizer"]["embedding"]("weight", [c.codes, c.latentChannels]),
+                    Linear(up[0][0], c.latentChannels, c.channels, .pointwiseConvolution),
+                    decoder,
+                    Linear(root["out_block"][0], widths[0], patch, .pointwiseConvolution)
+                )
+            }
+    }
+
+    /// Pixels per position of the latent, along a side.
+    public var pixelsPerPosition: Int { configuration.patchSize << (configuration.levels - 1) }
+
+    /// Pictures as latents, before quantisation and without Stage B's scale.
+    ///
+    /// - Parameter images: `[batch, height, width, 3]`, 0…1; sides multiples of
+    ///   ``pixelsPerPosition``.
+    /// - Returns: `[batch, height', width', latentChannels]`.
+    /// - Throws: `CancellationError` between blocks when the task is cancelled, or
+    ///   ``WuerstchenError`` with code `invalidRequest` for sides that are no such multiples.
+    public func encode(_ images: Tensor) throws -> Tensor {
+        try encode(images, trace: nil)
+    }
+
+    package func encode(_ images: Tensor, trace: Trace?) throws -> Tensor {
+        guard images.shape[1] % pixelsPerPosition == 0, images.shape[2] % pixelsPerPosition == 0
+        else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "Stage A encodes pictures whose sides are multiples of \(pixelsPerPosition), "
+                    + "not \(images.shape[2])×\(images.shape[1])")
+        }
+        var y = inputLayer(images.pixelUnshuffled(configuration.patchSize))
+        trace?("after_in_block", y)
+        for level in encoder {
+            try Task.checkCancellation()
+            if let downsampler = level.downsampler { y = downsampler(y) }
+            y = level.block(y)
+        }
+        return latentNorm(latentLayer(y))
+    }
+
+    /// The nearest entries of the codebook.
+    ///
+    /// - Parameter latents: `[batch, height, width, latentChannels]`, without Stage B's scale.
+    /// - Returns: The entries' numbers by picture, row and column, and the entries in the shape of
+    ///   the latents.
+    public func quantize(_ latents: Tensor) -> (indices: [Int], quantized: Tensor) {
+        let indices = latents.nearestRows(of: codebook).map(Int.init)
+        return (indices, codebook.gatheringRows(indices).reshaped(to: latents.shape))
+    }
+
+    /// Latents as pictures, neither scaled before nor clamped after.
+    ///
+    /// - Parameter latents: `[batch, height, width, latentChannels]`, without Stage B's scale.
+    /// - Returns: `[batch, height', width', 3]`, 0…1 but for overshoots.
+    /// - Throws: `CancellationError` between blocks when the task is cancelled.
+    public func decode(unscaled latents: Tensor) throws -> Tensor {
+        var y = decoderInput(latents)
+        for level in decoder {
+            for block in level.blocks {
+                try Task.checkCancellation()
+                y = block(y)
+            }
+            try Task.checkCancellation()
+            if let upsampler = level.upsampler { y = upsampler(y) }
+        }
+        return outputLayer(y).pixelShuffled(configuration.patchSize)
+    }
+
+    /// Stage B's latents as pictures.
+    ///
+    /// - Returns: One picture for each latent of the batch.
+    /// - Throws: `CancellationError` between blocks when the task is cancelled, or
+    ///   ``WuerstchenError`` with code `notFinite` when the result is not a picture.
+    public func decode(_ latent: ImageLatent) throws -> [Image] {
+        let pixels = try decode(unscaled: latent.values.scaled(by: configuration.latentScale))
+        return try Image.images(pixels, madeBy: "Stage A")
+    }
+}

@@ -1,0 +1,75 @@
+public import TensorCore
+
+extension StageB {
+    /// Turns semantic latents into image latents.
+    ///
+    /// - Parameters:
+    ///   - semantic: What Stage C or the semantic compressor made.
+    ///   - text: One prompt for all pictures, or one for each.
+    ///   - seed: The seed of the first picture; the following ones count up from it.
+    ///   - options: Steps, guidance and method.
+    /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError``.
+    public func sample(
+        _ semantic: SemanticLatent, text: TextEmbedding<StageB>, seed: UInt64,
+        options: SamplingOptions = .stageB
+    ) throws -> ImageLatent {
+        let count = UInt64(semantic.values.shape[0])
+        var sampler = try sampler(
+            semantic, text: text, noise: SeededNoise(seeds: (0..<count).map { seed &+ $0 }),
+            options: options)
+        while try sampler.next() != nil {}
+        return ImageLatent(values: sampler.latent)
+    }
+
+    /// A sampler that turns semantic latents into image latents step by step.
+    ///
+    /// - Parameters:
+    ///   - semantic: What Stage C or the semantic compressor made.
+    ///   - text: Prompts whose number divides that of the pictures: each belongs to an equal run of
+    ///     neighbours.
+    ///   - initial: The latents to start from; noise by default.
+    ///   - noise: The source of random numbers, drawn on for the start (unless `initial` is given)
+    ///     and at each step.
+    ///   - options: Steps, guidance and method.
+    /// - Throws: ``WuerstchenError`` when the latent's size or channels do not fit the network, when
+    ///   the text does not, or when guidance finds no negative prompts.
+    public func sampler(
+        _ semantic: SemanticLatent, text: TextEmbedding<StageB>, initial: Tensor? = nil,
+        noise: any NoiseSource, options: SamplingOptions = .stageB
+    ) throws -> Sampler {
+        let isGuided = options.isGuided
+        try text.validate(channels: configuration.textChannels, needsNegatives: isGuided)
+        let embedding = semantic.embedding
+        let batch = embedding.shape[0]
+        guard embedding.shape.channels == configuration.semanticChannels else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "Stage B takes semantic latents of \(configuration.semanticChannels) channels, not "
+                    + "\(embedding.shape.channels)")
+        }
+        guard batch > 0, batch % text.prompts.shape[0] == 0 else {
+            throw WuerstchenError(
+                .invalidRequest, "\(text.prompts.shape[0]) prompts for \(batch) pictures")
+        }
+        // The unconditional half sees no picture: zeros, not the embedding of anything.
+        let conditioning = try prepare(
+            semantic: isGuided
+                ? Tensor.concatenating([embedding, Tensor(repeating: 0, embedding.shape)])
+                : embedding,
+            text: isGuided ? text.promptsThenNegatives : text.prompts)
+        let shape: Shape = [
+            batch, conditioning.height, conditioning.width, configuration.latentChannels,
+        ]
+        var noise = noise
+        let start = try startingLatent(shape, initial, &noise, "Stage B")
+        return try Sampler(
+            stage: "Stage B", schedule: schedule, options: options, initial: start, noise: noise
+        ) { latent, time in
+            let input = isGuided ? Tensor.concatenating([latent, latent]) : latent
+            let predicted = try predictNoise(
+                input, times: Array(repeating: time, count: input.shape[0]),
+                conditioning: conditioning)
+            return isGuided ? guided(predicted, weight: options.guidance) : predicted
+        }
+    }
+}

@@ -1,0 +1,137 @@
+public import TensorCore
+
+/// Stage B: latent diffusion from the semantic latent into the space of the VQGAN, Stage A
+/// (`WuerstchenDiffNeXt` of Pernias et al., "Würstchen", 2023).
+///
+/// A U-Net of residual, timestep and attention blocks over a noisy image latent. The semantic latent
+/// is resized to every level and concatenated to the features of its residual blocks; the text
+/// enters through attention.
+public struct StageB: Sendable {
+    /// The architecture's numbers.
+    public let configuration: Configuration
+    /// Positions of the image latent per position of the semantic latent; 10.67 as published.
+    public let latentScale: Double
+    /// How noise grows with time.
+    public let schedule: NoiseSchedule
+
+    private let network: StageBNetwork
+
+    /// A network with the given parameters.
+    ///
+    /// - Parameters:
+    ///   - configuration: The architecture's numbers.
+    ///   - source: The parameters under their published names.
+    ///   - latentScale: Positions of the image latent per position of the semantic latent.
+    ///   - schedule: How noise grows with time.
+    /// - Throws: ``WuerstchenError`` when the configuration contradicts itself, when parameters are
+    ///   missing, surplus or misshapen, or when OpenBLAS is not installed.
+    public init(
+        configuration: Configuration, parameters source: any ParameterSource,
+        latentScale: Double = 10.67, schedule: NoiseSchedule = NoiseSchedule()
+    ) throws {
+        _ = try BLAS.load()
+        try configuration.validate()
+        guard latentScale.isFinite, latentScale > 0, latentScale < 1000 else {
+            throw WuerstchenError(
+                .invalidConfiguration, "latent_dim_scale is \(latentScale); it must be positive")
+        }
+        self.configuration = configuration
+        self.latentScale = latentScale
+        self.schedule = schedule
+        network = try Parameters.load(from: source) { StageBNetwork($0, configuration) }
+    }
+
+    /// What is constant over the steps of a picture: keys and values of the text, and the semantic
+    /// latent resized to each level.
+    public struct Conditioning: Sendable {
+        let text: [Tensor.KeyValues]
+        let semantic: [Tensor?]
+        let height: Int
+        let width: Int
+    }
+
+    /// The side of the image latent for a side of the semantic latent, or nil where the network
+    /// cannot run on it.
+    ///
+    /// The latent is folded by the patch size and halved between levels, and every half must be
+    /// whole. With the published numbers that leaves the multiples of three.
+    public func latentSide(forSemanticSide side: Int) -> Int? {
+        StageB.latentSide(forSemanticSide: side, scale: latentScale, configuration: configuration)
+    }
+
+    static func latentSide(
+        forSemanticSide side: Int, scale: Double, configuration: Configuration
+    ) -> Int? {
+        let latent = Int(Double(side) * scale)
+        let unit = configuration.patchSize << (configuration.channels.count - 1)
+        return latent > 0 && latent % unit == 0 ? latent : nil
+    }
+
+    /// Prepares the conditioning for all steps.
+    ///
+    /// - Parameters:
+    ///   - semantic: The semantic latents as Stage B takes them, `[batch, rows, columns,
+    ///     semanticChannels]`; zeros for the unconditional half of guidance.
+    ///   - text: `[texts, tokens, textChannels]`, a batch being divided into equal runs of
+    ///     neighbours; nil only for a network without attention.
+    /// - Throws: ``WuerstchenError`` with code `invalidRequest` when the network cannot run on a
+    ///   latent of that size.
+    public func prepare(semantic: Tensor, text: Tensor?) throws -> Conditioning {
+        guard let height = latentSide(forSemanticSide: semantic.shape[1]),
+            let width = latentSide(forSemanticSide: semantic.shape[2])
+        else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "Stage B cannot run on a semantic latent of \(semantic.shape[2])×"
+                    + "\(semantic.shape[1]); its sides must be ones that latentSide accepts "
+                    + "(multiples of 3 with the published configuration)")
+        }
+        return prepare(semantic: semantic, text: text, height: height, width: width, trace: nil)
+    }
+
+    /// The same for an image latent of any height and width that the levels divide.
+    package func prepare(
+        semantic: Tensor, text: Tensor?, height: Int, width: Int, trace: Trace?
+    ) -> Conditioning {
+        var keyValues: [Tensor.KeyValues] = []
+        if let text {
+            let mapped = network.textMapper(text).layerNormalized()
+            trace?("text", mapped)
+            keyValues = network.attentionBlocks.map { $0.prepare(mapped) }
+        }
+        let levels = configuration.channels.indices
+        let maps: [Tensor?] = levels.map { level in
+            guard configuration.injectsSemantics[level] else { return nil }
+            let divisor = configuration.patchSize << level
+            return semantic.antialiasedBicubic(height: height / divisor, width: width / divisor)
+        }
+        return Conditioning(text: keyValues, semantic: maps, height: height, width: width)
+    }
+
+    /// The noise that the network sees in a noisy image latent.
+    ///
+    /// - Parameters:
+    ///   - x: The noisy latent, `[batch, height, width, latentChannels]`.
+    ///   - times: For each sample the time, 0 for clean to 1 for noise.
+    ///   - conditioning: What ``prepare(semantic:text:)`` made of the semantic latent and the text.
+    /// - Returns: The noise, in the shape of `x`.
+    /// - Throws: `CancellationError` between blocks when the task is cancelled.
+    public func predictNoise(
+        _ x: Tensor, times: [Float], conditioning: Conditioning
+    ) throws -> Tensor {
+        try predictNoise(x, times: times, conditioning: conditioning, trace: nil)
+    }
+
+    package func predictNoise(
+        _ x: Tensor, times: [Float], conditioning: Conditioning, trace: Trace?
+    ) throws -> Tensor {
+        let ab = try network(x, times: times, conditioning: conditioning, trace: trace)
+        let channels = configuration.outputChannels
+        let a = ab.channels(0..<channels)
+        let b = ab.channels(channels..<2 * channels).activated(.sigmoid)
+            .scaled(by: 1 - 2e-3, shift: 1e-3)
+        trace?("a", a)
+        trace?("b", b)
+        return Tensor.zip(x - a, b, /)
+    }
+}

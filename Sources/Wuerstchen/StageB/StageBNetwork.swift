@@ -1,0 +1,174 @@
+internal import TensorCore
+
+/// The U-Net of Stage B.
+struct StageBNetwork: Sendable {
+    /// One block of a level.
+    private enum Block: Sendable {
+        case residual(ResidualBlock)
+        case timestep(TimestepBlock)
+        /// With its place among all attention blocks, in the order of ``attentionBlocks``.
+        case attention(AttentionBlock, Int)
+    }
+
+    /// One level on the way down or up.
+    private struct Level: Sendable {
+        var blocks: [Block]
+        /// The layer that leads into the level on the way down.
+        var downsampler: Convolution?
+        /// The layer that leads out of the level on the way up.
+        var upsampler: TransposedConvolution?
+    }
+
+    let textMapper: Linear
+    private(set) var attentionBlocks: [AttentionBlock] = []
+    private let patchSize: Int
+    private let timestepChannels: Int
+    private let embedding: Linear
+    private var down: [Level] = []
+    private var up: [Level] = []
+    private let output: Linear
+
+    init(_ root: Parameters, _ c: StageB.Configuration) {
+        let patch = c.patchSize * c.patchSize
+        let levels = c.channels.count
+        patchSize = c.patchSize
+        timestepChannels = c.timestepChannels
+        textMapper = Linear(root["clip_mapper"], c.textChannels, c.conditioningChannels)
+        embedding = Linear(
+            root["embedding"][1], c.latentChannels * patch, c.channels[0], .pointwiseConvolution)
+        output = Linear(
+            root["clf"][1], c.channels[0], 2 * c.outputChannels * patch, .pointwiseConvolution)
+        // The mappers are numbered over the levels down, then over the levels up.
+        func semanticMapper(_ number: Int, _ level: Int) -> Linear? {
+            guard c.injectsSemantics[level] else { return nil }
+            return Linear(
+                root["effnet_mappers"][number], c.semanticChannels, c.conditioningChannels,
+                .pointwiseConvolution)
+        }
+        for level in 0..<levels {
+            let parameters = root["down_blocks"][level]
+            var blocks = BlockList(parameters, c, level, semanticMapper(level, level))
+            var downsampler: Convolution?
+            if level > 0 {
+                downsampler = Convolution(
+                    parameters[0][1], c.channels[level - 1], c.channels[level], kernel: 2,
+                    stride: 2)
+                blocks.skipOne()
+            }
+            down.append(Level(blocks: blocks.make(&attentionBlocks), downsampler: downsampler))
+        }
+        for number in 0..<levels {
+            let level = levels - 1 - number
+            let parameters = root["up_blocks"][number]
+            var blocks = BlockList(
+                parameters, c, level, semanticMapper(levels + number, level))
+            // The first residual block joins the level's output on the way down.
+            if number > 0 { blocks.skipChannels = c.channels[level] }
+            var next = Level(blocks: blocks.make(&attentionBlocks))
+            if level > 0 {
+                next.upsampler = TransposedConvolution(
+                    parameters[blocks.next][1], c.channels[level], c.channels[level - 1],
+                    kernel: 2, stride: 2)
+            }
+            up.append(next)
+        }
+    }
+
+    /// Makes the blocks of a level, which are numbered one after the other.
+    private struct BlockList {
+        let parameters: Parameters
+        let configuration: StageB.Configuration
+        let level: Int
+        let semanticMapper: Linear?
+        var skipChannels = 0
+        private(set) var next = 0
+
+        init(
+            _ parameters: Parameters, _ configuration: StageB.Configuration, _ level: Int,
+            _ semanticMapper: Linear?
+        ) {
+            self.parameters = parameters
+            self.configuration = configuration
+            self.level = level
+            self.semanticMapper = semanticMapper
+        }
+
+        mutating func skipOne() { next += 1 }
+
+        mutating func make(_ attentionBlocks: inout [AttentionBlock]) -> [Block] {
+            let c = configuration
+            let channels = c.channels[level]
+            var skipChannels = skipChannels
+            var blocks: [Block] = []
+            for _ in 0..<c.blocks[level] {
+                for type in c.blockTypes[level] {
+                    let scope = parameters[next]
+                    next += 1
+                    // Only a residual block that comes first takes the skip.
+                    defer { skipChannels = 0 }
+                    switch type {
+                    case "C":
+                        blocks.append(
+                            .residual(
+                                ResidualBlock(
+                                    scope, channels: channels, skipChannels: skipChannels,
+                                    semanticMapper: semanticMapper, kernel: c.kernelSize)))
+                    case "T":
+                        blocks.append(
+                            .timestep(
+                                TimestepBlock(
+                                    scope, channels: channels, embedding: c.timestepChannels)))
+                    default:
+                        let block = AttentionBlock(
+                            scope, channels: channels, textChannels: c.conditioningChannels,
+                            heads: c.heads[level])
+                        blocks.append(.attention(block, attentionBlocks.count))
+                        attentionBlocks.append(block)
+                    }
+                }
+            }
+            return blocks
+        }
+    }
+
+    /// Returns `[batch, height, width, 2 · outputChannels]`: numerator's shift and denominator.
+    func callAsFunction(
+        _ x: Tensor, times: [Float], conditioning: StageB.Conditioning, trace: Trace?
+    ) throws -> Tensor {
+        let time = timestepEmbedding(times, width: timestepChannels)
+        var y = embedding(x.pixelUnshuffled(patchSize)).layerNormalized()
+        var skips: [Tensor] = []
+        for (index, level) in down.enumerated() {
+            if let downsampler = level.downsampler { y = downsampler(y.layerNormalized()) }
+            try run(level.blocks, on: &y, nil, time, index, conditioning)
+            trace?("down_level_\(index)", y)
+            skips.append(y)
+        }
+        for (number, level) in up.enumerated() {
+            let index = skips.count - 1
+            let skip = number > 0 ? skips.removeLast() : nil
+            if number == 0 { skips.removeLast() }
+            try run(level.blocks, on: &y, skip, time, index, conditioning)
+            if let upsampler = level.upsampler { y = upsampler(y.layerNormalized()) }
+        }
+        return output(y.layerNormalized()).pixelShuffled(patchSize)
+    }
+
+    private func run(
+        _ blocks: [Block], on y: inout Tensor, _ skip: Tensor?, _ time: Tensor, _ level: Int,
+        _ conditioning: StageB.Conditioning
+    ) throws {
+        for (place, block) in blocks.enumerated() {
+            try Task.checkCancellation()
+            switch block {
+            case .residual(let block):
+                y = block(
+                    y, skip: place == 0 ? skip : nil, semantic: conditioning.semantic[level])
+            case .timestep(let block):
+                y = block(y, time)
+            case .attention(let block, let place):
+                y = block(y, text: conditioning.text[place])
+            }
+        }
+    }
+}

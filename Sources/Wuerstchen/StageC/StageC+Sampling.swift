@@ -1,0 +1,124 @@
+public import TensorCore
+
+extension StageC {
+    /// Turns text into a semantic latent.
+    ///
+    /// - Parameters:
+    ///   - text: One or more prompts, each giving one picture.
+    ///   - imageSize: The size of the pictures in pixels. The grid that covers it is rounded up to
+    ///     multiples of three, as Stage B needs it with the published numbers.
+    ///   - seed: The seed of the first picture; the following ones count up from it.
+    ///   - options: Steps, guidance and method.
+    /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError``.
+    public func sample(
+        _ text: TextEmbedding<StageC>, imageSize: ImageSize, seed: UInt64,
+        options: SamplingOptions = .stageC
+    ) throws -> SemanticLatent {
+        func side(_ pixels: Int) -> Int { (latentSpace.gridSide(covering: pixels) + 2) / 3 * 3 }
+        try imageSize.validateForGeneration()
+        let count = UInt64(text.prompts.shape[0])
+        var sampler = try sampler(
+            text, grid: SemanticGrid(rows: side(imageSize.height), columns: side(imageSize.width)),
+            noise: SeededNoise(seeds: (0..<count).map { seed &+ $0 }), options: options)
+        while try sampler.next() != nil {}
+        return latent(sampler)
+    }
+
+    /// A sampler that turns text into a semantic latent step by step.
+    ///
+    /// - Parameters:
+    ///   - text: The prompts. A batch of n pictures is divided into equal runs of neighbours, one
+    ///     for each prompt.
+    ///   - grid: Rows and columns of the latent.
+    ///   - picturesPerPrompt: The pictures that each prompt gives.
+    ///   - initial: The latents to start from; noise by default.
+    ///   - noise: The source of random numbers, drawn on for the start (unless `initial` is given)
+    ///     and at each step.
+    ///   - options: Steps, guidance and method.
+    /// - Throws: ``WuerstchenError`` when the text does not fit the network or guidance finds no
+    ///   negative prompts.
+    public func sampler(
+        _ text: TextEmbedding<StageC>, grid: SemanticGrid, picturesPerPrompt: Int = 1,
+        initial: Tensor? = nil, noise: any NoiseSource, options: SamplingOptions = .stageC
+    ) throws -> Sampler {
+        try text.validate(channels: configuration.textChannels, needsNegatives: options.isGuided)
+        let batch = text.prompts.shape[0] * picturesPerPrompt
+        let shape: Shape = [batch, grid.rows, grid.columns, configuration.latentChannels]
+        var noise = noise
+        let start = try startingLatent(shape, initial, &noise, "Stage C")
+        let isGuided = options.isGuided
+        let conditioning = prepare(
+            text: isGuided ? text.promptsThenNegatives : text.prompts)
+        return try Sampler(
+            stage: "Stage C", schedule: schedule, options: options, initial: start, noise: noise
+        ) { latent, time in
+            let input = isGuided ? Tensor.concatenating([latent, latent]) : latent
+            let predicted = try predictNoise(
+                input, times: Array(repeating: time, count: input.shape[0]),
+                conditioning: conditioning)
+            return isGuided ? guided(predicted, weight: options.guidance) : predicted
+        }
+    }
+
+    /// The semantic latent that a sampler has arrived at.
+    public func latent(_ sampler: Sampler) -> SemanticLatent {
+        SemanticLatent(values: sampler.latent, space: latentSpace)
+    }
+}
+
+/// The latents that sampling starts from.
+func startingLatent(
+    _ shape: Shape, _ initial: Tensor?, _ noise: inout any NoiseSource, _ stage: String
+) throws -> Tensor {
+    guard let initial else {
+        return noise.next(batch: shape[0], height: shape[1], width: shape[2], channels: shape[3])
+    }
+    guard initial.shape == shape else {
+        throw WuerstchenError(
+            .invalidRequest,
+            "\(stage) was given initial latents \(initial.shape) where \(shape) are needed")
+    }
+    return initial
+}
+
+extension TextEmbedding {
+    /// The prompts' rows, then the negatives'.
+    var promptsThenNegatives: Tensor {
+        Tensor.concatenating([prompts] + (negatives.map { [$0] } ?? []))
+    }
+
+    func validate(channels: Int, needsNegatives: Bool) throws {
+        guard prompts.shape.rank == 3, prompts.shape[0] > 0, prompts.shape[2] == channels else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "the text embedding is \(prompts.shape); \(Stage.self) takes [prompts, tokens, "
+                    + "\(channels)]")
+        }
+        guard needsNegatives else { return }
+        guard let negatives else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "guidance needs a negative prompt, which may be empty; encode the text with "
+                    + "negative: \"\"")
+        }
+        guard negatives.shape == prompts.shape else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "the negative prompts are \(negatives.shape) and the prompts \(prompts.shape)")
+        }
+    }
+}
+
+extension ImageSize {
+    /// Sides that a cascade can be asked for.
+    static let range = 128...4096
+
+    func validateForGeneration() throws {
+        guard ImageSize.range.contains(width), ImageSize.range.contains(height) else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "a picture of \(self) pixels; each side must be from \(ImageSize.range.lowerBound) "
+                    + "to \(ImageSize.range.upperBound)")
+        }
+    }
+}

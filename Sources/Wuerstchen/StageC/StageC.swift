@@ -1,0 +1,181 @@
+public import TensorCore
+
+/// Stage C: diffusion of the 42:1 compressed semantic latent, conditioned on text
+/// (`WuerstchenPrior` of Pernias et al., "Würstchen", 2023).
+///
+/// A flat stack of residual, timestep and attention blocks at the resolution of the latent. It
+/// predicts the noise in a noisy latent; ``sample(_:imageSize:seed:options:)`` turns text into a
+/// ``SemanticLatent``.
+public struct StageC: Sendable {
+    /// The architecture's numbers, as in `prior/config.json`. Defaults are the published model's.
+    public struct Configuration: Sendable, Hashable, Codable {
+        /// Channels of the semantic latent.
+        public var latentChannels = 16
+        /// Width of the network.
+        public var channels = 1536
+        /// Width of the text encoder's tokens.
+        public var textChannels = 1280
+        /// Width of the timestep embedding.
+        public var timestepChannels = 64
+        /// Number of (residual, timestep, attention) triples.
+        public var depth = 32
+        /// Attention heads.
+        public var heads = 24
+
+        enum CodingKeys: String, CodingKey {
+            case latentChannels = "c_in"
+            case channels = "c"
+            case textChannels = "c_cond"
+            case timestepChannels = "c_r"
+            case depth
+            case heads = "nhead"
+        }
+
+        /// The published architecture.
+        public init() {}
+
+        /// Decodes a published `config.json`. Fields that are absent keep their defaults, and
+        /// fields of other names are passed over.
+        public init(from decoder: any Decoder) throws {
+            let fields = try decoder.container(keyedBy: CodingKeys.self)
+            try fields.update(&latentChannels, .latentChannels)
+            try fields.update(&channels, .channels)
+            try fields.update(&textChannels, .textChannels)
+            try fields.update(&timestepChannels, .timestepChannels)
+            try fields.update(&depth, .depth)
+            try fields.update(&heads, .heads)
+        }
+    }
+
+    /// The architecture's numbers.
+    public let configuration: Configuration
+    /// How the latents relate to pictures and to what Stage B takes.
+    public let latentSpace: SemanticLatentSpace
+    /// How noise grows with time.
+    public let schedule: NoiseSchedule
+
+    private let projection: Linear
+    private let textMapper: (Linear, Linear)
+    private let blocks:
+        [(residual: ResidualBlock, timestep: TimestepBlock, attention: AttentionBlock)]
+    private let output: Linear
+
+    /// A network with the given parameters.
+    ///
+    /// - Parameters:
+    ///   - configuration: The architecture's numbers.
+    ///   - source: The parameters under their published names.
+    ///   - latentSpace: How the latents relate to pictures and to what Stage B takes.
+    ///   - schedule: How noise grows with time.
+    /// - Throws: ``WuerstchenError`` when the configuration contradicts itself, when parameters are
+    ///   missing, surplus or misshapen, or when OpenBLAS is not installed.
+    public init(
+        configuration: Configuration, parameters source: any ParameterSource,
+        latentSpace: SemanticLatentSpace = SemanticLatentSpace(),
+        schedule: NoiseSchedule = NoiseSchedule()
+    ) throws {
+        _ = try BLAS.load()
+        try configuration.validate()
+        self.configuration = configuration
+        self.latentSpace = latentSpace
+        self.schedule = schedule
+        let c = configuration
+        (projection, textMapper, blocks, output) = try Parameters.load(from: source) { root in
+            (
+                Linear(root["projection"], c.latentChannels, c.channels, .pointwiseConvolution),
+                (
+                    Linear(root["cond_mapper"][0], c.textChannels, c.channels),
+                    Linear(root["cond_mapper"][2], c.channels, c.channels)
+                ),
+                (0..<c.depth).map { index in
+                    let blocks = root["blocks"]
+                    return (
+                        residual: ResidualBlock(blocks[3 * index], channels: c.channels),
+                        timestep: TimestepBlock(
+                            blocks[3 * index + 1], channels: c.channels,
+                            embedding: c.timestepChannels),
+                        attention: AttentionBlock(
+                            blocks[3 * index + 2], channels: c.channels, textChannels: c.channels,
+                            heads: c.heads)
+                    )
+                },
+                Linear(root["out"][1], c.channels, 2 * c.latentChannels, .pointwiseConvolution)
+            )
+        }
+    }
+
+    /// What is constant over the steps of a picture: each block's keys and values of the text.
+    public struct Conditioning: Sendable {
+        fileprivate let text: [Tensor.KeyValues]
+    }
+
+    /// Maps the text to keys and values of every block, once for all steps.
+    ///
+    /// - Parameter text: `[texts, tokens, textChannels]`. A batch of n pictures is divided into
+    ///   equal runs of neighbours, one run for each text.
+    public func prepare(text: Tensor) -> Conditioning {
+        prepare(text: text, trace: nil)
+    }
+
+    package func prepare(text: Tensor, trace: Trace?) -> Conditioning {
+        let mapped = textMapper.1(textMapper.0(text, .leakyReLU))
+        trace?("cond_mapper", mapped)
+        return Conditioning(text: blocks.map { $0.attention.prepare(mapped) })
+    }
+
+    /// The noise that the network sees in a noisy latent.
+    ///
+    /// - Parameters:
+    ///   - x: The noisy latent, `[batch, height, width, latentChannels]`.
+    ///   - times: For each sample the time, 0 for clean to 1 for noise.
+    ///   - conditioning: What ``prepare(text:)`` made of the text.
+    /// - Returns: The noise, in the shape of `x`.
+    /// - Throws: `CancellationError` between blocks when the task is cancelled.
+    public func predictNoise(
+        _ x: Tensor, times: [Float], conditioning: Conditioning
+    ) throws -> Tensor {
+        try predictNoise(x, times: times, conditioning: conditioning, trace: nil)
+    }
+
+    package func predictNoise(
+        _ x: Tensor, times: [Float], conditioning: Conditioning, trace: Trace?
+    ) throws -> Tensor {
+        let embedding = timestepEmbedding(times, width: configuration.timestepChannels)
+        trace?("r_embed", embedding)
+        var y = projection(x)
+        trace?("projection", y)
+        for (index, block) in blocks.enumerated() {
+            try Task.checkCancellation()
+            y = block.residual(y)
+            trace?("block_\(3 * index)", y)
+            y = block.timestep(y, embedding)
+            trace?("block_\(3 * index + 1)", y)
+            try Task.checkCancellation()
+            y = block.attention(y, text: conditioning.text[index])
+            trace?("block_\(3 * index + 2)", y)
+        }
+        let ab = output(y.layerNormalized())
+        let channels = configuration.latentChannels
+        let a = ab.channels(0..<channels)
+        let b = ab.channels(channels..<2 * channels)
+        return Tensor.zip(x - a, b) { $0 / (abs(1 - $1) + 1e-5) }
+    }
+}
+
+extension StageC.Configuration {
+    func validate() throws {
+        try requirePositive([
+            "c_in": latentChannels, "c": channels, "c_cond": textChannels, "depth": depth,
+            "nhead": heads,
+        ])
+        guard timestepChannels >= 4 else {
+            throw WuerstchenError(
+                .invalidConfiguration, "c_r is \(timestepChannels); it must be at least 4")
+        }
+        guard channels % heads == 0 else {
+            throw WuerstchenError(
+                .invalidConfiguration,
+                "c is \(channels), which is not a multiple of nhead, \(heads)")
+        }
+    }
+}

@@ -1,0 +1,168 @@
+internal import Foundation
+internal import TensorCore
+
+/// What the files say besides the vocabulary and the merges.
+struct TokenizerSettings {
+    var length = 77
+    var startToken = "<|startoftext|>"
+    var endToken = "<|endoftext|>"
+    var padToken: String
+    var unknownToken: String
+}
+
+/// The folder of a tokenizer in the layout of the transformers library.
+struct TokenizerFiles {
+    let directory: URL
+    private let tokenizer: (file: URL, contents: TokenizerJSON)?
+
+    /// Opens the folder and reads `tokenizer.json` if there is one.
+    init(directory: URL) throws {
+        self.directory = directory
+        let file = directory.appending(path: "tokenizer.json")
+        tokenizer = try Self.json(TokenizerJSON.self, in: file).map { (file, $0) }
+    }
+
+    /// The vocabulary, with the added tokens of `tokenizer.json`, and the merges.
+    func vocabularyAndMerges() throws -> (Vocabulary, MergeList) {
+        let vocabularyFile = directory.appending(path: "vocab.json")
+        let mergesFile = directory.appending(path: "merges.txt")
+        var vocabulary: Vocabulary
+        let merges: MergeList
+        if let ids = try Self.json([String: Double].self, in: vocabularyFile),
+            let lines = try Self.text(in: mergesFile)
+        {
+            vocabulary = try Vocabulary(ids, from: vocabularyFile.path)
+            merges = try MergeList(lines: lines, from: mergesFile.path)
+        } else if let (file, contents) = tokenizer {
+            guard let model = contents.model else {
+                throw WuerstchenError(
+                    .malformedFile, "\(file.path) has no 'model' with a vocabulary and merges")
+            }
+            try model.check(in: file)
+            vocabulary = try Vocabulary(model.vocabulary, from: file.path)
+            merges = try MergeList(entries: model.merges.map(\.symbols), from: file.path)
+        } else {
+            let missing = [vocabularyFile, mergesFile]
+                .filter { !FileManager.default.fileExists(atPath: $0.path) }
+                .map(\.lastPathComponent).joined(separator: " and ")
+            throw WuerstchenError(
+                .fileNotFound,
+                "\(directory.path) has no \(missing); a tokenizer needs vocab.json and merges.txt, "
+                    + "or tokenizer.json")
+        }
+        if let (file, contents) = tokenizer {
+            for token in contents.addedTokens ?? [] {
+                try vocabulary.insert(token.content, id: token.id, from: file.path)
+            }
+        }
+        return (vocabulary, merges)
+    }
+
+    /// The length and the special tokens, from `tokenizer_config.json`, then
+    /// `special_tokens_map.json`.
+    func settings() throws -> TokenizerSettings {
+        let configFile = directory.appending(path: "tokenizer_config.json")
+        let config = try Self.json(ConfigJSON.self, in: configFile)
+        let map = try Self.json(
+            ConfigJSON.self, in: directory.appending(path: "special_tokens_map.json"))
+        func token(_ role: KeyPath<ConfigJSON, ConfigJSON.Token?>) -> String? {
+            (map?[keyPath: role] ?? config?[keyPath: role])?.content
+        }
+        let end = token(\.endToken) ?? "<|endoftext|>"
+        var settings = TokenizerSettings(
+            padToken: token(\.padToken) ?? end, unknownToken: token(\.unknownToken) ?? end)
+        settings.startToken = token(\.startToken) ?? settings.startToken
+        settings.endToken = end
+        // The transformers library writes 1e30 where it does not know the length.
+        if let length = config?.length, length <= 1e6 {
+            guard let exact = Int(exactly: length), exact >= 2 else {
+                throw WuerstchenError(
+                    .invalidVocabulary,
+                    "\(configFile.path) has the model_max_length \(length); expected a whole number "
+                        + "of at least 2, for the start and the end token")
+            }
+            settings.length = exact
+        }
+        return settings
+    }
+
+    /// The tokens that are recognised inside a prompt. Start and end always are; where
+    /// `tokenizer.json` does not list them, they are as in CLIP's, which looks for the start token
+    /// in the normalised text and for the end token in the raw one.
+    func addedTokens(
+        _ settings: TokenizerSettings, _ vocabulary: Vocabulary
+    ) throws -> [AddedToken] {
+        var tokens: [AddedToken] = []
+        if let (file, contents) = tokenizer {
+            for token in contents.addedTokens ?? [] {
+                guard !token.content.isEmpty, token.isSingleWord != true else {
+                    throw WuerstchenError(
+                        .invalidVocabulary,
+                        "\(file.path) has the added token '\(token.content)'; expected tokens that "
+                            + "are not empty and not 'single_word'")
+                }
+                tokens.append(
+                    AddedToken(
+                        content: token.content, id: token.id,
+                        isNormalized: token.isNormalized ?? false))
+            }
+        }
+        for (content, role, isNormalized) in [
+            (settings.startToken, "bos_token", true), (settings.endToken, "eos_token", false),
+        ] where !tokens.contains(where: { $0.content == content }) {
+            let id = try vocabulary.id(of: content, as: role)
+            tokens.append(AddedToken(content: content, id: id, isNormalized: isNormalized))
+        }
+        return tokens
+    }
+
+    /// Reads a text file; nil if it does not exist.
+    private static func text(in file: URL) throws -> String? {
+        guard let data = try data(in: file) else { return nil }
+        guard let text = String(validating: data, as: UTF8.self) else {
+            throw WuerstchenError(.malformedFile, "\(file.path) is not text in UTF-8")
+        }
+        return text
+    }
+
+    /// Reads a JSON file; nil if it does not exist.
+    private static func json<Value: Decodable>(_ type: Value.Type, in file: URL) throws -> Value? {
+        guard let data = try data(in: file) else { return nil }
+        do {
+            return try JSONDecoder().decode(type, from: data)
+        } catch {
+            let finding = (error as? DecodingError)?.finding ?? "cannot be decoded"
+            throw WuerstchenError(.malformedFile, "\(file.path) \(finding)", underlying: error)
+        }
+    }
+
+    private static func data(in file: URL) throws -> Data? {
+        guard FileManager.default.fileExists(atPath: file.path) else { return nil }
+        do {
+            return try Data(contentsOf: file)
+        } catch {
+            throw WuerstchenError(
+                .unreadableFile, "\(file.path) cannot be read; expected a file", underlying: error)
+        }
+    }
+}
+
+extension DecodingError {
+    /// What was found in a JSON file where something else was expected, to follow the file's name.
+    fileprivate var finding: String {
+        switch self {
+        case .typeMismatch(_, let context), .valueNotFound(_, let context),
+            .dataCorrupted(let context):
+            return "\(Self.place(context.codingPath)): \(context.debugDescription)"
+        case .keyNotFound(let key, let context):
+            return "\(Self.place(context.codingPath)): '\(key.stringValue)' is missing"
+        @unknown default:
+            return "cannot be decoded"
+        }
+    }
+
+    private static func place(_ path: [any CodingKey]) -> String {
+        guard !path.isEmpty else { return "at its top level" }
+        return "at " + path.map { $0.intValue.map { "[\($0)]" } ?? "'\($0.stringValue)'" }.joined()
+    }
+}

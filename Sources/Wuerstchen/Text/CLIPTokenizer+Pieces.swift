@@ -1,0 +1,100 @@
+/// Cuts a prompt into added tokens and the pieces that are encoded one by one: what
+/// `'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+` matches in the normalised text.
+struct PieceReader {
+    enum Element {
+        case addedToken(Int)
+        case piece(Piece)
+    }
+
+    /// A piece that starts at the current position and is not yet read.
+    enum Piece {
+        /// The next scalars, so many of them.
+        case scalars(Int)
+        /// All that follows of one class.
+        case run(ScalarClass)
+    }
+
+    /// The classes that the split tells apart.
+    enum ScalarClass {
+        case letter, number, space, symbol
+
+        init(_ scalar: Unicode.Scalar) {
+            switch scalar.properties.generalCategory {
+            case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter,
+                .otherLetter:
+                self = .letter
+            case .decimalNumber, .letterNumber, .otherNumber:
+                self = .number
+            default:
+                self = scalar.properties.isWhitespace ? .space : .symbol
+            }
+        }
+    }
+
+    private static let contractions = ["'s", "'t", "'re", "'ve", "'m", "'ll", "'d"].map {
+        Array($0.unicodeScalars)
+    }
+
+    private let normalizedTokens: [AddedTokens.Pattern]
+    /// How many scalars must be known to decide what starts at a position.
+    private let lookahead: Int
+    private var source: NormalizedText
+    private var buffer: ArraySlice<Unicode.Scalar> = []
+
+    init(_ text: String, addedTokens: AddedTokens) {
+        normalizedTokens = addedTokens.normalized
+        lookahead = max(3, normalizedTokens.first?.scalars.count ?? 0)
+        source = NormalizedText(text, rawTokens: addedTokens.raw)
+    }
+
+    /// What comes next after white space, or nil at the end. A piece must then be read.
+    mutating func next() -> Element? {
+        while true {
+            fill()
+            guard let scalar = buffer.first else {
+                return source.nextRawToken().map { .addedToken($0) }
+            }
+            if let token = normalizedTokens.first(startingText: buffer) {
+                buffer.removeFirst(token.scalars.count)
+                return .addedToken(token.id)
+            }
+            if let contraction = Self.contractions.first(where: { buffer.starts(with: $0) }) {
+                return .piece(.scalars(contraction.count))
+            }
+            switch ScalarClass(scalar) {
+            case .space: buffer.removeFirst()
+            case .number: return .piece(.scalars(1))
+            case .letter: return .piece(.run(.letter))
+            case .symbol: return .piece(.run(.symbol))
+            }
+        }
+    }
+
+    /// Appends a piece in UTF-8, or as much of it as it takes to reach a number of bytes.
+    ///
+    /// - Returns: Whether this was the end of the piece; if not, go on by reading it again.
+    mutating func read(_ piece: Piece, into bytes: inout [UInt8], limit: Int) -> Bool {
+        switch piece {
+        case .scalars(let count):
+            for scalar in buffer.prefix(count) { bytes += UTF8.encode(scalar) ?? .init() }
+            buffer.removeFirst(count)
+            return true
+        case .run(let scalarClass):
+            while true {
+                fill()
+                guard let scalar = buffer.first, ScalarClass(scalar) == scalarClass,
+                    normalizedTokens.first(startingText: buffer) == nil
+                else { return true }
+                if bytes.count >= limit { return false }
+                bytes += UTF8.encode(scalar) ?? .init()
+                buffer.removeFirst()
+            }
+        }
+    }
+
+    private mutating func fill() {
+        while buffer.count < lookahead, let block = source.nextBlock() {
+            buffer = buffer + block
+        }
+    }
+}

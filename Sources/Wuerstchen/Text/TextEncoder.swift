@@ -1,0 +1,107 @@
+public import TensorCore
+
+/// A tokenizer and a text transformer: a prompt in, the conditioning of one stage out.
+///
+/// The stages of a cascade were trained with different text encoders. `Stage` is the stage that an
+/// encoder belongs to, ``StageC`` or ``StageB``, so that one stage's embedding does not compile as
+/// the other's.
+public struct TextEncoder<Stage>: Sendable {
+    /// Splits text into tokens.
+    public let tokenizer: CLIPTokenizer
+    /// Maps tokens to hidden states.
+    public let model: CLIPTextModel
+
+    /// An encoder of the given parts.
+    ///
+    /// - Throws: ``WuerstchenError`` with code `invalidVocabulary` when the tokenizer has tokens or
+    ///   lengths that the model has not.
+    public init(tokenizer: CLIPTokenizer, model: CLIPTextModel) throws {
+        let configuration = model.configuration
+        guard tokenizer.vocabularySize <= configuration.vocabularySize else {
+            throw WuerstchenError(
+                .invalidVocabulary,
+                "the tokenizer has \(tokenizer.vocabularySize) tokens and the text encoder "
+                    + "\(configuration.vocabularySize); they do not belong together")
+        }
+        guard tokenizer.length <= configuration.positions else {
+            throw WuerstchenError(
+                .invalidVocabulary,
+                "the tokenizer makes \(tokenizer.length) tokens of a text (model_max_length) and "
+                    + "the text encoder takes \(configuration.positions)")
+        }
+        self.tokenizer = tokenizer
+        self.model = model
+    }
+
+    /// Encodes a prompt.
+    ///
+    /// - Parameters:
+    ///   - prompt: What the picture should show. Text beyond the tokenizer's length is cut off; see
+    ///     ``TextEmbedding/isTruncated``.
+    ///   - negative: What guidance leads away from; nil where no guidance is used, which saves its
+    ///     encoding.
+    /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError`` with code
+    ///   `notFinite` when the weights are damaged.
+    public func encode(
+        _ prompt: String, negative: String? = ""
+    ) throws -> TextEmbedding<Stage> {
+        try encode([prompt], negatives: negative.map { [$0] })
+    }
+
+    /// Encodes several prompts, for a batch of pictures.
+    ///
+    /// - Parameters:
+    ///   - prompts: What the pictures should show.
+    ///   - negatives: What guidance leads away from, one for each prompt; nil for none.
+    /// - Throws: As ``encode(_:negative:)``, and ``WuerstchenError`` with code `invalidRequest` when
+    ///   the numbers of prompts and negatives differ or are zero.
+    public func encode(
+        _ prompts: [String], negatives: [String]?
+    ) throws -> TextEmbedding<Stage> {
+        guard !prompts.isEmpty, negatives == nil || negatives?.count == prompts.count else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "\(prompts.count) prompts with \(negatives?.count ?? 0) negative prompts")
+        }
+        // Each text once, however often it is asked for.
+        let texts = prompts + (negatives ?? [])
+        let distinct = Array(Set(texts)).sorted()
+        let encodings = distinct.map(tokenizer.encode)
+        let hidden = try model(ids: encodings.map(\.ids), mask: encodings.map(\.mask))
+        guard hidden.isFinite else {
+            throw WuerstchenError(
+                .notFinite,
+                "the text encoder of \(Stage.self) gave values that are not numbers; its weights "
+                    + "are damaged")
+        }
+        func rows(_ texts: [String]) -> Tensor {
+            Tensor.concatenating(
+                texts.map { text in
+                    let place = distinct.firstIndex(of: text) ?? 0
+                    return hidden[place..<place + 1]
+                })
+        }
+        let isTruncated = texts.contains { text in
+            encodings[distinct.firstIndex(of: text) ?? 0].isTruncated
+        }
+        return TextEmbedding(
+            prompts: rows(prompts), negatives: negatives.map(rows), isTruncated: isTruncated)
+    }
+}
+
+/// Prompts as the hidden states of a text encoder, for one stage.
+public struct TextEmbedding<Stage>: Sendable {
+    /// `[prompts, tokens, channels]`
+    public var prompts: Tensor
+    /// What guidance leads away from, in the shape of the prompts; nil where there is none.
+    public var negatives: Tensor?
+    /// Whether a text was longer than the tokenizer's length and lost its end.
+    public let isTruncated: Bool
+
+    /// Hidden states from elsewhere, each `[prompts, tokens, channels]`.
+    public init(prompts: Tensor, negatives: Tensor? = nil, isTruncated: Bool = false) {
+        self.prompts = prompts
+        self.negatives = negatives
+        self.isTruncated = isTruncated
+    }
+}
