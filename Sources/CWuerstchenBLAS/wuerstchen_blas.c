@@ -36,9 +36,8 @@ static bool is_one_of(const char *name, const char *const *names) {
     return false;
 }
 
-// The core type to ask for instead of the one that OpenBLAS chose, or NULL to leave it. Releases
-// older than a processor take it for the last one they know of its maker: 0.3.21 runs a Zen 5 with
-// Haswell's kernels, at half the speed of SkylakeX's.
+// The core type to ask for instead of the one that OpenBLAS chose, or NULL to leave it. A release
+// older than the processor may take it for one with narrower vectors, at half the speed.
 static const char *better_core(const char *chosen) {
 #if defined(__x86_64__)
     static const char *const avx512[] = {"SkylakeX", "Cooperlake", "SapphireRapids", "Zen4",

@@ -2,9 +2,9 @@ internal import CWuerstchenBLAS
 
 /// The system's OpenBLAS, which computes all matrix products in float32.
 ///
-/// It is opened at run time rather than linked, because old releases take a new processor for one
-/// they know and then run at half its speed; the right kernels can only be asked for before the
-/// library is loaded. An `OPENBLAS_CORETYPE` of your own is left alone.
+/// It is opened at run time rather than linked, because a release older than the processor may take
+/// it for one that can do less and run at a fraction of its speed; the right kernels can only be
+/// asked for before the library is loaded. An `OPENBLAS_CORETYPE` of your own is left alone.
 public struct BLAS: Sendable {
     /// The name of the processor whose kernels OpenBLAS uses, such as `SkylakeX`.
     public let coreName: String

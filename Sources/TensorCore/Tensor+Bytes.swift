@@ -20,6 +20,7 @@ extension Tensor {
     /// For each row of the innermost axis the index of the nearest row of `codes`.
     ///
     /// - Parameter codes: `[codes, channels]`.
+    /// - Returns: An index for each row, in row-major order; the lowest where several are as near.
     package func nearestRows(of codes: Tensor) -> [Int32] {
         let channels = shape.channels
         let rows = count / max(1, channels)

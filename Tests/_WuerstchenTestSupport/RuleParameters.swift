@@ -8,7 +8,7 @@ package struct RuleParameters: ParameterSource {
     private let shapes: [String: [Int]]
     private let seed: UInt32
 
-    /// - Parameter excluded: Names that are left out.
+    /// The parameters of a manifest, but for the names in `excluded`.
     package init(_ manifest: JSON, excluding excluded: Set<String> = []) throws {
         guard let rule = manifest["semantic_compressor_weights"], let seed = rule["seed"]?.int,
             let keys = rule["keys_and_shapes"]?.object

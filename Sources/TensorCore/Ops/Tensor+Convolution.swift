@@ -72,6 +72,7 @@ extension Tensor {
     ///   - kernel: Side of the kernel in pixels.
     ///   - stride: By how much the picture grows.
     ///   - padding: Rows and columns cut off on each side.
+    ///   - activation: What is applied to the sums with the bias.
     /// - Returns: `[batch, height', width', outputs]` with height' = (height − 1) · stride − 2 ·
     ///   padding + kernel, and width' likewise.
     public func transposedConvolution(
@@ -193,6 +194,8 @@ extension Tensor {
     ///   - gain: A factor for the result, the bias included.
     ///   - residual: What is added to the result, in its shape.
     ///   - normalization: The ε of a layer norm of the result, which is done last; nil for none.
+    /// - Returns: `[batch, height', width', channels]` with height' = ⌊(height + 2 · ⌊kernel / 2⌋ −
+    ///   kernel) / stride⌋ + 1, and width' likewise.
     public func depthwiseConvolution(
         _ weight: Tensor, bias: Tensor, kernel: Int = 3, stride: Int = 1,
         padding: Padding = .zeros, gain: Float = 1, residual: Tensor? = nil,

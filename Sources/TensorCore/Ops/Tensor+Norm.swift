@@ -9,6 +9,7 @@ extension Tensor {
     ///   - scale: A factor for all channels.
     ///   - shift: A summand for all channels.
     ///   - affine: Weight and bias, each `[channels]`.
+    /// - Returns: A tensor of the same shape.
     public func layerNormalized(
         epsilon: Float = 1e-6, scale: Float = 1, shift: Float = 0,
         affine: (weight: Tensor, bias: Tensor)? = nil
@@ -55,6 +56,7 @@ extension Tensor {
     /// - Parameters:
     ///   - scale: `[channels]`.
     ///   - shift: `[channels]`.
+    /// - Returns: `x · scale + shift`, in the same shape.
     public func scaledChannels(by scale: Tensor, shift: Tensor) -> Tensor {
         let channels = shape.channels
         var result = Tensor(uninitialized: shape)
@@ -105,6 +107,7 @@ extension Tensor {
     /// Each sample's channels times a factor of their own.
     ///
     /// - Parameter factors: `[samples, channels]`.
+    /// - Returns: A tensor of the same shape.
     public func scaledChannels(bySample factors: Tensor) -> Tensor {
         let channels = shape.channels
         let rows = count / max(1, shape[0] * channels)

@@ -12,6 +12,7 @@ extension Tensor {
     ///   - first: W₁ `[hidden, channels]` and b₁ `[hidden]`.
     ///   - second: W₂ `[channels, hidden]` and b₂ `[channels]`.
     ///   - gain: A factor for what is added.
+    /// - Returns: A tensor of the same shape.
     public func addingPerceptron(
         scale: Float, shift: Float, _ first: (weight: Tensor, bias: Tensor?),
         _ second: (weight: Tensor, bias: Tensor?), gain: Float

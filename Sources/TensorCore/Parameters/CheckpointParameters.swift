@@ -3,8 +3,8 @@ public import Foundation
 
 /// The parameters in a safetensors checkpoint, as 32-bit floats.
 ///
-/// 32-bit parameters are used where they lie in the mapped file; halves (F16, BF16) are widened into
-/// memory when a network takes them.
+/// 32-bit parameters are used where they lie in the mapped file; halves (F16, BF16) are widened, and
+/// F64 is rounded, into memory when a network takes them.
 public struct CheckpointParameters: ParameterSource {
     /// The checkpoint's path.
     public let origin: String

@@ -12,6 +12,7 @@ public protocol ParameterSource {
     /// - Parameters:
     ///   - name: The published name, such as `blocks.0.depthwise.weight`.
     ///   - shape: The shape that the network expects.
+    /// - Returns: The parameter, or that it is missing or has another shape.
     /// - Throws: When the parameter is there but cannot be read.
     func parameter(named name: String, expecting shape: Shape) throws -> FoundParameter
 }
@@ -53,6 +54,7 @@ public struct Parameters {
     ///   - source: Where the parameters come from.
     ///   - isIgnored: Whether a surplus parameter of the given name is of no consequence.
     ///   - build: Makes the network.
+    /// - Returns: The network.
     /// - Throws: ``WuerstchenError`` with code `incompatibleParameters` that lists every missing,
     ///   surplus and misshapen parameter, or what the source threw.
     public static func load<Network>(

@@ -43,7 +43,17 @@ extension Cascade {
             textEncoder: try memory.part { try prior.textEncoder() },
             stageC: try memory.part { try prior.stageC(space: space) },
             decoder: decoder,
-            previewDecoder: try Cascade.previewDecoder(in: directory), latentSpace: space)
+            previewDecoder: try Cascade.previewDecoder(in: directory), latentSpace: space,
+            defaultSize: try Cascade.defaultSize(priorIndex, prior.decode("prior/config.json")))
+    }
+
+    /// What the checkpoint says (`sample_size` in the prior's `model_index.json`), or what networks
+    /// of the published width were trained at, and small ones are.
+    private static func defaultSize(
+        _ index: PriorIndex, _ configuration: StageC.Configuration
+    ) -> ImageSize {
+        let side = index.sampleSize ?? (configuration.channels >= 1024 ? 1024 : 256)
+        return ImageSize(width: side, height: side)
     }
 
     private static func previewDecoder(in directory: URL) throws -> PreviewDecoder {
@@ -73,11 +83,13 @@ private struct PriorIndex: Decodable {
     let latentMean: Float?
     let latentStd: Float?
     let resolutionMultiple: Double?
+    let sampleSize: Int?
 
     enum CodingKeys: String, CodingKey {
         case latentMean = "latent_mean"
         case latentStd = "latent_std"
         case resolutionMultiple = "resolution_multiple"
+        case sampleSize = "sample_size"
     }
 }
 

@@ -18,6 +18,8 @@ public struct Cascade: Sendable {
     public var previewDecoder: PreviewDecoder
     /// How semantic latents relate to pictures.
     public var latentSpace: SemanticLatentSpace
+    /// The size of pictures that the networks were trained at, for requests that name none.
+    public var defaultSize: ImageSize
     /// The checkpoint's name, for the record in pictures.
     public var name: String
 
@@ -25,9 +27,11 @@ public struct Cascade: Sendable {
     public init(
         name: String, textEncoder: Part<TextEncoder<StageC>>, stageC: Part<StageC>,
         decoder: any SemanticDecoder, previewDecoder: PreviewDecoder = PreviewDecoder(),
-        latentSpace: SemanticLatentSpace = SemanticLatentSpace()
+        latentSpace: SemanticLatentSpace = SemanticLatentSpace(),
+        defaultSize: ImageSize = ImageSize(width: 1024, height: 1024)
     ) {
         self.name = name
+        self.defaultSize = defaultSize
         self.textEncoder = textEncoder
         self.stageC = stageC
         self.decoder = decoder
@@ -43,15 +47,17 @@ public struct Cascade: Sendable {
     /// - Parameters:
     ///   - prompt: What the picture should show.
     ///   - negativePrompt: What guidance leads away from.
-    ///   - size: The size in pixels, each side 128…4096.
+    ///   - size: The size in pixels, each side 128…4096; ``defaultSize`` if nil.
     ///   - seed: The seed; the same gives the same picture.
+    /// - Returns: The picture, in exactly that size.
     /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError``.
     public func image(
         for prompt: String, negativePrompt: String = "",
-        size: ImageSize = ImageSize(width: 1024, height: 1024), seed: UInt64 = 0
+        size: ImageSize? = nil, seed: UInt64 = 0
     ) throws -> Image {
         let images = try makeImages(
-            for: GenerationRequest(prompt, negativePrompt: negativePrompt, size: size, seed: seed))
+            for: GenerationRequest(
+                prompt, negativePrompt: negativePrompt, size: size ?? defaultSize, seed: seed))
         return images[0]
     }
 

@@ -1,3 +1,4 @@
+private import Synchronization
 public import TensorCore
 
 /// What happens while a cascade makes pictures.
@@ -24,8 +25,14 @@ public struct GenerationStep: Sendable {
     public let index: Int
     /// The number of steps of the whole request.
     public let total: Int
+    /// The step's number within its stage, from 0.
+    public let stageIndex: Int
+    /// The number of steps of its stage.
+    public let stageCount: Int
     /// What the stage now takes the clean latents to be, `[batch, rows, columns, channels]`.
     public let predictedClean: Tensor
+    /// Whether the prompt or the negative prompt was too long for the text encoder and lost its end.
+    public let isPromptTruncated: Bool
     /// For Stage C, the same as a latent that any ``SemanticDecoder`` can show.
     public let semanticLatent: SemanticLatent?
 }
@@ -45,6 +52,7 @@ struct GenerationRun: Sendable {
     private let grid: SemanticGrid
     private let total: Int
     private var index = 0
+    private var isPromptTruncated = false
     private var state = State.beginning
 
     init(_ cascade: Cascade, _ request: GenerationRequest) throws {
@@ -91,9 +99,10 @@ struct GenerationRun: Sendable {
         }
     }
 
-    private func begin() throws -> State {
+    private mutating func begin() throws -> State {
         let text = try cascade.textEncoder().encode(
             request.prompt, negative: request.prior.isGuided ? request.negativePrompt : nil)
+        isPromptTruncated = text.isTruncated
         let stageC = try cascade.stageC()
         let seeds = (0..<UInt64(request.count)).map { request.seed &+ $0 }
         let sampler = try stageC.sampler(
@@ -107,8 +116,9 @@ struct GenerationRun: Sendable {
     ) -> GenerationStep {
         defer { index += 1 }
         return GenerationStep(
-            stage: stage, index: index, total: total, predictedClean: step.predictedClean,
-            semanticLatent: semantic)
+            stage: stage, index: index, total: total, stageIndex: step.index,
+            stageCount: step.count, predictedClean: step.predictedClean,
+            isPromptTruncated: isPromptTruncated, semanticLatent: semantic)
     }
 
     /// The picture at the size that was asked for: enlarged if the decoder made a small one, then
@@ -160,11 +170,10 @@ public struct Generation: AsyncSequence, Sendable {
 
     /// The request under way.
     public struct Iterator: AsyncIteratorProtocol {
-        private let generation: Generation
-        private var run: GenerationRun?
+        private let work: Work
 
         fileprivate init(_ generation: Generation) {
-            self.generation = generation
+            work = Work(generation)
         }
 
         /// Does the work up to the next event.
@@ -172,16 +181,28 @@ public struct Generation: AsyncSequence, Sendable {
         /// - Returns: The event, or nil after the last.
         /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError``.
         public mutating func next() async throws -> GenerationEvent? {
-            let generation = generation
-            let before = run
-            run = nil
-            let (after, event) = try await ComputeExecutor.run {
-                var run = try before ?? GenerationRun(generation.cascade, generation.request)
-                let event = try run.next()
-                return (run, event)
+            let work = work
+            return try await ComputeExecutor.run { try work.next() }
+        }
+    }
+
+    /// The run behind an iterator, changed in place: a copy would keep a stage in memory after its
+    /// turn.
+    private final class Work: Sendable {
+        private let generation: Generation
+        private let run = Mutex<GenerationRun?>(nil)
+
+        init(_ generation: Generation) {
+            self.generation = generation
+        }
+
+        func next() throws -> GenerationEvent? {
+            try run.withLock { run in
+                if run == nil {
+                    run = try GenerationRun(generation.cascade, generation.request)
+                }
+                return try run?.next()
             }
-            run = after
-            return event
         }
     }
 }

@@ -10,7 +10,7 @@ public struct GenerationRequest: Sendable, Hashable {
     public var size: ImageSize
     /// The seed of the first picture.
     public var seed: UInt64
-    /// The number of pictures. Picture k is what a request for one picture with the seed
+    /// The number of pictures, 1…1024. Picture k is what a request for one picture with the seed
     /// `seed + k` gives.
     public var count: Int
     /// Steps, guidance and method of Stage C.
@@ -52,14 +52,26 @@ public struct GenerationRequest: Sendable, Hashable {
     /// - Parameters:
     ///   - picture: Which picture of the request, from 0.
     ///   - checkpoint: The checkpoint's name.
+    /// - Returns: Keywords and their text, as ``Image/write(to:text:)`` takes them.
     public func metadata(picture: Int = 0, checkpoint: String) -> [(key: String, value: String)] {
         [
             ("prompt", prompt), ("negative prompt", negativePrompt),
             ("seed", "\(seed &+ UInt64(picture))"), ("size", "\(size.width)x\(size.height)"),
             ("prior steps", "\(prior.timesteps.count)"), ("prior guidance", "\(prior.guidance)"),
-            ("decoder steps", "\(decoder.timesteps.count)"),
-            ("decoder guidance", "\(decoder.guidance)"), ("checkpoint", checkpoint),
+            ("prior sampling", prior.record), ("decoder steps", "\(decoder.timesteps.count)"),
+            ("decoder guidance", "\(decoder.guidance)"), ("decoder sampling", decoder.record),
+            ("checkpoint", checkpoint),
             ("Software", "Wuerstchen for Swift"),
         ]
+    }
+}
+
+extension SamplingOptions {
+    /// The method, and the times unless they are equal steps from 1 to 0.
+    fileprivate var record: String {
+        let name = method == .ddpm ? "ddpm" : "ddim"
+        let times = timesteps.times
+        guard (try? Timesteps(count: timesteps.count)) != timesteps else { return name }
+        return "\(name) \(times.map { "\($0)" }.joined(separator: " "))"
     }
 }

@@ -26,6 +26,6 @@ public enum MemoryPolicy: String, Sendable, CaseIterable {
     /// All networks are loaded at once and stay.
     case resident
     /// Each network is loaded for its turn and given up after it: a fraction of the memory, and
-    /// some time for loading in every picture.
+    /// some time for loading in every request.
     case sequential
 }

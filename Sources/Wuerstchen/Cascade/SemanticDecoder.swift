@@ -9,6 +9,7 @@ public protocol SemanticDecoder: Sendable {
     /// - Parameters:
     ///   - side: Rows or columns of the latent.
     ///   - space: How latents relate to pictures.
+    /// - Returns: The side in pixels, or nil.
     func imageSide(forSemanticSide side: Int, in space: SemanticLatentSpace) -> Int?
 
     /// Begins to decode.
@@ -17,6 +18,9 @@ public protocol SemanticDecoder: Sendable {
     ///   - latent: The latents of all pictures.
     ///   - request: Prompt, steps and guidance.
     ///   - noise: The source of random numbers, as Stage C left it.
+    /// - Returns: The decoding, before its first step.
+    /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError`` when the
+    ///   decoder cannot be loaded or does not take such latents.
     func decoding(
         of latent: SemanticLatent, for request: GenerationRequest, noise: any NoiseSource
     ) throws -> any SemanticDecoding
@@ -41,6 +45,7 @@ extension SemanticDecoder {
     ///   - latent: The latents of all pictures.
     ///   - request: Prompt, seed, steps and guidance; its size has no part in it.
     /// - Returns: One picture for each latent, as large as the decoder makes it.
+    /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError``.
     public func decode(
         _ latent: SemanticLatent, for request: GenerationRequest
     ) throws -> [Image] {
@@ -65,6 +70,9 @@ public struct DiffusionDecoder: SemanticDecoder {
     /// A decoder of the given parts.
     ///
     /// - Parameters:
+    ///   - textEncoder: The text encoder in front of Stage B.
+    ///   - stageB: Stage B.
+    ///   - stageA: Stage A.
     ///   - configuration: Stage B's architecture.
     ///   - latentScale: Positions of the image latent per position of the semantic latent.
     ///   - pixelsPerPosition: Pixels per position of the image latent, ``StageA/pixelsPerPosition``.

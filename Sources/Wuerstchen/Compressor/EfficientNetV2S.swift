@@ -50,7 +50,8 @@ struct EfficientNetV2S: Sendable {
         )
     }
 
-    /// - Parameter x: Normalised pictures, `[batch, height, width, 3]`.
+    /// Normalised pictures `[batch, height, width, 3]` to `[batch, ⌈height / 32⌉, ⌈width / 32⌉,
+    /// 1280]`. Throws `CancellationError` between blocks when the task is cancelled.
     func callAsFunction(_ x: Tensor, trace: Trace?) throws -> Tensor {
         var y = stem.0(x, stem.1, .silu)
         trace?("stage0", y)

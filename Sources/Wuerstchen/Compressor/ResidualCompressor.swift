@@ -33,6 +33,8 @@ struct ResidualCompressor: Sendable {
     }
 
     /// - Parameter pixels: `[batch, height, width, 3]`, 0…1.
+    /// - Returns: `[batch, ⌊height / 32⌋, ⌊width / 32⌋, 16]`.
+    /// - Throws: `CancellationError` between levels when the task is cancelled.
     func callAsFunction(_ pixels: Tensor) throws -> Tensor {
         var y = pixels.scaled(by: 4, shift: -2)
         for (index, level) in levels.enumerated() {

@@ -27,6 +27,7 @@ package struct AttentionBlock: Sendable {
     /// Keys and values of the text, which do not change over the steps of a picture.
     ///
     /// - Parameter text: `[texts, tokens, textChannels]`.
+    /// - Returns: Keys and values, each `[texts, tokens, channels]`.
     package func prepare(_ text: Tensor) -> Tensor.KeyValues {
         let mapped = textMapper(text.activated(.silu))
         return Tensor.KeyValues(keys: keys(mapped), values: values(mapped))
@@ -35,6 +36,7 @@ package struct AttentionBlock: Sendable {
     /// - Parameters:
     ///   - x: `[batch, height, width, channels]`.
     ///   - text: What ``prepare(_:)`` made of the text.
+    /// - Returns: `[batch, height, width, channels]`.
     package func callAsFunction(_ x: Tensor, text: Tensor.KeyValues) -> Tensor {
         let shape = x.shape
         let sequence: Shape = [shape[0], shape[1] * shape[2], shape[3]]

@@ -6,7 +6,8 @@ package struct BatchNorm: Sendable {
     package let scale: Tensor
     package let shift: Tensor
 
-    /// - Parameter isAffine: Whether there are a weight and a bias besides the statistics.
+    /// The layer from `running_mean` and `running_var`, with a `weight` and a `bias` besides the
+    /// statistics where it is affine.
     package init(
         _ parameters: Parameters, _ channels: Int, epsilon: Float, isAffine: Bool = true
     ) {

@@ -71,6 +71,7 @@ package struct ResidualBlock: Sendable {
     ///   - x: `[batch, height, width, channels]`.
     ///   - skip: `[batch, height, width, skipChannels]`, if the block takes one.
     ///   - semantic: The semantic latent resized to the map, unmapped, if the block sees it.
+    /// - Returns: `[batch, height, width, channels]`.
     package func callAsFunction(
         _ x: Tensor, skip: Tensor? = nil, semantic: Tensor? = nil
     ) -> Tensor {

@@ -39,6 +39,7 @@ package struct TimestepBlock: Sendable {
     /// - Parameters:
     ///   - x: `[batch, height, width, channels]`.
     ///   - embedding: `[batch, embedding]`; see ``timestepEmbedding(_:width:)``.
+    /// - Returns: `[batch, height, width, channels]`.
     package func callAsFunction(_ x: Tensor, _ embedding: Tensor) -> Tensor {
         let channels = x.shape.channels
         let samples = embedding.shape[0]

@@ -8,6 +8,7 @@ extension StageB {
     ///   - text: One prompt for all pictures, or one for each.
     ///   - seed: The seed of the first picture; the following ones count up from it.
     ///   - options: Steps, guidance and method.
+    /// - Returns: One image latent for each semantic latent.
     /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError``.
     public func sample(
         _ semantic: SemanticLatent, text: TextEmbedding<StageB>, seed: UInt64,
@@ -31,6 +32,7 @@ extension StageB {
     ///   - noise: The source of random numbers, drawn on for the start (unless `initial` is given)
     ///     and at each step.
     ///   - options: Steps, guidance and method.
+    /// - Returns: The sampler, before its first step.
     /// - Throws: ``WuerstchenError`` when the latent's size or channels do not fit the network, when
     ///   the text does not, or when guidance finds no negative prompts.
     public func sampler(

@@ -74,6 +74,7 @@ public struct StageB: Sendable {
     ///     semanticChannels]`; zeros for the unconditional half of guidance.
     ///   - text: `[texts, tokens, textChannels]`, a batch being divided into equal runs of
     ///     neighbours; nil only for a network without attention.
+    /// - Returns: The conditioning, good for any number of steps.
     /// - Throws: ``WuerstchenError`` with code `invalidRequest` when the network cannot run on a
     ///   latent of that size.
     public func prepare(semantic: Tensor, text: Tensor?) throws -> Conditioning {

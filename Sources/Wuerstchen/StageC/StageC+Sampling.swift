@@ -9,6 +9,7 @@ extension StageC {
     ///     multiples of three, as Stage B needs it with the published numbers.
     ///   - seed: The seed of the first picture; the following ones count up from it.
     ///   - options: Steps, guidance and method.
+    /// - Returns: One latent for each prompt.
     /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError``.
     public func sample(
         _ text: TextEmbedding<StageC>, imageSize: ImageSize, seed: UInt64,
@@ -35,6 +36,7 @@ extension StageC {
     ///   - noise: The source of random numbers, drawn on for the start (unless `initial` is given)
     ///     and at each step.
     ///   - options: Steps, guidance and method.
+    /// - Returns: The sampler, before its first step.
     /// - Throws: ``WuerstchenError`` when the text does not fit the network or guidance finds no
     ///   negative prompts.
     public func sampler(

@@ -113,6 +113,7 @@ public struct StageC: Sendable {
     ///
     /// - Parameter text: `[texts, tokens, textChannels]`. A batch of n pictures is divided into
     ///   equal runs of neighbours, one run for each text.
+    /// - Returns: The conditioning, good for any number of steps.
     public func prepare(text: Tensor) -> Conditioning {
         prepare(text: text, trace: nil)
     }

@@ -40,6 +40,7 @@ public struct TextEncoder<Stage>: Sendable {
     ///     ``TextEmbedding/isTruncated``.
     ///   - negative: What guidance leads away from; nil where no guidance is used, which saves its
     ///     encoding.
+    /// - Returns: `[1, tokens, channels]` for the prompt and for the negative.
     /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError`` with code
     ///   `notFinite` when the weights are damaged.
     public func encode(
@@ -53,6 +54,7 @@ public struct TextEncoder<Stage>: Sendable {
     /// - Parameters:
     ///   - prompts: What the pictures should show.
     ///   - negatives: What guidance leads away from, one for each prompt; nil for none.
+    /// - Returns: `[prompts, tokens, channels]` for the prompts and for the negatives.
     /// - Throws: As ``encode(_:negative:)``, and ``WuerstchenError`` with code `invalidRequest` when
     ///   the numbers of prompts and negatives differ or are zero.
     public func encode(

@@ -1,0 +1,40 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .treatAllWarnings(as: .error),
+]
+
+func example(_ name: String, folder: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .executableTarget(
+        name: name,
+        dependencies: [.product(name: "Wuerstchen", package: "Wuerstchen")] + dependencies,
+        path: "Sources/\(folder)",
+        swiftSettings: settings)
+}
+
+let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+    name: "Examples",
+    platforms: [.macOS(.v15)],
+    dependencies: [
+        // Named, because a path dependency is otherwise called after whatever folder it lies in.
+        .package(name: "Wuerstchen", path: ".."),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+    ],
+    targets: [
+        example("text-to-image", folder: "TextToImage", [arguments]),
+        example("chain-stages", folder: "ChainStages"),
+        example("random-checkpoint", folder: "RandomCheckpoint", [arguments]),
+        example("benchmark", folder: "Benchmark", [arguments]),
+        .testTarget(
+            name: "ExamplesTests",
+            dependencies: ["text-to-image", "chain-stages", "random-checkpoint"],
+            swiftSettings: settings),
+    ],
+    swiftLanguageModes: [.v6]
+)

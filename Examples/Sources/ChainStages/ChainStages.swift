@@ -1,0 +1,34 @@
+// Chains the stages by hand, and shows a preview while the full decoder is still to come:
+//     swift run -c release --package-path Examples chain-stages CHECKPOINT "a red house"
+
+import Foundation
+import Wuerstchen
+
+@main struct ChainStages {
+    static func main() throws {
+        guard CommandLine.arguments.count == 3 else {
+            print("usage: chain-stages CHECKPOINT PROMPT")
+            exit(2)
+        }
+        let cascade = try Cascade(contentsOf: URL(fileURLWithPath: CommandLine.arguments[1]))
+        let prompt = CommandLine.arguments[2]
+        let size = cascade.defaultSize
+
+        // Text to semantic latent: what the picture shows is decided here.
+        let text = try cascade.textEncoder().encode(prompt, negative: "blurry")
+        let semantic = try cascade.stageC().sample(text, imageSize: size, seed: 7)
+
+        // The tiny decoder stands in for Stage B while the user waits.
+        let preview = try cascade.previewDecoder.decode(semantic)[0]
+        try preview.write(to: URL(fileURLWithPath: "preview.png"))
+        print("preview.png, \(preview.size) pixels")
+
+        // Semantic latent to image latent to pixels.
+        guard let full = cascade.decoder as? DiffusionDecoder else { return }
+        let details = try full.textEncoder().encode(prompt, negative: nil)
+        let latent = try full.stageB().sample(semantic, text: details, seed: 7)
+        let picture = try full.stageA().decode(latent)[0]
+        try picture.write(to: URL(fileURLWithPath: "picture.png"))
+        print("picture.png, \(picture.size) pixels")
+    }
+}

@@ -1,0 +1,71 @@
+import Foundation
+import Wuerstchen
+
+/// Shows on standard error how far the work is: a bar with the time left on a terminal, a plain line
+/// now and then elsewhere.
+final class Progress {
+    private let isQuiet: Bool
+    private let isTerminal = isatty(STDERR_FILENO) != 0
+    private let clock = ContinuousClock()
+    private var stage: GenerationStep.Stage?
+    private var start: ContinuousClock.Instant
+    private var done = 0
+    private var lastTenth = -1
+
+    init(isQuiet: Bool) {
+        self.isQuiet = isQuiet
+        start = clock.now
+    }
+
+    func note(_ text: String) {
+        guard !isQuiet else { return }
+        write(text + "\n")
+    }
+
+    func show(_ step: GenerationStep) {
+        guard !isQuiet else { return }
+        if step.stage != stage {
+            // The first step of a stage includes loading it; time the others.
+            stage = step.stage
+            start = clock.now
+            done = 0
+            lastTenth = -1
+        } else {
+            done += 1
+        }
+        let (number, count) = (step.stageIndex + 1, step.stageCount)
+        let tenth = 10 * number / count
+        var left = ""
+        if done > 0 {
+            let seconds = (clock.now - start) / done * (count - number)
+            left = ", \(readable(seconds)) left"
+        }
+        if isTerminal {
+            let filled = 24 * number / count
+            let bar =
+                String(repeating: "█", count: filled) + String(repeating: "·", count: 24 - filled)
+            write("\r\u{1B}[K\(step.stage.rawValue) \(bar) \(number)/\(count)\(left)")
+            if number == count { write("\n") }
+        } else if tenth != lastTenth {
+            write("\(step.stage.rawValue) \(number)/\(count)\(left)\n")
+        }
+        lastTenth = tenth
+    }
+
+    func finish() {
+        guard !isQuiet, isTerminal else { return }
+        write("\r\u{1B}[K")
+    }
+
+    private func readable(_ duration: Duration) -> String {
+        let seconds = Int(duration.components.seconds)
+        if seconds < 60 { return "\(seconds) s" }
+        return seconds < 3600
+            ? "\(seconds / 60) min \(seconds % 60) s"
+            : "\(seconds / 3600) h \(seconds / 60 % 60) min"
+    }
+
+    private func write(_ text: String) {
+        FileHandle.standardError.write(Data(text.utf8))
+    }
+}

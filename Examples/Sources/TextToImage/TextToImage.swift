@@ -1,0 +1,147 @@
+import ArgumentParser
+import Foundation
+import Wuerstchen
+
+@main struct TextToImage: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "text-to-image",
+        abstract: "Make a picture from a sentence.",
+        version: versionText)
+
+    enum Decoder: String, ExpressibleByArgument, CaseIterable {
+        case stageB = "stage-b"
+        case preview
+    }
+
+    enum Precision: String, ExpressibleByArgument, CaseIterable {
+        case float32
+    }
+
+    @Argument(help: "What the picture should show.")
+    var prompt: String
+
+    @Option(help: "A folder with wuerstchen-prior and wuerstchen in it, as published.")
+    var checkpoint: String
+
+    @Option(help: "What guidance should lead away from.")
+    var negative = ""
+
+    @Option(help: "Width in pixels, 128 to 4096. (default: what the checkpoint was trained at)")
+    var width: Int?
+
+    @Option(help: "Height in pixels, 128 to 4096. (default: what the checkpoint was trained at)")
+    var height: Int?
+
+    @Option(help: "The seed of the first picture. (default: a random one, which is printed)")
+    var seed: UInt64?
+
+    @Option(help: "How many pictures; their seeds count up.")
+    var count = 1
+
+    @Option(help: "Steps of Stage C.")
+    var priorSteps = 60
+
+    @Option(help: "Guidance of Stage C; 1 or less for none, which halves its time.")
+    var priorGuidance: Float = 4
+
+    @Option(help: "Steps of Stage B.")
+    var decoderSteps = 12
+
+    @Option(help: "Guidance of Stage B; 1 or less for none.")
+    var decoderGuidance: Float = 0
+
+    @Option(help: "Stages B and A, or the tiny preview decoder in their place.")
+    var decoder = Decoder.stageB
+
+    @Option(help: "The numbers that the networks compute with.")
+    var precision = Precision.float32
+
+    @Option(help: "Keep all networks in memory (resident) or one at a time (sequential).")
+    var memory = Memory.sequential
+
+    @Option(help: "Which variant of the weights to take where there are several, such as fp16.")
+    var variant: String?
+
+    @Option(help: "Threads. (default: one for each processor)")
+    var threads: Int?
+
+    @Option(help: "A folder for a small preview of each of Stage C's steps.")
+    var previews: String?
+
+    @Option(help: "The PNG file to write; with --count, numbers are added to the name.")
+    var output = "picture.png"
+
+    @Flag(help: "Print nothing but errors.")
+    var quiet = false
+
+    enum Memory: String, ExpressibleByArgument, CaseIterable {
+        case resident, sequential
+    }
+
+    func run() async throws {
+        if let threads {
+            guard (1...1024).contains(threads) else {
+                throw ValidationError("--threads is \(threads); it must be from 1 to 1024")
+            }
+            Threads.count = threads
+        }
+        let target = OutputFiles(output, count: count)
+        try target.checkWritable()
+        let previewFolder = try previews.map { try PreviewFolder($0) }
+        var cascade = try Cascade(
+            contentsOf: URL(fileURLWithPath: checkpoint), variant: variant,
+            memory: memory == .resident ? .resident : .sequential)
+        if decoder == .preview { cascade.decoder = cascade.previewDecoder }
+
+        let request = try request(cascade)
+        let progress = Progress(isQuiet: quiet)
+        progress.note("seed \(request.seed), \(request.size) pixels, \(cascade.name)")
+        for try await event in cascade.generation(of: request) {
+            switch event {
+            case .step(let step):
+                if step.index == 0, step.isPromptTruncated {
+                    progress.note(
+                        "the prompt is longer than the text encoder reads; its end is lost")
+                }
+                progress.show(step)
+                if let previewFolder, let latent = step.semanticLatent {
+                    try previewFolder.write(
+                        cascade.previewDecoder.decode(latent), step: step.index)
+                }
+            case .finished(let images):
+                progress.finish()
+                for (index, image) in images.enumerated() {
+                    try image.write(
+                        to: target[index],
+                        text: request.metadata(picture: index, checkpoint: cascade.name))
+                    progress.note(target[index].path)
+                }
+            }
+        }
+    }
+
+    private func request(_ cascade: Cascade) throws -> GenerationRequest {
+        let standard = cascade.defaultSize
+        let request = GenerationRequest(
+            prompt, negativePrompt: negative,
+            size: ImageSize(width: width ?? standard.width, height: height ?? standard.height),
+            seed: seed ?? UInt64(UInt32.random(in: 0...UInt32.max)), count: count,
+            prior: SamplingOptions(
+                timesteps: try Timesteps(count: priorSteps), guidance: priorGuidance),
+            decoder: SamplingOptions(
+                timesteps: try Timesteps(count: decoderSteps), guidance: decoderGuidance))
+        try request.validate()
+        return request
+    }
+}
+
+/// The libraries and kernels in use.
+private var versionText: String {
+    let kernels = "kernels: \(KernelLevel.active.rawValue), threads: \(Threads.count)"
+    do {
+        let blas = try BLAS.load()
+        return "\(kernels)\nOpenBLAS: core \(blas.coreName) (\(blas.configuration))"
+    } catch {
+        return "\(kernels)\n\(error)"
+    }
+}

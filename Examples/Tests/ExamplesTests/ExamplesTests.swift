@@ -1,0 +1,131 @@
+import Foundation
+import Testing
+import Wuerstchen
+
+/// Runs the examples as a user would, on small random checkpoints.
+@Suite("Examples", .serialized) struct ExamplesTests {
+    /// What a finished process left.
+    struct Outcome {
+        let status: Int32
+        let output: String
+        let errors: String
+    }
+
+    /// The built executables lie beside the tests.
+    static let products = URL(fileURLWithPath: CommandLine.arguments[0])
+        .deletingLastPathComponent()
+
+    let folder: URL
+
+    init() throws {
+        folder = FileManager.default.temporaryDirectory.appendingPathComponent(
+            "examples-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    }
+
+    func run(_ example: String, _ arguments: String...) throws -> Outcome {
+        try run(example, arguments)
+    }
+
+    func run(_ example: String, _ arguments: [String]) throws -> Outcome {
+        let process = Process()
+        process.executableURL = Self.products.appendingPathComponent(example)
+        process.arguments = arguments
+        process.currentDirectoryURL = folder
+        // Files rather than pipes: a full pipe would stop the process.
+        let output = folder.appendingPathComponent("output.txt")
+        let errors = folder.appendingPathComponent("errors.txt")
+        for file in [output, errors] { try Data().write(to: file) }
+        process.standardOutput = try FileHandle(forWritingTo: output)
+        process.standardError = try FileHandle(forWritingTo: errors)
+        try process.run()
+        process.waitUntilExit()
+        return Outcome(
+            status: process.terminationStatus,
+            output: try String(contentsOf: output, encoding: .utf8),
+            errors: try String(contentsOf: errors, encoding: .utf8))
+    }
+
+    func checkpoint() throws -> String {
+        let written = try run("random-checkpoint", "checkpoint", "--size", "small")
+        #expect(written.status == 0, "\(written.errors)")
+        return folder.appendingPathComponent("checkpoint").path
+    }
+
+    @Test("A sentence becomes a picture of the size asked for, with the request inside")
+    func picture() throws {
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let made = try run(
+            "text-to-image", "a red house, naïve 🎨", "--checkpoint", try checkpoint(), "--width",
+            "200", "--height", "131", "--prior-steps", "2", "--decoder-steps", "2", "--seed", "7",
+            "--count", "2", "--previews", "previews", "--output", "house.png")
+        #expect(made.status == 0, "\(made.errors)")
+        #expect(made.errors.contains("Stage C 2/2"))
+        for (number, seed) in [(1, "7"), (2, "8")] {
+            let (image, text) = try Image.read(
+                contentsOf: folder.appendingPathComponent("house-\(number).png"))
+            #expect(image.size == ImageSize(width: 200, height: 131))
+            #expect(text["prompt"] == "a red house, naïve 🎨")
+            #expect(text["seed"] == seed)
+            #expect(text["checkpoint"] == "checkpoint")
+        }
+        let previews = try FileManager.default.contentsOfDirectory(
+            atPath: folder.appendingPathComponent("previews").path)
+        #expect(previews.count == 4)
+    }
+
+    @Test("The preview decoder and quietness are a flag each")
+    func preview() throws {
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let made = try run(
+            "text-to-image", "a boat", "--checkpoint", try checkpoint(), "--width", "128",
+            "--height", "128", "--prior-steps", "2", "--decoder", "preview", "--quiet")
+        #expect(made.status == 0, "\(made.errors)")
+        #expect(made.errors.isEmpty && made.output.isEmpty)
+        let image = try Image(contentsOf: folder.appendingPathComponent("picture.png"))
+        #expect(image.size == ImageSize(width: 128, height: 128))
+    }
+
+    @Test(
+        "Mistakes give one clear line and a status other than 0",
+        arguments: [
+            ("--checkpoint=nowhere", "nowhere"), ("--width=100", "100"),
+            ("--height=0", "each side"), ("--prior-steps=0", "0 sampling steps"),
+            ("--prior-guidance=nan", "guidance"), ("--count=-1", "-1 pictures"),
+            ("--output=no/such/folder/picture.png", "no/such/folder"),
+            ("--threads=0", "--threads"), ("--decoder=magic", "magic"),
+            ("--previews=/dev/null/x", "/dev/null/x"),
+        ])
+    func mistakes(_ option: String, _ expected: String) throws {
+        defer { try? FileManager.default.removeItem(at: folder) }
+        // The last of two --checkpoint counts.
+        let made = try run(
+            "text-to-image", "a boat", "--checkpoint", try checkpoint(), option)
+        #expect(made.status != 0)
+        #expect(made.errors.contains(expected), "\(made.errors)")
+        #expect(
+            !FileManager.default.fileExists(
+                atPath: folder.appendingPathComponent("picture.png").path))
+    }
+
+    @Test("The stages chained by hand give a preview and a picture")
+    func chain() throws {
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let made = try run("chain-stages", try checkpoint(), "a tree")
+        #expect(made.status == 0, "\(made.errors)")
+        let picture = try Image(contentsOf: folder.appendingPathComponent("picture.png"))
+        #expect(picture.size == ImageSize(width: 256, height: 256))
+        #expect(
+            FileManager.default.fileExists(
+                atPath: folder.appendingPathComponent("preview.png").path))
+    }
+
+    @Test("Help and version are there")
+    func help() throws {
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let help = try run("text-to-image", "--help")
+        #expect(help.status == 0 && help.output.contains("--prior-guidance"))
+        let version = try run("text-to-image", "--version")
+        #expect(version.status == 0 && version.output.contains("OpenBLAS"))
+    }
+}

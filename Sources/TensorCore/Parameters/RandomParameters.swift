@@ -1,0 +1,52 @@
+/// Random parameters for a network of any architecture: to measure speed, or to try a configuration
+/// out before there is a checkpoint.
+///
+/// Each value depends on the seed, the parameter's name and its own place alone. Matrices are
+/// uniform with the variance that keeps features at their scale (LeCun et al., "Efficient BackProp",
+/// 1998); biases and gains stay close to 0, weights of norms close to 1.
+public struct RandomParameters: ParameterSource {
+    /// A name for messages.
+    public let origin = "random parameters"
+    /// None: whatever is asked for is made up.
+    public let names: Set<String>? = nil
+    private let seed: UInt64
+
+    /// Parameters that a seed decides.
+    public init(seed: UInt64) {
+        self.seed = seed
+    }
+
+    /// A random tensor of the expected shape.
+    public func parameter(named name: String, expecting shape: Shape) -> FoundParameter {
+        let (centre, spread) = RandomParameters.range(name, shape)
+        var key = seed &+ 0x9e37_79b9_7f4a_7c15
+        for byte in name.utf8 { key = (key ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }
+        var tensor = Tensor(uninitialized: shape)
+        let target = tensor.mutablePointer()
+        let start = key
+        forEachChunk(of: shape.count) { range in
+            for index in range {
+                // The finaliser of SplitMix64 (Steele et al., 2014) as a hash of the place.
+                var bits = start &+ UInt64(truncatingIfNeeded: index) &* 0x9e37_79b9_7f4a_7c15
+                bits = (bits ^ (bits >> 30)) &* 0xbf58_476d_1ce4_e5b9
+                bits = (bits ^ (bits >> 27)) &* 0x94d0_49bb_1331_11eb
+                let uniform = Float(Int32(truncatingIfNeeded: bits >> 32)) * 0x1p-31
+                target[index] = centre + spread * uniform
+            }
+        }
+        return .found(tensor)
+    }
+
+    /// The middle of a parameter's range, and how far it reaches to both sides.
+    private static func range(_ name: String, _ shape: Shape) -> (centre: Float, spread: Float) {
+        if name.hasSuffix("running_var") { return (1, 0.05) }
+        guard shape.rank >= 2, !name.hasSuffix("gamma"), !name.hasSuffix("beta") else {
+            return (name.hasSuffix(".weight") ? 1 : 0, 0.05)
+        }
+        if name.contains("embedding.weight") { return (0, 0.05) }
+        let inputs = max(1, shape.count(of: 1..<shape.rank))
+        let spread = (3 / Float(inputs)).squareRoot()
+        // Stages divide by what their last layers give.
+        return (0, name.hasPrefix("out.") || name.hasPrefix("clf.") ? 0.1 * spread : spread)
+    }
+}
