@@ -193,13 +193,15 @@ extension Tensor {
     ///   - padding: What surrounds the picture.
     ///   - gain: A factor for the result, the bias included.
     ///   - residual: What is added to the result, in its shape.
+    ///   - inputNormalization: A layer norm of the input (ε = 10⁻⁶), then a factor and a summand
+    ///     for all channels; nil for none. It is done row by row, as the rows are needed.
     ///   - normalization: The ε of a layer norm of the result, which is done last; nil for none.
     /// - Returns: `[batch, height', width', channels]` with height' = ⌊(height + 2 · ⌊kernel / 2⌋ −
     ///   kernel) / stride⌋ + 1, and width' likewise.
     public func depthwiseConvolution(
         _ weight: Tensor, bias: Tensor, kernel: Int = 3, stride: Int = 1,
         padding: Padding = .zeros, gain: Float = 1, residual: Tensor? = nil,
-        normalization: Float? = nil
+        inputNormalization: (scale: Float, shift: Float)? = nil, normalization: Float? = nil
     ) -> Tensor {
         let (batch, height, width, channels) = axes4
         let margin = kernel / 2
@@ -213,22 +215,45 @@ extension Tensor {
         let target = result.mutablePointer()
         let source = pointer
         let rowLength = width * channels
+        // Rows are computed in bands. A band normalises the rows it reads for itself, those that it
+        // shares with its neighbours too.
+        let band = inputNormalization == nil ? 1 : 16
+        let bands = (outputHeight + band - 1) / band
         withUnsafePointer(to: &geometry) { geometry in
-            parallel(batch * outputHeight) { index in
-                let sample = index / outputHeight
-                let top = index % outputHeight * stride - margin
-                let row = target + index * outputWidth * channels
-                let sourceRows: [UnsafePointer<Float>?] = (top..<top + kernel).map { y in
-                    if y < 0 || y >= height, padding == .zeros { return nil }
-                    return source + (sample * height + min(max(y, 0), height - 1)) * rowLength
-                }
-                kernels.depthwise_row(
-                    row, channels, sourceRows, weight.pointer, bias.pointer, gain,
-                    residual.map { $0.pointer + index * outputWidth * channels }, geometry)
-                if let epsilon = normalization {
+            parallel(batch * bands) { index in
+                let sample = index / bands
+                let outputs =
+                    index % bands * band..<min(outputHeight, (index % bands + 1) * band)
+                let first = max(0, outputs.lowerBound * stride - margin)
+                let last = min(height, (outputs.upperBound - 1) * stride - margin + kernel)
+                var picture = source + sample * height * rowLength
+                var normed: Storage?
+                if let inputNormalization {
+                    let rows = Storage(count: (last - first) * rowLength)
                     kernels.layer_norm(
-                        row, channels, row, channels, outputWidth, channels, epsilon, 1, 0, nil, nil
-                    )
+                        rows.base, channels, picture + first * rowLength, channels,
+                        (last - first) * width, channels, 1e-6, inputNormalization.scale,
+                        inputNormalization.shift, nil, nil)
+                    picture = UnsafePointer(rows.base) - first * rowLength
+                    normed = rows
+                }
+                withExtendedLifetime(normed) {
+                    for output in outputs {
+                        let top = output * stride - margin
+                        let place = (sample * outputHeight + output) * outputWidth * channels
+                        let sourceRows: [UnsafePointer<Float>?] = (top..<top + kernel).map { y in
+                            if y < 0 || y >= height, padding == .zeros { return nil }
+                            return picture + min(max(y, 0), height - 1) * rowLength
+                        }
+                        kernels.depthwise_row(
+                            target + place, channels, sourceRows, weight.pointer, bias.pointer,
+                            gain, residual.map { $0.pointer + place }, geometry)
+                        if let epsilon = normalization {
+                            kernels.layer_norm(
+                                target + place, channels, target + place, channels, outputWidth,
+                                channels, epsilon, 1, 0, nil, nil)
+                        }
+                    }
                 }
             }
         }

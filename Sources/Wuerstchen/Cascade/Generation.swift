@@ -51,8 +51,12 @@ struct GenerationRun: Sendable {
     private let request: GenerationRequest
     private let grid: SemanticGrid
     private let total: Int
+    /// How many pictures are made together. Their number changes no picture; it is as large as keeps
+    /// the memory of a big request at that of one picture of the published size.
+    private let batchSize: Int
+    private var text: TextEmbedding<StageC>?
     private var index = 0
-    private var isPromptTruncated = false
+    private var images: [Image] = []
     private var state = State.beginning
 
     init(_ cascade: Cascade, _ request: GenerationRequest) throws {
@@ -60,7 +64,11 @@ struct GenerationRun: Sendable {
         self.cascade = cascade
         self.request = request
         grid = try cascade.grid(for: request.size)
-        total = request.prior.timesteps.count + cascade.decoder.stepCount(for: request)
+        batchSize = min(
+            request.count, max(1, 1024 * 1024 / (request.size.width * request.size.height)))
+        let batches = (request.count + batchSize - 1) / batchSize
+        total = batches
+            * (request.prior.timesteps.count + cascade.decoder.stepCount(for: request))
     }
 
     mutating func next() throws -> GenerationEvent? {
@@ -90,23 +98,36 @@ struct GenerationRun: Sendable {
                     state = .decoding(decoding)
                     return .step(count(.stageB, step, nil))
                 }
-                let images = try decoding.finish()
+                let made = try decoding.finish()
+                guard made.count == batch.count else {
+                    throw WuerstchenError(
+                        .invalidRequest,
+                        "the decoder made \(made.count) pictures of \(batch.count) latents")
+                }
+                images += try made.map { try fit($0) }
                 BufferPool.shared.releaseIdle()
-                return .finished(try images.map { try fit($0) })
+                if images.count >= request.count { return .finished(images) }
+                state = .beginning
             case .finished:
                 return nil
             }
         }
     }
 
+    /// The pictures that are made next.
+    private var batch: Range<Int> {
+        images.count..<min(images.count + batchSize, request.count)
+    }
+
     private mutating func begin() throws -> State {
-        let text = try cascade.textEncoder().encode(
-            request.prompt, negative: request.prior.isGuided ? request.negativePrompt : nil)
-        isPromptTruncated = text.isTruncated
-        let stageC = try cascade.stageC()
-        let seeds = (0..<UInt64(request.count)).map { request.seed &+ $0 }
-        let sampler = try stageC.sampler(
-            text, grid: grid, picturesPerPrompt: request.count, noise: SeededNoise(seeds: seeds),
+        let text =
+            try self.text
+            ?? cascade.textEncoder().encode(
+                request.prompt, negative: request.prior.isGuided ? request.negativePrompt : nil)
+        self.text = text
+        let sampler = try cascade.stageC().sampler(
+            text, grid: grid, picturesPerPrompt: batch.count,
+            noise: SeededNoise(seeds: batch.map { request.seed &+ UInt64($0) }),
             options: request.prior)
         return .sampling(sampler)
     }
@@ -118,7 +139,7 @@ struct GenerationRun: Sendable {
         return GenerationStep(
             stage: stage, index: index, total: total, stageIndex: step.index,
             stageCount: step.count, predictedClean: step.predictedClean,
-            isPromptTruncated: isPromptTruncated, semanticLatent: semantic)
+            isPromptTruncated: text?.isTruncated ?? false, semanticLatent: semantic)
     }
 
     /// The picture at the size that was asked for: enlarged if the decoder made a small one, then

@@ -88,7 +88,13 @@ public struct SemanticCompressor: Sendable {
         }
         let pixels = image.tensor.resized(
             rows: resampling(image.height, height), columns: resampling(image.width, width))
-        return SemanticLatent(embedding: try embed(pixels), space: latentSpace)
+        let embedding = try embed(pixels)
+        guard embedding.isFinite else {
+            throw WuerstchenError(
+                .notFinite,
+                "the semantic compressor gave values that are not numbers; its weights are damaged")
+        }
+        return SemanticLatent(embedding: embedding, space: latentSpace)
     }
 
     /// What Stage B takes, from pictures at the compressor's own resolution.

@@ -84,13 +84,16 @@ package struct DepthwiseConvolution: Sendable {
         self.padding = padding
     }
 
-    /// The convolution of `x`, times `gain`, plus `residual`; layer-normalised with the ε
+    /// The convolution of `x` (layer-normalised, scaled and shifted before where
+    /// `inputNormalization` is given), times `gain`, plus `residual`; layer-normalised with the ε
     /// `normalization` where it is given.
     package func callAsFunction(
-        _ x: Tensor, gain: Float = 1, residual: Tensor? = nil, normalization: Float? = nil
+        _ x: Tensor, gain: Float = 1, residual: Tensor? = nil,
+        inputNormalization: (scale: Float, shift: Float)? = nil, normalization: Float? = nil
     ) -> Tensor {
         x.depthwiseConvolution(
             weight, bias: bias, kernel: kernel, stride: stride, padding: padding, gain: gain,
-            residual: residual, normalization: normalization)
+            residual: residual, inputNormalization: inputNormalization,
+            normalization: normalization)
     }
 }

@@ -18,10 +18,9 @@ package struct MixingBlock: Sendable {
     }
 
     package func callAsFunction(_ x: Tensor) -> Tensor {
-        let mixed = depthwise(
-            x.layerNormalized(scale: 1 + gammas[0], shift: gammas[1]), gain: gammas[2],
-            residual: x)
-        return mixed.addingPerceptron(
+        depthwise(
+            x, gain: gammas[2], residual: x, inputNormalization: (1 + gammas[0], gammas[1])
+        ).addingPerceptron(
             scale: 1 + gammas[3], shift: gammas[4],
             (perceptron.first.weight, perceptron.first.bias),
             (perceptron.second.weight, perceptron.second.bias), gain: gammas[5])
