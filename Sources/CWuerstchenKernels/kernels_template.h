@@ -56,10 +56,11 @@ INLINE vf power_of_two(vf n) {
 }
 
 // e^x: x = n ln 2 + r with |r| ≤ ½ ln 2, and a minimax polynomial for e^r (error 2·10⁻⁹).
-// 0 below −87, where the result would leave the normal range.
+// 0 below −87, where the result would leave the normal range. What is not a number stays so.
 INLINE vf exponential(vf x) {
     const vi vanishes = x < -87.0f;
-    x = minimum(maximum(x, splat(-87.0f)), splat(88.0f));
+    // In this order of the operands, comparisons with what is not a number choose that.
+    x = minimum(splat(88.0f), maximum(splat(-87.0f), x));
     const vf n = nearest_integer(x * 1.44269504f);
     vf r = x - n * 0.693359375f; // the first part of ln 2 has few bits, so this is exact
     r = r + n * 2.12194440e-4f;
@@ -99,7 +100,8 @@ INLINE vf gelu(vf x) {
     p = p * r + 2.4022646248340607e-1f;
     p = p * r + 6.931471824645996e-1f;
     p = p * r + 1.0f;
-    const vf tail = x * (p * power_of_two(n)); // x · Φ(−|x|)
+    // x · Φ(−|x|), with x cut off at ±6.5 too, or far out the error of Φ would grow with x.
+    const vf tail = select(x < 0.0f, -a, a) * (p * power_of_two(n));
     return select(x < 0.0f, tail, x - tail);
 }
 

@@ -1,4 +1,5 @@
 import Foundation
+import Wuerstchen
 
 /// Times pieces of work and prints a row for each as it is done.
 struct ResultTable {
@@ -28,6 +29,7 @@ struct ResultTable {
     /// - Returns: FLOP per second of the fastest run.
     @discardableResult
     func measure(_ name: String, flops: Double, _ work: () throws -> Void) throws -> Double {
+        resetPeak()
         try work()
         let clock = ContinuousClock()
         let seconds = try (0..<runs).map { _ in
@@ -56,11 +58,18 @@ struct ResultTable {
         return rate
     }
 
-    /// The most memory that the process has had, in bytes.
+    /// Makes the system count the most memory from now on (Linux; elsewhere from the start).
+    private func resetPeak() {
+        TensorMemory.releaseIdle()
+        guard let file = FileHandle(forWritingAtPath: "/proc/self/clear_refs") else { return }
+        file.write(Data("5".utf8))
+    }
+
+    /// The most memory that the process has had since ``resetPeak()``, in bytes.
     private var peakMemory: Int {
-        var usage = rusage()
-        getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-        return Int(usage.ru_maxrss) * 1024
+        let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
+        let line = status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
+        return (line?.split(separator: " ").compactMap { Int($0) }.first ?? 0) * 1024
     }
 
     private func format(_ value: Double, _ digits: Int) -> String {

@@ -1,4 +1,4 @@
-internal import Synchronization
+private import Foundation
 
 #if canImport(Glibc)
 private import Glibc
@@ -12,21 +12,35 @@ private import Darwin
 ///
 /// A step of a network needs buffers of the same sizes as the step before; touching fresh pages for
 /// them would cost more than the arithmetic. Buffers are aligned to 64 bytes.
-package final class BufferPool: Sendable {
+///
+/// `@unchecked Sendable`: the state is only touched under the lock.
+package final class BufferPool: @unchecked Sendable {
     /// The pool that all tensors share.
     package static let shared = BufferPool()
 
-    private struct State: ~Copyable {
+    private struct State {
         var idle: [Int: [UInt]] = [:]
         var idleBytes = 0
         var usedBytes = 0
+        /// The most bytes in use at once since idle memory was last released.
         var peakBytes = 0
-    }
-    private let state = Mutex(State())
 
-    /// Idle memory beyond this is given back to the system: a reserve for the buffers of one step
-    /// at the largest sizes, small beside the weights of a full-size stage.
-    private let idleLimit = 1 << 30
+        /// Takes idle buffers out, the largest first, until used and idle memory together are no
+        /// more than was once in use: reuse must not cost memory.
+        mutating func takeExcess() -> [UInt] {
+            var excess: [UInt] = []
+            while idleBytes > 0, usedBytes + idleBytes > peakBytes, let size = idle.keys.max() {
+                if let address = idle[size]?.popLast() {
+                    excess.append(address)
+                    idleBytes -= size
+                }
+                if idle[size]?.isEmpty ?? true { idle[size] = nil }
+            }
+            return excess
+        }
+    }
+    private let lock = NSLock()
+    private var state = State()
 
     /// Sizes are rounded up to eighths of a power of two, so that nearly equal sizes share buffers
     /// and less than an eighth is wasted.
@@ -39,17 +53,19 @@ package final class BufferPool: Sendable {
 
     func take(_ bytes: Int) -> UnsafeMutableRawPointer {
         let size = BufferPool.roundedSize(bytes)
-        let reused: UInt? = state.withLock { state in
+        let (reused, excess): (UInt?, [UInt]) = lock.withLock {
             state.usedBytes += size
             state.peakBytes = max(state.peakBytes, state.usedBytes)
-            guard let address = state.idle[size]?.popLast() else { return nil }
-            state.idleBytes -= size
-            return address
+            if let address = state.idle[size]?.popLast() {
+                state.idleBytes -= size
+                return (address, [])
+            }
+            return (nil, state.takeExcess())
         }
         if let reused, let pointer = UnsafeMutableRawPointer(bitPattern: reused) { return pointer }
+        BufferPool.giveBack(excess)
         var pointer: UnsafeMutableRawPointer?
         if posix_memalign(&pointer, 64, size) != 0 {
-            // Other sizes may be holding what is needed.
             releaseIdle()
             _ = posix_memalign(&pointer, 64, size)
         }
@@ -59,30 +75,26 @@ package final class BufferPool: Sendable {
 
     func give(_ pointer: UnsafeMutableRawPointer, bytes: Int) {
         let size = BufferPool.roundedSize(bytes)
-        let kept = state.withLock { state in
+        lock.withLock {
             state.usedBytes -= size
-            guard state.idleBytes + size <= idleLimit else { return false }
             state.idle[size, default: []].append(UInt(bitPattern: pointer))
             state.idleBytes += size
-            return true
         }
-        if !kept { free(pointer) }
     }
 
     /// Gives all idle memory back to the system; worth doing between stages.
     package func releaseIdle() {
-        let idle = state.withLock { state in
-            defer {
-                state.idle = [:]
-                state.idleBytes = 0
-            }
-            return state.idle
+        let idle = lock.withLock {
+            state.peakBytes = state.usedBytes
+            return state.takeExcess()
         }
-        for address in idle.values.joined() {
-            free(UnsafeMutableRawPointer(bitPattern: address))
-        }
+        BufferPool.giveBack(idle)
     }
 
-    /// The most bytes that were in use at once since the process started.
-    package var peakBytes: Int { state.withLock { $0.peakBytes } }
+    private static func giveBack(_ addresses: [UInt]) {
+        for address in addresses { free(UnsafeMutableRawPointer(bitPattern: address)) }
+    }
+
+    /// The most bytes that were in use at once since idle memory was last released.
+    package var peakBytes: Int { lock.withLock { state.peakBytes } }
 }

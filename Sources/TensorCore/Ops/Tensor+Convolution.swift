@@ -26,6 +26,9 @@ extension Tensor {
         if kernel == 1 && stride == 1 && padding == 0 { return linear(weight, epilogue) }
         let (batch, height, width, channels) = axes4
         let outputs = weight.shape[0]
+        precondition(
+            height + 2 * padding >= kernel && width + 2 * padding >= kernel,
+            "a kernel of \(kernel) over \(shape) padded by \(padding)")
         let outputHeight = (height + 2 * padding - kernel) / stride + 1
         let outputWidth = (width + 2 * padding - kernel) / stride + 1
         let positions = outputHeight * outputWidth

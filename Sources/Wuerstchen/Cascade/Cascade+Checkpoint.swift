@@ -26,12 +26,13 @@ extension Cascade {
         let space = SemanticLatentSpace(
             pixelsPerPosition: priorIndex.resolutionMultiple ?? 42.67,
             scale: priorIndex.latentMean ?? 42, offset: priorIndex.latentStd ?? 1)
-        try space.validate()
+        try prior.naming("model_index.json") { try space.validate() }
         let scale = decoderIndex.latentScale ?? 10.67
+        try main.naming("model_index.json") { try StageB.validate(latentScale: scale) }
         let configuration: StageB.Configuration = try main.decode("decoder/config.json")
         let pixels: StageA.Configuration = try main.decode("vqgan/config.json")
-        try configuration.validate()
-        try pixels.validate()
+        try main.naming("decoder/config.json") { try configuration.validate() }
+        try main.naming("vqgan/config.json") { try pixels.validate() }
         let decoder = DiffusionDecoder(
             textEncoder: try memory.part { try main.textEncoder() },
             stageB: try memory.part { try main.stageB(scale: scale) },
@@ -137,28 +138,38 @@ public struct CheckpointFolder: Sendable {
     public func textEncoder<Stage>() throws -> TextEncoder<Stage> {
         try TextEncoder(
             tokenizer: CLIPTokenizer(contentsOf: url.appendingPathComponent("tokenizer")),
-            model: CLIPTextModel(
-                configuration: decode("text_encoder/config.json"),
-                parameters: parameters("text_encoder", stem: "model")))
+            model: naming("text_encoder/config.json") {
+                try CLIPTextModel(
+                    configuration: decode("text_encoder/config.json"),
+                    parameters: parameters("text_encoder", stem: "model"))
+            })
     }
 
     /// Stage C, from `prior`.
     public func stageC(space: SemanticLatentSpace) throws -> StageC {
-        try StageC(
-            configuration: decode("prior/config.json"), parameters: parameters("prior"),
-            latentSpace: space, schedule: schedule())
+        let schedule = try schedule()
+        return try naming("prior/config.json") {
+            try StageC(
+                configuration: decode("prior/config.json"), parameters: parameters("prior"),
+                latentSpace: space, schedule: schedule)
+        }
     }
 
     /// Stage B, from `decoder`.
     public func stageB(scale: Double) throws -> StageB {
-        try StageB(
-            configuration: decode("decoder/config.json"), parameters: parameters("decoder"),
-            latentScale: scale, schedule: schedule())
+        let schedule = try schedule()
+        return try naming("decoder/config.json") {
+            try StageB(
+                configuration: decode("decoder/config.json"), parameters: parameters("decoder"),
+                latentScale: scale, schedule: schedule)
+        }
     }
 
     /// Stage A, from `vqgan`.
     public func stageA() throws -> StageA {
-        try StageA(configuration: decode("vqgan/config.json"), parameters: parameters("vqgan"))
+        try naming("vqgan/config.json") {
+            try StageA(configuration: decode("vqgan/config.json"), parameters: parameters("vqgan"))
+        }
     }
 
     /// The noise schedule, from `scheduler`; the published one where there is no such file.
@@ -170,8 +181,18 @@ public struct CheckpointFolder: Sendable {
         let configuration: SchedulerConfiguration = try decode(name)
         let schedule = NoiseSchedule(
             offset: configuration.s ?? 0.008, scaler: configuration.scaler ?? 1)
-        try schedule.validate()
+        try naming(name) { try schedule.validate() }
         return schedule
+    }
+
+    /// Puts the file in front of what is wrong with a configuration.
+    fileprivate func naming<Value>(_ name: String, _ make: () throws -> Value) throws -> Value {
+        do {
+            return try make()
+        } catch let error as WuerstchenError where error.code == .invalidConfiguration {
+            let file = url.appendingPathComponent(name)
+            throw WuerstchenError(error.code, "\(file.path): \(error.message)")
+        }
     }
 
     private func parameters(

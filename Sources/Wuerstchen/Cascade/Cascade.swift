@@ -89,6 +89,7 @@ public struct Cascade: Sendable {
     ///   such grid is near.
     public func grid(for size: ImageSize) throws -> SemanticGrid {
         try size.validateForGeneration()
+        try latentSpace.validate()
         func side(_ pixels: Int) throws -> Int {
             let smallest = latentSpace.gridSide(covering: pixels)
             for side in smallest..<smallest + 256 {

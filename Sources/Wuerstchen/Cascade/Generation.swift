@@ -1,4 +1,4 @@
-private import Synchronization
+private import Foundation
 public import TensorCore
 
 /// What happens while a cascade makes pictures.
@@ -67,7 +67,8 @@ struct GenerationRun: Sendable {
         batchSize = min(
             request.count, max(1, 1024 * 1024 / (request.size.width * request.size.height)))
         let batches = (request.count + batchSize - 1) / batchSize
-        total = batches
+        total =
+            batches
             * (request.prior.timesteps.count + cascade.decoder.stepCount(for: request))
     }
 
@@ -89,7 +90,7 @@ struct GenerationRun: Sendable {
                 state = .sampled(latent, sampler.noise)
             case .sampled(let latent, let noise):
                 // Nothing holds Stage C any more, so that the decoder can have its memory.
-                BufferPool.shared.releaseIdle()
+                TensorMemory.releaseIdle()
                 state = .decoding(
                     try cascade.decoder.decoding(of: latent, for: request, noise: noise))
             case .decoding(var decoding):
@@ -105,7 +106,7 @@ struct GenerationRun: Sendable {
                         "the decoder made \(made.count) pictures of \(batch.count) latents")
                 }
                 images += try made.map { try fit($0) }
-                BufferPool.shared.releaseIdle()
+                TensorMemory.releaseIdle()
                 if images.count >= request.count { return .finished(images) }
                 state = .beginning
             case .finished:
@@ -209,20 +210,30 @@ public struct Generation: AsyncSequence, Sendable {
 
     /// The run behind an iterator, changed in place: a copy would keep a stage in memory after its
     /// turn.
-    private final class Work: Sendable {
+    ///
+    /// `@unchecked Sendable`: the run is only touched under the lock.
+    private final class Work: @unchecked Sendable {
         private let generation: Generation
-        private let run = Mutex<GenerationRun?>(nil)
+        private let lock = NSLock()
+        private var run: GenerationRun?
+        private var isOver = false
 
         init(_ generation: Generation) {
             self.generation = generation
         }
 
         func next() throws -> GenerationEvent? {
-            try run.withLock { run in
+            try lock.withLock {
+                guard !isOver else { return nil }
+                // Nothing follows an error.
+                isOver = true
+                defer { if isOver { run = nil } }
                 if run == nil {
                     run = try GenerationRun(generation.cascade, generation.request)
                 }
-                return try run?.next()
+                let event = try run?.next()
+                isOver = event == nil
+                return event
             }
         }
     }

@@ -130,7 +130,7 @@ private struct DiffusionDecoding: SemanticDecoding {
     mutating func finish() throws -> [Image] {
         while try next() != nil {}
         guard let latent else { return [] }
-        BufferPool.shared.releaseIdle()
+        TensorMemory.releaseIdle()
         return try stageA().decode(latent)
     }
 }

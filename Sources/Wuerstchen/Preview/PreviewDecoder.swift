@@ -16,6 +16,15 @@ public struct PreviewDecoder: Sendable {
 
     private let network: Network
 
+    /// The channels of the latents that the decoder takes, or nil if it takes any.
+    private var channels: Int? {
+        switch network {
+        case .convolutional(let network): network.inputs
+        case .residual: ResidualPreview.latentChannels
+        case .linear: nil
+        }
+    }
+
     /// A decoder from a safetensors file.
     ///
     /// - Parameter file: Such as the published `previewer.safetensors`.
@@ -52,6 +61,13 @@ public struct PreviewDecoder: Sendable {
     /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError`` with code
     ///   `notFinite` when the result is not a picture.
     public func decode(_ latent: SemanticLatent) throws -> [Image] {
+        let shape = latent.values.shape
+        guard shape.rank == 4, shape.count > 0, channels ?? shape.channels == shape.channels else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "the preview decoder takes latents [batch, rows, columns, "
+                    + "\(channels.map { "\($0)" } ?? "channels")], not \(shape)")
+        }
         let pixels: Tensor
         switch network {
         case .convolutional(let network): pixels = try network(latent.values)
@@ -73,6 +89,7 @@ private struct ConvolutionalPreview: Sendable {
         case twice(TransposedConvolution)
     }
 
+    let inputs: Int
     private let layers: [(layer: Layer, norm: BatchNorm?)]
 
     /// Reads the layers' widths and kernels off the shapes of their weights.
@@ -80,6 +97,7 @@ private struct ConvolutionalPreview: Sendable {
         let blocks = root["blocks"]
         var layers: [(Layer, BatchNorm?)] = []
         var index = 0
+        var widths: [Int] = []
         while let shape = shapes.shape(of: "blocks.\(index).weight") {
             guard shape.rank == 4, [1, 2, 3].contains(shape[3]), shape[2] == shape[3] else {
                 throw WuerstchenError(
@@ -91,6 +109,14 @@ private struct ConvolutionalPreview: Sendable {
             // A kernel of 2 is a transposed convolution, whose weight has the inputs first.
             let isTransposed = kernel == 2
             let (inputs, outputs) = isTransposed ? (shape[0], shape[1]) : (shape[1], shape[0])
+            guard inputs == widths.last ?? inputs else {
+                throw WuerstchenError(
+                    .incompatibleParameters,
+                    "\(shapes.origin): blocks.\(index).weight is \(shape) after a layer of "
+                        + "\(widths.last ?? 0) channels")
+            }
+            if widths.isEmpty { widths.append(inputs) }
+            widths.append(outputs)
             let layer: Layer =
                 isTransposed
                 ? .twice(
@@ -103,11 +129,13 @@ private struct ConvolutionalPreview: Sendable {
                 (layer, hasNorm ? BatchNorm(blocks[index + 2], outputs, epsilon: 1e-5) : nil))
             index += 3
         }
-        guard !layers.isEmpty else {
+        guard let inputs = widths.first, widths.last == 3 else {
             throw WuerstchenError(
                 .incompatibleParameters,
-                "\(shapes.origin) has no blocks.0.weight; it is not a previewer")
+                "\(shapes.origin) has no layers from blocks.0.weight on to one of 3 channels; it is "
+                    + "not a previewer")
         }
+        self.inputs = inputs
         self.layers = layers
     }
 
@@ -128,6 +156,8 @@ private struct ConvolutionalPreview: Sendable {
 
 /// A small residual decoder that enlarges a latent about forty-three times.
 private struct ResidualPreview: Sendable {
+    static let latentChannels = 16
+
     private let input: Linear
     private let inputBlock: ResidualBlock
     private let blocks: [[ResidualBlock]]
@@ -136,7 +166,7 @@ private struct ResidualPreview: Sendable {
 
     init(_ root: Parameters) {
         let up = root["up"]
-        input = Linear(root["inp"][0], 16, 192, .pointwiseConvolution)
+        input = Linear(root["inp"][0], ResidualPreview.latentChannels, 192, .pointwiseConvolution)
         inputBlock = ResidualBlock(root["inp"][1], channels: 192)
         blocks = [
             [ResidualBlock(up[0], channels: 192)],

@@ -176,6 +176,10 @@ public struct StageA: Sendable {
     }
 
     package func encode(_ images: Tensor, trace: Trace?) throws -> Tensor {
+        guard images.shape.rank == 4, images.shape.channels == configuration.imageChannels else {
+            throw WuerstchenError(
+                .invalidRequest, "Stage A encodes [batch, height, width, 3], not \(images.shape)")
+        }
         guard images.shape[1] % pixelsPerPosition == 0, images.shape[2] % pixelsPerPosition == 0
         else {
             throw WuerstchenError(
@@ -207,8 +211,16 @@ public struct StageA: Sendable {
     ///
     /// - Parameter latents: `[batch, height, width, latentChannels]`, without Stage B's scale.
     /// - Returns: `[batch, height', width', 3]`, 0…1 but for overshoots.
-    /// - Throws: `CancellationError` between blocks when the task is cancelled.
+    /// - Throws: `CancellationError` between blocks when the task is cancelled, or
+    ///   ``WuerstchenError`` with code `invalidRequest` for latents of other channels.
     public func decode(unscaled latents: Tensor) throws -> Tensor {
+        guard latents.shape.rank == 4, latents.shape.channels == configuration.latentChannels
+        else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "Stage A decodes [batch, height, width, \(configuration.latentChannels)], not "
+                    + "\(latents.shape)")
+        }
         var y = decoderInput(latents)
         for level in decoder {
             for block in level.blocks {

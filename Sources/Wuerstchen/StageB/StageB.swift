@@ -31,14 +31,19 @@ public struct StageB: Sendable {
     ) throws {
         _ = try BLAS.load()
         try configuration.validate()
-        guard latentScale.isFinite, latentScale > 0, latentScale < 1000 else {
-            throw WuerstchenError(
-                .invalidConfiguration, "latent_dim_scale is \(latentScale); it must be positive")
-        }
+        try StageB.validate(latentScale: latentScale)
         self.configuration = configuration
         self.latentScale = latentScale
         self.schedule = schedule
         network = try Parameters.load(from: source) { StageBNetwork($0, configuration) }
+    }
+
+    static func validate(latentScale: Double) throws {
+        guard latentScale > 0, latentScale <= 100 else {
+            throw WuerstchenError(
+                .invalidConfiguration,
+                "latent_dim_scale is \(latentScale); it must be positive and at most 100")
+        }
     }
 
     /// What is constant over the steps of a picture: keys and values of the text, and the semantic

@@ -72,7 +72,7 @@ extension StageB {
             try requirePositive([
                 "c_in": latentChannels, "c_out": outputChannels, "patch_size": patchSize,
                 "c_cond": conditioningChannels, "effnet_embd": semanticChannels,
-                "clip_embd": textChannels, "kernel_size": kernelSize,
+                "clip_embd": textChannels, "kernel_size": kernelSize, "c_r": timestepChannels,
                 "the number of levels": channels.count,
             ])
             func require(_ condition: Bool, _ message: @autoclosure () -> String) throws {

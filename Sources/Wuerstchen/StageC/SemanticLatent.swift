@@ -65,13 +65,12 @@ public struct SemanticLatentSpace: Sendable, Hashable {
     }
 
     func validate() throws {
-        guard pixelsPerPosition.isFinite, pixelsPerPosition >= 1, scale.isFinite, scale != 0,
-            offset.isFinite
+        guard (1...4096).contains(pixelsPerPosition), scale.isFinite, scale != 0, offset.isFinite
         else {
             throw WuerstchenError(
                 .invalidConfiguration,
                 "resolution_multiple is \(pixelsPerPosition), latent_mean \(scale) and latent_std "
-                    + "\(offset); they must be finite, at least 1 and not 0")
+                    + "\(offset); they must be from 1 to 4096, not 0, and finite")
         }
     }
 }

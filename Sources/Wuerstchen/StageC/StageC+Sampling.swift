@@ -44,6 +44,12 @@ extension StageC {
         initial: Tensor? = nil, noise: any NoiseSource, options: SamplingOptions = .stageC
     ) throws -> Sampler {
         try text.validate(channels: configuration.textChannels, needsNegatives: options.isGuided)
+        guard grid.rows > 0, grid.columns > 0, picturesPerPrompt > 0 else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "\(picturesPerPrompt) pictures per prompt of \(grid.columns)×\(grid.rows) "
+                    + "positions; there must be at least one of each")
+        }
         let batch = text.prompts.shape[0] * picturesPerPrompt
         let shape: Shape = [batch, grid.rows, grid.columns, configuration.latentChannels]
         var noise = noise

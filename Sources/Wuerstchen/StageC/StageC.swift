@@ -167,7 +167,7 @@ extension StageC.Configuration {
     func validate() throws {
         try requirePositive([
             "c_in": latentChannels, "c": channels, "c_cond": textChannels, "depth": depth,
-            "nhead": heads,
+            "nhead": heads, "c_r": timestepChannels,
         ])
         guard timestepChannels >= 4 else {
             throw WuerstchenError(

@@ -1,0 +1,34 @@
+import TensorCore
+import Testing
+import _WuerstchenTestSupport
+
+@Suite("Perceptron block by block")
+struct PerceptronTests {
+    @Test(
+        "the same as its parts one after the other", arguments: [1, 3, 17, 257], [false, true])
+    func parts(positions: Int, hasBias: Bool) {
+        let (channels, hidden) = (6, 24)
+        let x = Tensor.random([2, positions, channels], seed: 1, spread: 2)
+        let first = Tensor.random([hidden, channels], seed: 2)
+        let second = Tensor.random([channels, hidden], seed: 3)
+        let firstBias = hasBias ? Tensor.random([hidden], seed: 4) : nil
+        let secondBias = hasBias ? Tensor.random([channels], seed: 5) : nil
+
+        let normed = stride(from: 0, to: x.count, by: channels).flatMap {
+            Twin.layerNorm(
+                Array(x.doubles[$0..<$0 + channels]), epsilon: 1e-6, scale: 1.25, shift: -0.5)
+        }
+        let wide = Twin.epilogue(
+            Twin.product(Tensor(normed.map { Float($0) }, x.shape), first), samples: 2,
+            outputs: hidden, Epilogue(bias: firstBias, activation: .gelu)
+        ).values
+        let want = Twin.epilogue(
+            Twin.product(Tensor(wide.map { Float($0) }, [2, positions, hidden]), second),
+            samples: 2, outputs: channels, Epilogue(bias: secondBias, residual: x, gain: 0.75)
+        ).values
+        expectNear(
+            x.addingPerceptron(
+                scale: 1.25, shift: -0.5, (first, firstBias), (second, secondBias), gain: 0.75),
+            (want, x.shape), squares: 1e-11)
+    }
+}

@@ -1,0 +1,86 @@
+import TensorCore
+import Testing
+
+@Suite("Parameters of a network")
+struct ParametersTests {
+    private struct Broken: Error {}
+
+    /// Zeros of given shapes; asked for `broken`, it throws.
+    private struct Source: ParameterSource {
+        let origin = "the source"
+        var shapes: [String: Shape] = [:]
+        var makesUpAnything = false
+
+        var names: Set<String>? { makesUpAnything ? nil : Set(shapes.keys) }
+
+        func parameter(named name: String, expecting shape: Shape) throws -> FoundParameter {
+            if name == "broken" { throw Broken() }
+            if makesUpAnything { return .found(Tensor(repeating: 1, shape)) }
+            guard let stored = shapes[name] else { return .missing }
+            return stored == shape
+                ? .found(Tensor(repeating: 2, shape)) : .misshapen("\(stored)")
+        }
+    }
+
+    @Test("names are joined with dots")
+    func names() throws {
+        let source = Source(shapes: ["blocks.3.norm.weight": [4], "bias": [2]])
+        let (weight, bias) = try Parameters.load(from: source) { parameters in
+            let block = parameters["blocks"][3]
+            #expect(block.contains("norm.weight") && block["norm"].contains("weight"))
+            #expect(!block.contains("weight"))
+            return (block["norm"]("weight", [4]), parameters("bias", [2]))
+        }
+        #expect(weight.elements == [2, 2, 2, 2] && bias.shape == [2])
+    }
+
+    @Test("one error lists everything that is missing, misshapen or surplus")
+    func everythingAtOnce() {
+        let source = Source(shapes: ["a": [2], "b": [3], "c": [4, 5], "d": [1], "e": [1]])
+        expectFailure(
+            .incompatibleParameters, "the source", "2 missing: x [1], y.z [2, 2]",
+            "2 misshapen: b is [3], expected [4], c is [4, 5], expected [5, 4]; ",
+            "2 surplus: d, e"
+        ) {
+            try Parameters.load(from: source) { parameters in
+                _ = parameters("a", [2])
+                #expect(parameters("x", [1]).elements == [0], "zeros stand in for what is missing")
+                _ = parameters("b", [4])
+                _ = parameters["y"]("z", [2, 2])
+                _ = parameters("c", [5, 4])
+            }
+        }
+    }
+
+    @Test("what is of no consequence may be left over")
+    func ignored() throws {
+        let source = Source(shapes: ["a": [2], "a.counter": [1]])
+        try Parameters.load(from: source, ignoring: { $0.hasSuffix(".counter") }) {
+            _ = $0("a", [2])
+        }
+        expectFailure(.incompatibleParameters, "1 surplus: a.counter") {
+            try Parameters.load(from: source) { _ = $0("a", [2]) }
+        }
+    }
+
+    @Test("a source that makes parameters up has none left over, and promises none")
+    func madeUp() throws {
+        try Parameters.load(from: Source(makesUpAnything: true)) { parameters in
+            #expect(!parameters.contains("a"))
+            #expect(parameters("a", [3]).elements == [1, 1, 1])
+        }
+    }
+
+    @Test("what the source or the network throws comes through")
+    func failures() {
+        #expect(throws: Broken.self) {
+            try Parameters.load(from: Source()) { parameters in
+                _ = parameters("broken", [1])
+                _ = parameters("missing", [1])
+            }
+        }
+        #expect(throws: Broken.self) {
+            try Parameters.load(from: Source()) { _ in throw Broken() }
+        }
+    }
+}

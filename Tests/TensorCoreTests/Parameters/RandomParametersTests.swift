@@ -1,0 +1,31 @@
+import TensorCore
+import Testing
+
+@Suite("Random parameters")
+struct RandomParametersTests {
+    private func values(_ seed: UInt64, _ name: String, _ shape: Shape) throws -> [Float] {
+        try Parameters.load(from: RandomParameters(seed: seed)) { $0(name, shape) }.elements
+    }
+
+    @Test("seed and name decide, and nothing else")
+    func reproducible() throws {
+        let want = try values(1, "a.weight", [30, 20])
+        #expect(try values(1, "a.weight", [30, 20]) == want)
+        #expect(try values(2, "a.weight", [30, 20]) != want)
+        #expect(try values(1, "b.weight", [30, 20]) != want)
+        #expect(Set(want).count > 590, "places differ")
+    }
+
+    @Test("matrices keep the variance of features, and vectors stay near what changes nothing")
+    func ranges() throws {
+        // In more than one piece of work.
+        let matrix = try values(1, "a.weight", [1000, 48, 2, 2])
+        #expect(matrix.allSatisfy { abs($0) <= 0.125 })
+        let variance = matrix.reduce(0) { $0 + $1 * $1 } / Float(matrix.count)
+        #expect(abs(variance * 192 - 1) < 0.02)
+        #expect(abs(matrix.reduce(0, +) / Float(matrix.count)) < 0.001)
+        #expect(try values(1, "norm.weight", [9]).allSatisfy { abs($0 - 1) <= 0.05 })
+        #expect(try values(1, "norm.bias", [9]).allSatisfy { abs($0) <= 0.05 })
+        #expect(try values(1, "norm.running_var", [9]).allSatisfy { abs($0 - 1) <= 0.05 })
+    }
+}

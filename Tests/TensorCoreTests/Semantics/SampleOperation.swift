@@ -1,0 +1,108 @@
+import TensorCore
+import _WuerstchenTestSupport
+
+/// An operation on some of the pictures of a batch of four, sized so that it is done in several
+/// pieces.
+struct SampleOperation: Sendable, CustomStringConvertible {
+    let description: String
+    let run: @Sendable (_ samples: Range<Int>) -> Tensor
+
+    private init(_ name: String, _ run: @escaping @Sendable (Range<Int>) -> Tensor) {
+        description = name
+        self.run = run
+    }
+
+    private static let maps = Tensor.random([4, 17, 19, 33], seed: 1)
+    private static let sequences = Tensor.random([4, 150, 24], seed: 2, spread: 2)
+    private static let residuals = Tensor.random([4, 17, 19, 33], seed: 3)
+    private static let wide = Tensor.random([4, 600, 100], seed: 4)
+    private static let factors = Tensor.random([4, 33], seed: 5)
+    private static let matrix = Tensor.random([33, 33], seed: 6)
+    private static let bias = Tensor.random([33], seed: 7)
+    private static let wideMatrix = Tensor.random([512, 100], seed: 9)
+    private static let tallMatrix = Tensor.random([400, 33], seed: 10)
+    private static let kernel = Tensor.random([7, 9 * 33], seed: 11)
+    private static let phases = Tensor.random([4, 5, 4 * 33], seed: 12)
+    private static let taps = Tensor.random([9, 33], seed: 13)
+    private static let text = Tensor.random([2, 530, 24], seed: 8)
+
+    static let all = [
+        SampleOperation("linear with every part") { samples in
+            let modulation = Epilogue.Modulation(
+                scale: factors[samples], shift: factors[samples])
+            return maps[samples].linear(
+                matrix,
+                Epilogue(
+                    scale: bias, bias: bias, activation: .gelu, residual: residuals[samples],
+                    gain: 0.5, modulation: modulation))
+        },
+        SampleOperation("linear in several tiles") { samples in
+            wide[samples].linear(wideMatrix)
+        },
+        SampleOperation("linear with scaled rows") { samples in
+            Tensor.linear([
+                Tensor.Term(maps[samples], tallMatrix, inputScale: factors[samples]),
+                Tensor.Term(residuals[samples], tallMatrix),
+            ])
+        },
+        SampleOperation("linear with scaled weights") { samples in
+            Tensor.linear([Tensor.Term(maps[samples], matrix, inputScale: factors[samples])])
+        },
+        SampleOperation("energy") { samples in
+            Tensor.linearWithEnergy(
+                [Tensor.Term(wide[samples], wideMatrix)],
+                Epilogue(activation: .silu)
+            ).energy
+        },
+        SampleOperation("attention to oneself") { samples in
+            let x = sequences[samples]
+            return x.attention(to: [Tensor.KeyValues(keys: x, values: x)], heads: 3)
+        },
+        SampleOperation("attention to a shared text and oneself") { samples in
+            // Two neighbours look at one text.
+            let owner = samples.lowerBound / 2
+            let keys = text[owner..<owner + max(1, samples.count / 2)]
+            let x = sequences[samples]
+            return x.attention(
+                to: [
+                    Tensor.KeyValues(keys: keys, values: keys),
+                    Tensor.KeyValues(keys: x, values: x),
+                ], heads: 2)
+        },
+        SampleOperation("convolution") { samples in
+            maps[samples].convolution(
+                kernel, kernel: 3, padding: 1,
+                Epilogue(activation: .silu))
+        },
+        SampleOperation("transposed convolution") { samples in
+            maps[samples].transposedConvolution(
+                phases, bias: nil, kernel: 4, stride: 2, padding: 1)
+        },
+        SampleOperation("depthwise convolution and norm") { samples in
+            maps[samples].depthwiseConvolution(
+                taps, bias: bias, residual: residuals[samples],
+                normalization: 1e-6)
+        },
+        SampleOperation("depthwise convolution of a norm") { samples in
+            maps[samples].depthwiseConvolution(taps, bias: bias, inputNormalization: (2, 1))
+        },
+        SampleOperation("perceptron") { samples in
+            maps[samples].addingPerceptron(
+                scale: 1.5, shift: 0.5, (matrix, bias), (matrix, bias), gain: 0.5)
+        },
+        SampleOperation("layer norm") { samples in wide[samples].layerNormalized() },
+        SampleOperation("scaled channels") { samples in
+            maps[samples].scaledChannels(by: bias, shift: bias)
+                .scaledChannels(bySample: factors[samples])
+        },
+        SampleOperation("modulation") { samples in
+            maps[samples].modulated(
+                by: Epilogue.Modulation(scale: factors[samples], shift: factors[samples]))
+        },
+        SampleOperation("mean over positions") { maps[$0].meanOverPositions() },
+        SampleOperation("resizing") { maps[$0].antialiasedBicubic(height: 7, width: 23) },
+        SampleOperation("activation and arithmetic") { samples in
+            Tensor.combine(2, wide[samples].activated(.gelu), -1, wide[samples].scaled(by: 3))
+        },
+    ]
+}

@@ -1,0 +1,35 @@
+import Foundation
+import Testing
+import Wuerstchen
+import _WuerstchenTestSupport
+
+@Suite("The record in a picture") struct MetadataTests {
+    @Test("a request is read back from the PNG as it was")
+    func roundTrip() throws {
+        let cascade = try TinyCascade.load()
+        let prompt = "ein rotes Haus, “zwei Bäume”\n\t家 👩‍👩‍👧"
+        let request = try TinyCascade.request(
+            prompt, negativePrompt: "", size: ImageSize(width: 129, height: 130), seed: .max,
+            count: 2, priorSteps: 1, decoderSteps: 1)
+        let images = try cascade.makeImages(for: request)
+        let file = FileManager.default.temporaryDirectory
+            .appendingPathComponent("\(UUID().uuidString).png")
+        defer { try? FileManager.default.removeItem(at: file) }
+        for (picture, image) in images.enumerated() {
+            let record = request.metadata(picture: picture, checkpoint: cascade.name)
+            try image.write(to: file, text: record)
+            let (read, text) = try Image.read(contentsOf: file)
+            #expect(read == image)
+            #expect(text == Dictionary(uniqueKeysWithValues: record.map { ($0.key, $0.value) }))
+            #expect(text["prompt"] == prompt)
+            #expect(text["negative prompt"] == "")
+            // The second picture's own seed, which makes it again.
+            #expect(text["seed"] == (picture == 0 ? "18446744073709551615" : "0"))
+            #expect(text["size"] == "129x130")
+            #expect(text["prior steps"] == "1" && text["prior guidance"] == "3.0")
+            #expect(text["prior sampling"] == "ddpm" && text["decoder sampling"] == "ddpm")
+            #expect(text["decoder steps"] == "1" && text["decoder guidance"] == "0.0")
+            #expect(text["checkpoint"] == "checkpoint")
+        }
+    }
+}

@@ -1,0 +1,63 @@
+import Foundation
+import TensorCore
+import Testing
+import Wuerstchen
+import _WuerstchenTestSupport
+
+/// The tiny random cascade of the fixtures: the published layout and every kind of block in a few
+/// tens of thousand parameters, 10.7 pixels to a position of the semantic latent.
+enum TinyCascade {
+    static let directory = (Bundle.module.resourceURL ?? URL(fileURLWithPath: "."))
+        .appendingPathComponent("Fixtures/parity/checkpoint")
+
+    private static let loaded = Result { try Cascade(contentsOf: directory) }
+
+    /// One cascade for all tests; it is a value that nothing changes.
+    static func load() throws -> Cascade { try loaded.get() }
+
+    static func copy() throws -> CheckpointCopy { try CheckpointCopy(of: directory) }
+
+    static func prior() throws -> CheckpointFolder {
+        try CheckpointFolder(directory.appendingPathComponent("wuerstchen-prior"))
+    }
+
+    static func main() throws -> CheckpointFolder {
+        try CheckpointFolder(directory.appendingPathComponent("wuerstchen"))
+    }
+
+    /// A request of few steps for small pictures.
+    static func request(
+        _ prompt: String = "a red house", negativePrompt: String = "",
+        size: ImageSize = ImageSize(width: 128, height: 128), seed: UInt64 = 7, count: Int = 1,
+        priorSteps: Int = 2, priorGuidance: Float = 3, decoderSteps: Int = 2,
+        decoderGuidance: Float = 0
+    ) throws -> GenerationRequest {
+        GenerationRequest(
+            prompt, negativePrompt: negativePrompt, size: size, seed: seed, count: count,
+            prior: SamplingOptions(
+                timesteps: try Timesteps(count: priorSteps), guidance: priorGuidance),
+            decoder: SamplingOptions(
+                timesteps: try Timesteps(count: decoderSteps), guidance: decoderGuidance))
+    }
+}
+
+/// Makes sure that a call throws the package's error with this code, in words that hold all of
+/// these.
+func expectError(
+    _ code: WuerstchenError.Code, _ fragments: String...,
+    sourceLocation: SourceLocation = #_sourceLocation, _ body: () throws -> Void
+) {
+    do {
+        try body()
+        Issue.record("nothing was thrown", sourceLocation: sourceLocation)
+    } catch let error as WuerstchenError {
+        #expect(error.code == code, "\(error)", sourceLocation: sourceLocation)
+        for fragment in fragments {
+            #expect(
+                error.message.contains(fragment), "\(error) lacks \(fragment)",
+                sourceLocation: sourceLocation)
+        }
+    } catch {
+        Issue.record(error, sourceLocation: sourceLocation)
+    }
+}
