@@ -29,22 +29,62 @@ public enum FoundParameter: Sendable {
 
 /// A view of a ``ParameterSource`` from which a network's layers take their parameters by name.
 ///
-/// Asking never throws: problems are collected, and ``load(from:ignoring:_:)`` reports all of them
-/// together when the network is complete.
+/// What does not fit is collected, and ``load(from:ignoring:_:)`` reports all of it together when the
+/// network is complete.
 public struct Parameters {
     private let reader: Reader
     private let prefix: String
 
     /// Collects what was asked for and what was wrong with it.
     private final class Reader {
-        let source: any ParameterSource
-        var used: Set<String> = []
-        var missing: [String] = []
-        var misshapen: [String] = []
-        var failure: (any Error)?
+        private let source: any ParameterSource
+        private var used: Set<String> = []
+        private var missing: [String] = []
+        private var misshapen: [String] = []
+        /// Zeros that stand in for what is missing, so that the rest can be looked at too. A
+        /// configuration may ask for more than any memory holds; then it ends here.
+        private var standIns = 0
+        private static let standInLimit = 1 << 26
 
         init(_ source: any ParameterSource) {
             self.source = source
+        }
+
+        var names: Set<String>? { source.names }
+
+        func parameter(_ name: String, _ shape: Shape) throws -> Tensor {
+            used.insert(name)
+            switch try source.parameter(named: name, expecting: shape) {
+            case .found(let tensor): return tensor
+            case .misshapen(let found):
+                misshapen.append("\(name) is \(found), expected \(shape)")
+            case .missing: missing.append("\(name) \(shape)")
+            }
+            standIns += max(shape.count, 1 << 12)
+            guard standIns <= Reader.standInLimit else { throw misfit(surplus: [], isCutOff: true) }
+            return Tensor(repeating: 0, shape)
+        }
+
+        /// Checks that what was asked for is what the source has.
+        func finish(ignoring isIgnored: (String) -> Bool) throws {
+            let surplus = (source.names ?? []).subtracting(used).filter { !isIgnored($0) }
+            guard missing.isEmpty, misshapen.isEmpty, surplus.isEmpty else {
+                throw misfit(surplus: surplus.sorted(), isCutOff: false)
+            }
+        }
+
+        private func misfit(surplus: [String], isCutOff: Bool) -> WuerstchenError {
+            let lists = [
+                ("missing", missing), ("misshapen", misshapen), ("surplus", surplus),
+            ]
+            let parts = lists.filter { !$0.1.isEmpty }.map {
+                "\($0.1.count) \($0.0): \($0.1.joined(separator: ", "))"
+            }
+            return WuerstchenError(
+                .incompatibleParameters,
+                "\(source.origin) does not fit the network that its configuration describes; "
+                    + parts.joined(separator: "; ")
+                    + (isCutOff ? "; and more, which were not looked at" : ""))
         }
     }
 
@@ -56,28 +96,15 @@ public struct Parameters {
     ///   - build: Makes the network.
     /// - Returns: The network.
     /// - Throws: ``WuerstchenError`` with code `incompatibleParameters` that lists every missing,
-    ///   surplus and misshapen parameter, or what the source threw.
+    ///   surplus and misshapen parameter (or as many as were found before what is missing exceeded
+    ///   256 MB), or what the source threw.
     public static func load<Network>(
         from source: any ParameterSource, ignoring isIgnored: (String) -> Bool = { _ in false },
         _ build: (Parameters) throws -> Network
     ) throws -> Network {
         let reader = Reader(source)
         let network = try build(Parameters(reader: reader, prefix: ""))
-        if let failure = reader.failure { throw failure }
-        let surplus = (source.names ?? []).subtracting(reader.used).filter { !isIgnored($0) }
-        if !(reader.missing.isEmpty && reader.misshapen.isEmpty && surplus.isEmpty) {
-            let lists = [
-                ("missing", reader.missing), ("misshapen", reader.misshapen),
-                ("surplus", surplus.sorted()),
-            ]
-            let parts = lists.filter { !$0.1.isEmpty }.map {
-                "\($0.1.count) \($0.0): \($0.1.joined(separator: ", "))"
-            }
-            throw WuerstchenError(
-                .incompatibleParameters,
-                "\(source.origin) does not fit the network that its configuration describes; "
-                    + parts.joined(separator: "; "))
-        }
+        try reader.finish(ignoring: isIgnored)
         return network
     }
 
@@ -91,24 +118,14 @@ public struct Parameters {
 
     /// Whether the source has a parameter of this name; false for a source that makes them up.
     public func contains(_ name: String) -> Bool {
-        reader.source.names?.contains(prefix + name) ?? false
+        reader.names?.contains(prefix + name) ?? false
     }
 
-    /// The parameter of a name in PyTorch's layout. Zeros when there is none of the expected
-    /// shape, which is reported later.
-    public func callAsFunction(_ name: String, _ shape: Shape) -> Tensor {
-        let name = prefix + name
-        reader.used.insert(name)
-        do {
-            switch try reader.source.parameter(named: name, expecting: shape) {
-            case .found(let tensor): return tensor
-            case .misshapen(let found):
-                reader.misshapen.append("\(name) is \(found), expected \(shape)")
-            case .missing: reader.missing.append("\(name) \(shape)")
-            }
-        } catch {
-            reader.failure = reader.failure ?? error
-        }
-        return Tensor(repeating: 0, shape)
+    /// The parameter of a name in PyTorch's layout; zeros when there is none of the expected shape,
+    /// which ``load(from:ignoring:_:)`` reports with all others.
+    ///
+    /// - Throws: What the source throws, or ``WuerstchenError`` when too much is missing to go on.
+    public func callAsFunction(_ name: String, _ shape: Shape) throws -> Tensor {
+        try reader.parameter(prefix + name, shape)
     }
 }

@@ -52,8 +52,14 @@ extension Cascade {
     /// of the published width were trained at, and small ones are.
     private static func defaultSize(
         _ index: PriorIndex, _ configuration: StageC.Configuration
-    ) -> ImageSize {
+    ) throws -> ImageSize {
         let side = index.sampleSize ?? (configuration.channels >= 1024 ? 1024 : 256)
+        guard ImageSize.range.contains(side) else {
+            throw WuerstchenError(
+                .invalidConfiguration,
+                "sample_size in the prior's model_index.json is \(side); it must be from "
+                    + "\(ImageSize.range.lowerBound) to \(ImageSize.range.upperBound)")
+        }
         return ImageSize(width: side, height: side)
     }
 

@@ -55,8 +55,9 @@ public struct GenerationRequest: Sendable, Hashable {
     /// - Returns: Keywords and their text, as ``Image/write(to:text:)`` takes them.
     public func metadata(picture: Int = 0, checkpoint: String) -> [(key: String, value: String)] {
         [
-            ("prompt", prompt), ("negative prompt", negativePrompt),
-            ("seed", "\(seed &+ UInt64(picture))"), ("size", "\(size.width)x\(size.height)"),
+            ("prompt", prompt.storable), ("negative prompt", negativePrompt.storable),
+            ("seed", "\(seed &+ UInt64(truncatingIfNeeded: picture))"),
+            ("size", "\(size.width)x\(size.height)"),
             ("prior steps", "\(prior.timesteps.count)"), ("prior guidance", "\(prior.guidance)"),
             ("prior sampling", prior.record), ("decoder steps", "\(decoder.timesteps.count)"),
             ("decoder guidance", "\(decoder.guidance)"), ("decoder sampling", decoder.record),
@@ -73,5 +74,14 @@ extension SamplingOptions {
         let times = timesteps.times
         guard (try? Timesteps(count: timesteps.count)) != timesteps else { return name }
         return "\(name) \(times.map { "\($0)" }.joined(separator: " "))"
+    }
+}
+
+extension String {
+    /// What a PNG can hold of the text: no null characters, and not more than a mebibyte.
+    fileprivate var storable: String {
+        let text = replacing("\0", with: "")
+        guard text.utf8.count > 1 << 20 else { return text }
+        return String(text.prefix(1 << 17))
     }
 }

@@ -27,24 +27,24 @@ struct EfficientNetV2S: Sendable {
     private let stages: [[MBConv]]
     private let head: (Convolution, BatchNorm)
 
-    init(_ parameters: Parameters) {
+    init(_ parameters: Parameters) throws {
         stem = (
-            Convolution(
+            try Convolution(
                 parameters[0][0], 3, 24, kernel: 3, stride: 2, padding: 1, hasBias: false),
-            BatchNorm(parameters[0][1], 24, epsilon: MBConv.normalizationEpsilon)
+            try BatchNorm(parameters[0][1], 24, epsilon: MBConv.normalizationEpsilon)
         )
-        stages = EfficientNetV2S.stages.enumerated().map { index, stage in
-            (0..<stage.repeats).map { number in
-                MBConv(
+        stages = try EfficientNetV2S.stages.enumerated().map { index, stage in
+            try (0..<stage.repeats).map { number in
+                try MBConv(
                     parameters[index + 1][number], isFused: stage.isFused,
                     inputs: number == 0 ? stage.inputs : stage.outputs, outputs: stage.outputs,
                     expansion: stage.expansion, stride: number == 0 ? stage.stride : 1)
             }
         }
         head = (
-            Convolution(
+            try Convolution(
                 parameters[7][0], 256, EfficientNetV2S.outputChannels, kernel: 1, hasBias: false),
-            BatchNorm(
+            try BatchNorm(
                 parameters[7][1], EfficientNetV2S.outputChannels,
                 epsilon: MBConv.normalizationEpsilon)
         )

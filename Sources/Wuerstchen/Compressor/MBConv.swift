@@ -20,37 +20,37 @@ package struct MBConv: Sendable {
     package init(
         _ parameters: Parameters, isFused: Bool, inputs: Int, outputs: Int, expansion: Int,
         stride: Int
-    ) {
+    ) throws {
         let layers = parameters["block"]
         let hidden = inputs * expansion
         func convolution(
             _ index: Int, _ inputs: Int, _ outputs: Int, kernel: Int = 1, stride: Int = 1
-        ) -> (Convolution, BatchNorm) {
+        ) throws -> (Convolution, BatchNorm) {
             (
-                Convolution(
+                try Convolution(
                     layers[index][0], inputs, outputs, kernel: kernel, stride: stride,
                     padding: kernel / 2, hasBias: false),
-                BatchNorm(layers[index][1], outputs, epsilon: MBConv.normalizationEpsilon)
+                try BatchNorm(layers[index][1], outputs, epsilon: MBConv.normalizationEpsilon)
             )
         }
         isResidual = stride == 1 && inputs == outputs
         if isFused {
             let width = expansion == 1 ? outputs : hidden
-            let first = convolution(0, inputs, width, kernel: 3, stride: stride)
+            let first = try convolution(0, inputs, width, kernel: 3, stride: stride)
             body = .fused(
                 first.0, first.1,
-                projection: expansion == 1 ? nil : convolution(1, hidden, outputs))
+                projection: try expansion == 1 ? nil : convolution(1, hidden, outputs))
         } else {
             body = .full(
-                expansion: convolution(0, inputs, hidden),
+                expansion: try convolution(0, inputs, hidden),
                 depthwise: (
-                    DepthwiseConvolution(
+                    try DepthwiseConvolution(
                         layers[1][0], hidden, stride: stride, hasBias: false),
-                    BatchNorm(layers[1][1], hidden, epsilon: MBConv.normalizationEpsilon)
+                    try BatchNorm(layers[1][1], hidden, epsilon: MBConv.normalizationEpsilon)
                 ),
-                SqueezeExcitation(
+                try SqueezeExcitation(
                     layers[2], channels: hidden, squeezed: max(1, inputs / 4)),
-                projection: convolution(3, hidden, outputs))
+                projection: try convolution(3, hidden, outputs))
         }
     }
 
@@ -75,9 +75,9 @@ package struct SqueezeExcitation: Sendable {
     private let first: Linear
     private let second: Linear
 
-    package init(_ parameters: Parameters, channels: Int, squeezed: Int) {
-        first = Linear(parameters["fc1"], channels, squeezed, .pointwiseConvolution)
-        second = Linear(parameters["fc2"], squeezed, channels, .pointwiseConvolution)
+    package init(_ parameters: Parameters, channels: Int, squeezed: Int) throws {
+        first = try Linear(parameters["fc1"], channels, squeezed, .pointwiseConvolution)
+        second = try Linear(parameters["fc2"], squeezed, channels, .pointwiseConvolution)
     }
 
     package func callAsFunction(_ x: Tensor) -> Tensor {

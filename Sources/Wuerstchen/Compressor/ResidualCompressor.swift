@@ -11,23 +11,25 @@ struct ResidualCompressor: Sendable {
     private let levels: [(downsampler: Convolution, blocks: [ResidualBlock])]
     private let projection: Linear
 
-    init(_ root: Parameters) {
+    init(_ root: Parameters) throws {
         let parameters = root["backbone"]
         var next = 0
         var inputs = 3
-        levels = ResidualCompressor.widths.indices.map { level in
+        levels = try ResidualCompressor.widths.indices.map { level in
             let width = ResidualCompressor.widths[level]
             let patch = level == 0 ? 4 : 2
-            let downsampler = Convolution(
+            let downsampler = try Convolution(
                 parameters[next], inputs, width, kernel: patch, stride: patch)
             let depth = ResidualCompressor.depths[level]
-            let blocks = (1...depth).map { ResidualBlock(parameters[next + $0], channels: width) }
+            let blocks = try (1...depth).map {
+                try ResidualBlock(parameters[next + $0], channels: width)
+            }
             // The norm in front of the next level has a number too.
             next += depth + 2
             inputs = width
             return (downsampler, blocks)
         }
-        projection = Linear(
+        projection = try Linear(
             root["mapper"][1], inputs, ResidualCompressor.latentChannels, .pointwiseConvolution,
             hasBias: false)
     }

@@ -49,17 +49,17 @@ public struct SemanticCompressor: Sendable {
             if isResidual {
                 let channels = ResidualCompressor.latentChannels
                 return (
-                    .residual(ResidualCompressor(root)),
-                    BatchNorm(mapper[2], channels, epsilon: 1e-5, isAffine: false)
+                    .residual(try ResidualCompressor(root)),
+                    try BatchNorm(mapper[2], channels, epsilon: 1e-5, isAffine: false)
                 )
             }
             return (
                 .efficientNet(
-                    EfficientNetV2S(root["backbone"]),
-                    projection: Linear(
+                    try EfficientNetV2S(root["backbone"]),
+                    projection: try Linear(
                         mapper[0], EfficientNetV2S.outputChannels, 16, .pointwiseConvolution,
                         hasBias: false)),
-                BatchNorm(
+                try BatchNorm(
                     mapper[1], 16, epsilon: 1e-5, isAffine: mapper[1].contains("weight"))
             )
         }

@@ -14,13 +14,14 @@ package struct AttentionBlock: Sendable {
     ///   - channels: Width of the map.
     ///   - textChannels: Width of the text's tokens.
     ///   - heads: Attention heads.
-    package init(_ parameters: Parameters, channels: Int, textChannels: Int, heads: Int) {
+    /// - Throws: What reading the parameters throws.
+    package init(_ parameters: Parameters, channels: Int, textChannels: Int, heads: Int) throws {
         let attention = parameters["attention"]
-        queries = Linear(attention["to_q"], channels, channels)
-        keys = Linear(attention["to_k"], channels, channels)
-        values = Linear(attention["to_v"], channels, channels)
-        output = Linear(attention["to_out"][0], channels, channels)
-        textMapper = Linear(parameters["kv_mapper"][1], textChannels, channels)
+        queries = try Linear(attention["to_q"], channels, channels)
+        keys = try Linear(attention["to_k"], channels, channels)
+        values = try Linear(attention["to_v"], channels, channels)
+        output = try Linear(attention["to_out"][0], channels, channels)
+        textMapper = try Linear(parameters["kv_mapper"][1], textChannels, channels)
         self.heads = heads
     }
 

@@ -10,13 +10,13 @@ package struct BatchNorm: Sendable {
     /// statistics where it is affine.
     package init(
         _ parameters: Parameters, _ channels: Int, epsilon: Float, isAffine: Bool = true
-    ) {
-        let mean = parameters("running_mean", [channels])
-        let variance = parameters("running_var", [channels])
+    ) throws {
+        let mean = try parameters("running_mean", [channels])
+        let variance = try parameters("running_var", [channels])
         let inverse = variance.mapped { 1 / ($0 + epsilon).squareRoot() }
         if isAffine {
-            scale = Tensor.zip(parameters("weight", [channels]), inverse, *)
-            shift = parameters("bias", [channels]) - Tensor.zip(mean, scale, *)
+            scale = Tensor.zip(try parameters("weight", [channels]), inverse, *)
+            shift = try parameters("bias", [channels]) - Tensor.zip(mean, scale, *)
         } else {
             scale = inverse
             shift = Tensor.zip(mean, scale) { -$0 * $1 }

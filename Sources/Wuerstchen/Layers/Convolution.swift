@@ -11,10 +11,10 @@ package struct Convolution: Sendable {
     package init(
         _ parameters: Parameters, _ inputs: Int, _ outputs: Int, kernel: Int, stride: Int = 1,
         padding: Int = 0, hasBias: Bool = true
-    ) {
+    ) throws {
         weight = Tensor.convolutionWeight(
-            parameters("weight", [outputs, inputs, kernel, kernel]))
-        bias = hasBias ? parameters("bias", [outputs]) : nil
+            try parameters("weight", [outputs, inputs, kernel, kernel]))
+        bias = hasBias ? try parameters("bias", [outputs]) : nil
         self.kernel = kernel
         self.stride = stride
         self.padding = padding
@@ -47,11 +47,11 @@ package struct TransposedConvolution: Sendable {
     package init(
         _ parameters: Parameters, _ inputs: Int, _ outputs: Int, kernel: Int, stride: Int,
         padding: Int = 0
-    ) {
+    ) throws {
         weight = Tensor.transposedConvolutionWeight(
-            parameters("weight", [inputs, outputs, kernel, kernel]), kernel: kernel,
+            try parameters("weight", [inputs, outputs, kernel, kernel]), kernel: kernel,
             stride: stride, padding: padding)
-        bias = parameters("bias", [outputs])
+        bias = try parameters("bias", [outputs])
         self.kernel = kernel
         self.stride = stride
         self.padding = padding
@@ -75,10 +75,10 @@ package struct DepthwiseConvolution: Sendable {
     package init(
         _ parameters: Parameters, _ channels: Int, kernel: Int = 3, stride: Int = 1,
         padding: Padding = .zeros, hasBias: Bool = true
-    ) {
-        weight = parameters("weight", [channels, 1, kernel, kernel])
+    ) throws {
+        weight = try parameters("weight", [channels, 1, kernel, kernel])
             .reshaped(to: [channels, kernel * kernel]).matrixTransposed()
-        bias = hasBias ? parameters("bias", [channels]) : Tensor(repeating: 0, [channels])
+        bias = hasBias ? try parameters("bias", [channels]) : Tensor(repeating: 0, [channels])
         self.kernel = kernel
         self.stride = stride
         self.padding = padding

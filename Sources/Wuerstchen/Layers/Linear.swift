@@ -16,14 +16,16 @@ package struct Linear: Sendable {
     package init(
         _ parameters: Parameters, _ inputs: Int, _ outputs: Int, _ kind: Kind = .linear,
         hasBias: Bool = true
-    ) {
+    ) throws {
         switch kind {
         case .linear:
-            weight = parameters("weight", [outputs, inputs])
+            weight = try parameters("weight", [outputs, inputs])
         case .pointwiseConvolution:
-            weight = parameters("weight", [outputs, inputs, 1, 1]).reshaped(to: [outputs, inputs])
+            weight = try parameters("weight", [outputs, inputs, 1, 1]).reshaped(to: [
+                outputs, inputs,
+            ])
         }
-        bias = hasBias ? parameters("bias", [outputs]) : nil
+        bias = hasBias ? try parameters("bias", [outputs]) : nil
     }
 
     package func callAsFunction(

@@ -26,18 +26,19 @@ package struct ResidualBlock: Sendable {
     ///   - skipChannels: Channels of the map that is concatenated, 0 for none.
     ///   - semanticMapper: The linear map of the semantic latent, where the block sees it.
     ///   - kernel: Side of the depthwise kernel.
+    /// - Throws: What reading the parameters throws.
     package init(
         _ parameters: Parameters, channels: Int, skipChannels: Int = 0,
         semanticMapper: Linear? = nil, kernel: Int = 3
-    ) {
+    ) throws {
         let hidden = 4 * channels
         let mapped = semanticMapper?.weight.shape[0] ?? 0
         let pointwise = parameters["channelwise"]
-        depthwise = DepthwiseConvolution(parameters["depthwise"], channels, kernel: kernel)
+        depthwise = try DepthwiseConvolution(parameters["depthwise"], channels, kernel: kernel)
         self.channels = channels
         self.skipChannels = skipChannels
-        expandWeight = pointwise[0]("weight", [hidden, channels + skipChannels + mapped])
-        let bias = pointwise[0]("bias", [hidden])
+        expandWeight = try pointwise[0]("weight", [hidden, channels + skipChannels + mapped])
+        let bias = try pointwise[0]("bias", [hidden])
         if let semanticMapper {
             // W · (M e + b) = (W M) e + W b
             let columns = channels + skipChannels..<channels + skipChannels + mapped
@@ -58,12 +59,12 @@ package struct ResidualBlock: Sendable {
             semanticWeight = nil
             expandBias = bias
         }
-        gamma = pointwise[2]("gamma", [1, 1, 1, hidden]).reshaped(to: [hidden])
-        let beta = pointwise[2]("beta", [1, 1, 1, hidden])
-        projectWeight = pointwise[4]("weight", [channels, hidden])
+        gamma = try pointwise[2]("gamma", [1, 1, 1, hidden]).reshaped(to: [hidden])
+        let beta = try pointwise[2]("beta", [1, 1, 1, hidden])
+        projectWeight = try pointwise[4]("weight", [channels, hidden])
         // The norm's β passes through the second layer unchanged: a constant of the block.
         projectBias = beta.reshaped(to: [1, 1, hidden])
-            .linear(projectWeight, Epilogue(bias: pointwise[4]("bias", [channels])))
+            .linear(projectWeight, Epilogue(bias: try pointwise[4]("bias", [channels])))
             .reshaped(to: [channels])
     }
 

@@ -32,8 +32,8 @@ package func timestepEmbedding(_ times: [Float], width: Int) -> Tensor {
 package struct TimestepBlock: Sendable {
     private let mapper: Linear
 
-    package init(_ parameters: Parameters, channels: Int, embedding: Int) {
-        mapper = Linear(parameters["mapper"], embedding, 2 * channels)
+    package init(_ parameters: Parameters, channels: Int, embedding: Int) throws {
+        mapper = try Linear(parameters["mapper"], embedding, 2 * channels)
     }
 
     /// - Parameters:

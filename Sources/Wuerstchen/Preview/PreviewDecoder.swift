@@ -41,7 +41,7 @@ public struct PreviewDecoder: Sendable {
         _ = try BLAS.load()
         network = try Parameters.load(from: source, ignoring: BatchNorm.isCounter) { root in
             if source.shape(of: "inp.0.weight") != nil {
-                return .residual(ResidualPreview(root))
+                return .residual(try ResidualPreview(root))
             }
             return .convolutional(try ConvolutionalPreview(root, shapes: source))
         }
@@ -120,13 +120,13 @@ private struct ConvolutionalPreview: Sendable {
             let layer: Layer =
                 isTransposed
                 ? .twice(
-                    TransposedConvolution(blocks[index], inputs, outputs, kernel: 2, stride: 2))
+                    try TransposedConvolution(blocks[index], inputs, outputs, kernel: 2, stride: 2))
                 : .same(
-                    Convolution(
+                    try Convolution(
                         blocks[index], inputs, outputs, kernel: kernel, padding: kernel / 2))
             let hasNorm = shapes.shape(of: "blocks.\(index + 2).running_mean") != nil
             layers.append(
-                (layer, hasNorm ? BatchNorm(blocks[index + 2], outputs, epsilon: 1e-5) : nil))
+                (layer, hasNorm ? try BatchNorm(blocks[index + 2], outputs, epsilon: 1e-5) : nil))
             index += 3
         }
         guard let inputs = widths.first, widths.last == 3 else {
@@ -164,21 +164,22 @@ private struct ResidualPreview: Sendable {
     private let upsamplers: [TransposedConvolution]
     private let output: Convolution
 
-    init(_ root: Parameters) {
+    init(_ root: Parameters) throws {
         let up = root["up"]
-        input = Linear(root["inp"][0], ResidualPreview.latentChannels, 192, .pointwiseConvolution)
-        inputBlock = ResidualBlock(root["inp"][1], channels: 192)
+        input = try Linear(
+            root["inp"][0], ResidualPreview.latentChannels, 192, .pointwiseConvolution)
+        inputBlock = try ResidualBlock(root["inp"][1], channels: 192)
         blocks = [
-            [ResidualBlock(up[0], channels: 192)],
-            [ResidualBlock(up[3], channels: 128)],
-            [ResidualBlock(up[6], channels: 64), ResidualBlock(up[7], channels: 64)],
+            [try ResidualBlock(up[0], channels: 192)],
+            [try ResidualBlock(up[3], channels: 128)],
+            [try ResidualBlock(up[6], channels: 64), try ResidualBlock(up[7], channels: 64)],
         ]
         upsamplers = [
-            TransposedConvolution(up[2], 192, 128, kernel: 2, stride: 2),
-            TransposedConvolution(up[5], 128, 64, kernel: 2, stride: 2),
-            TransposedConvolution(up[9], 64, 32, kernel: 2, stride: 2),
+            try TransposedConvolution(up[2], 192, 128, kernel: 2, stride: 2),
+            try TransposedConvolution(up[5], 128, 64, kernel: 2, stride: 2),
+            try TransposedConvolution(up[9], 64, 32, kernel: 2, stride: 2),
         ]
-        output = Convolution(root["out"][0], 32, 48, kernel: 3, padding: 1)
+        output = try Convolution(root["out"][0], 32, 48, kernel: 3, padding: 1)
     }
 
     func callAsFunction(_ x: Tensor) throws -> Tensor {

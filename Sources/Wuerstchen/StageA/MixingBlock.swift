@@ -7,13 +7,13 @@ package struct MixingBlock: Sendable {
     private let depthwise: DepthwiseConvolution
     private let perceptron: (first: Linear, second: Linear)
 
-    package init(_ parameters: Parameters, channels: Int) {
-        gammas = parameters("gammas", [6]).elements
-        depthwise = DepthwiseConvolution(
+    package init(_ parameters: Parameters, channels: Int) throws {
+        gammas = try parameters("gammas", [6]).elements
+        depthwise = try DepthwiseConvolution(
             parameters["depthwise"][1], channels, padding: .replicate)
         perceptron = (
-            Linear(parameters["channelwise"][0], channels, 4 * channels),
-            Linear(parameters["channelwise"][2], 4 * channels, channels)
+            try Linear(parameters["channelwise"][0], channels, 4 * channels),
+            try Linear(parameters["channelwise"][2], 4 * channels, channels)
         )
     }
 

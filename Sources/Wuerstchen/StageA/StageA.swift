@@ -67,10 +67,11 @@ public struct StageA: Sendable {
 
         func validate() throws {
             try requirePositive([
-                "in_channels": imageChannels, "up_down_scale_factor": patchSize, "levels": levels,
-                "bottleneck_blocks": bottleneckBlocks, "embed_dim": channels,
+                "in_channels": imageChannels, "levels": levels, "embed_dim": channels,
                 "latent_channels": latentChannels, "num_vq_embeddings": codes,
             ])
+            try requirePositive(["up_down_scale_factor": patchSize], upTo: widestPatch)
+            try requirePositive(["bottleneck_blocks": bottleneckBlocks], upTo: deepest)
             guard imageChannels == 3 else {
                 throw WuerstchenError(
                     .invalidConfiguration, "in_channels is \(imageChannels); pictures have 3")
@@ -123,11 +124,11 @@ public struct StageA: Sendable {
                 for (level, width) in widths.enumerated() {
                     var downsampler: Convolution?
                     if level > 0 {
-                        downsampler = Convolution(
+                        downsampler = try Convolution(
                             down[next], widths[level - 1], width, kernel: 4, stride: 2, padding: 1)
                         next += 1
                     }
-                    encoder.append((downsampler, MixingBlock(down[next], channels: width)))
+                    encoder.append((downsampler, try MixingBlock(down[next], channels: width)))
                     next += 1
                 }
                 let latent = down[next]
@@ -136,27 +137,29 @@ public struct StageA: Sendable {
                 var decoder: [([MixingBlock], TransposedConvolution?)] = []
                 for (number, width) in widths.reversed().enumerated() {
                     let count = number == 0 ? c.bottleneckBlocks : 1
-                    let blocks = (next..<next + count).map { MixingBlock(up[$0], channels: width) }
+                    let blocks = try (next..<next + count).map {
+                        try MixingBlock(up[$0], channels: width)
+                    }
                     next += count
                     var upsampler: TransposedConvolution?
                     if number < widths.count - 1 {
-                        upsampler = TransposedConvolution(
+                        upsampler = try TransposedConvolution(
                             up[next], width, width / 2, kernel: 4, stride: 2, padding: 1)
                         next += 1
                     }
                     decoder.append((blocks, upsampler))
                 }
                 return (
-                    Linear(root["in_block"][1], patch, widths[0], .pointwiseConvolution),
+                    try Linear(root["in_block"][1], patch, widths[0], .pointwiseConvolution),
                     encoder,
-                    Linear(
+                    try Linear(
                         latent[0], c.channels, c.latentChannels, .pointwiseConvolution,
                         hasBias: false),
-                    BatchNorm(latent[1], c.latentChannels, epsilon: 1e-5),
-                    root["vquantizer"]["embedding"]("weight", [c.codes, c.latentChannels]),
-                    Linear(up[0][0], c.latentChannels, c.channels, .pointwiseConvolution),
+                    try BatchNorm(latent[1], c.latentChannels, epsilon: 1e-5),
+                    try root["vquantizer"]["embedding"]("weight", [c.codes, c.latentChannels]),
+                    try Linear(up[0][0], c.latentChannels, c.channels, .pointwiseConvolution),
                     decoder,
-                    Linear(root["out_block"][0], widths[0], patch, .pointwiseConvolution)
+                    try Linear(root["out_block"][0], widths[0], patch, .pointwiseConvolution)
                 )
             }
     }

@@ -35,7 +35,7 @@ public struct StageB: Sendable {
         self.configuration = configuration
         self.latentScale = latentScale
         self.schedule = schedule
-        network = try Parameters.load(from: source) { StageBNetwork($0, configuration) }
+        network = try Parameters.load(from: source) { try StageBNetwork($0, configuration) }
     }
 
     static func validate(latentScale: Double) throws {

@@ -70,11 +70,13 @@ extension StageB {
 
         func validate() throws {
             try requirePositive([
-                "c_in": latentChannels, "c_out": outputChannels, "patch_size": patchSize,
+                "c_in": latentChannels, "c_out": outputChannels,
                 "c_cond": conditioningChannels, "effnet_embd": semanticChannels,
-                "clip_embd": textChannels, "kernel_size": kernelSize, "c_r": timestepChannels,
+                "clip_embd": textChannels, "c_r": timestepChannels,
                 "the number of levels": channels.count,
             ])
+            try requirePositive(
+                ["patch_size": patchSize, "kernel_size": kernelSize], upTo: widestPatch)
             func require(_ condition: Bool, _ message: @autoclosure () -> String) throws {
                 if !condition { throw WuerstchenError(.invalidConfiguration, message()) }
             }
@@ -94,8 +96,9 @@ extension StageB {
             }
             for level in channels.indices {
                 try requirePositive([
-                    "c_hidden[\(level)]": channels[level], "blocks[\(level)]": blocks[level],
+                    "c_hidden[\(level)]": channels[level]
                 ])
+                try requirePositive(["blocks[\(level)]": blocks[level]], upTo: deepest)
                 let types = blockTypes[level]
                 try require(
                     types.allSatisfy { "CTA".contains($0) },

@@ -28,45 +28,45 @@ struct StageBNetwork: Sendable {
     private var up: [Level] = []
     private let output: Linear
 
-    init(_ root: Parameters, _ c: StageB.Configuration) {
+    init(_ root: Parameters, _ c: StageB.Configuration) throws {
         let patch = c.patchSize * c.patchSize
         let levels = c.channels.count
         patchSize = c.patchSize
         timestepChannels = c.timestepChannels
-        textMapper = Linear(root["clip_mapper"], c.textChannels, c.conditioningChannels)
-        embedding = Linear(
+        textMapper = try Linear(root["clip_mapper"], c.textChannels, c.conditioningChannels)
+        embedding = try Linear(
             root["embedding"][1], c.latentChannels * patch, c.channels[0], .pointwiseConvolution)
-        output = Linear(
+        output = try Linear(
             root["clf"][1], c.channels[0], 2 * c.outputChannels * patch, .pointwiseConvolution)
         // The mappers are numbered over the levels down, then over the levels up.
-        func semanticMapper(_ number: Int, _ level: Int) -> Linear? {
+        func semanticMapper(_ number: Int, _ level: Int) throws -> Linear? {
             guard c.injectsSemantics[level] else { return nil }
-            return Linear(
+            return try Linear(
                 root["effnet_mappers"][number], c.semanticChannels, c.conditioningChannels,
                 .pointwiseConvolution)
         }
         for level in 0..<levels {
             let parameters = root["down_blocks"][level]
-            var blocks = BlockList(parameters, c, level, semanticMapper(level, level))
+            var blocks = try BlockList(parameters, c, level, semanticMapper(level, level))
             var downsampler: Convolution?
             if level > 0 {
-                downsampler = Convolution(
+                downsampler = try Convolution(
                     parameters[0][1], c.channels[level - 1], c.channels[level], kernel: 2,
                     stride: 2)
                 blocks.skipOne()
             }
-            down.append(Level(blocks: blocks.make(&attentionBlocks), downsampler: downsampler))
+            down.append(Level(blocks: try blocks.make(&attentionBlocks), downsampler: downsampler))
         }
         for number in 0..<levels {
             let level = levels - 1 - number
             let parameters = root["up_blocks"][number]
-            var blocks = BlockList(
+            var blocks = try BlockList(
                 parameters, c, level, semanticMapper(levels + number, level))
             // The first residual block joins the level's output on the way down.
             if number > 0 { blocks.skipChannels = c.channels[level] }
-            var next = Level(blocks: blocks.make(&attentionBlocks))
+            var next = Level(blocks: try blocks.make(&attentionBlocks))
             if level > 0 {
-                next.upsampler = TransposedConvolution(
+                next.upsampler = try TransposedConvolution(
                     parameters[blocks.next][1], c.channels[level], c.channels[level - 1],
                     kernel: 2, stride: 2)
             }
@@ -86,7 +86,7 @@ struct StageBNetwork: Sendable {
         init(
             _ parameters: Parameters, _ configuration: StageB.Configuration, _ level: Int,
             _ semanticMapper: Linear?
-        ) {
+        ) throws {
             self.parameters = parameters
             self.configuration = configuration
             self.level = level
@@ -95,7 +95,7 @@ struct StageBNetwork: Sendable {
 
         mutating func skipOne() { next += 1 }
 
-        mutating func make(_ attentionBlocks: inout [AttentionBlock]) -> [Block] {
+        mutating func make(_ attentionBlocks: inout [AttentionBlock]) throws -> [Block] {
             let c = configuration
             let channels = c.channels[level]
             var skipChannels = skipChannels
@@ -110,16 +110,16 @@ struct StageBNetwork: Sendable {
                     case "C":
                         blocks.append(
                             .residual(
-                                ResidualBlock(
+                                try ResidualBlock(
                                     scope, channels: channels, skipChannels: skipChannels,
                                     semanticMapper: semanticMapper, kernel: c.kernelSize)))
                     case "T":
                         blocks.append(
                             .timestep(
-                                TimestepBlock(
+                                try TimestepBlock(
                                     scope, channels: channels, embedding: c.timestepChannels)))
                     default:
-                        let block = AttentionBlock(
+                        let block = try AttentionBlock(
                             scope, channels: channels, textChannels: c.conditioningChannels,
                             heads: c.heads[level])
                         blocks.append(.attention(block, attentionBlocks.count))

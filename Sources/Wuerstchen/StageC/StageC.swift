@@ -82,24 +82,24 @@ public struct StageC: Sendable {
         let c = configuration
         (projection, textMapper, blocks, output) = try Parameters.load(from: source) { root in
             (
-                Linear(root["projection"], c.latentChannels, c.channels, .pointwiseConvolution),
+                try Linear(root["projection"], c.latentChannels, c.channels, .pointwiseConvolution),
                 (
-                    Linear(root["cond_mapper"][0], c.textChannels, c.channels),
-                    Linear(root["cond_mapper"][2], c.channels, c.channels)
+                    try Linear(root["cond_mapper"][0], c.textChannels, c.channels),
+                    try Linear(root["cond_mapper"][2], c.channels, c.channels)
                 ),
-                (0..<c.depth).map { index in
+                try (0..<c.depth).map { index in
                     let blocks = root["blocks"]
                     return (
-                        residual: ResidualBlock(blocks[3 * index], channels: c.channels),
-                        timestep: TimestepBlock(
+                        residual: try ResidualBlock(blocks[3 * index], channels: c.channels),
+                        timestep: try TimestepBlock(
                             blocks[3 * index + 1], channels: c.channels,
                             embedding: c.timestepChannels),
-                        attention: AttentionBlock(
+                        attention: try AttentionBlock(
                             blocks[3 * index + 2], channels: c.channels, textChannels: c.channels,
                             heads: c.heads)
                     )
                 },
-                Linear(root["out"][1], c.channels, 2 * c.latentChannels, .pointwiseConvolution)
+                try Linear(root["out"][1], c.channels, 2 * c.latentChannels, .pointwiseConvolution)
             )
         }
     }
@@ -166,9 +166,10 @@ public struct StageC: Sendable {
 extension StageC.Configuration {
     func validate() throws {
         try requirePositive([
-            "c_in": latentChannels, "c": channels, "c_cond": textChannels, "depth": depth,
-            "nhead": heads, "c_r": timestepChannels,
+            "c_in": latentChannels, "c": channels, "c_cond": textChannels, "nhead": heads,
+            "c_r": timestepChannels,
         ])
+        try requirePositive(["depth": depth], upTo: deepest)
         guard timestepChannels >= 4 else {
             throw WuerstchenError(
                 .invalidConfiguration, "c_r is \(timestepChannels); it must be at least 4")

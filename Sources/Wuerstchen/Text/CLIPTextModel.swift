@@ -79,9 +79,15 @@ public struct CLIPTextModel: Sendable {
         func validate() throws {
             try requirePositive([
                 "hidden_size": channels, "intermediate_size": hiddenChannels,
-                "num_hidden_layers": layers, "num_attention_heads": heads,
-                "max_position_embeddings": positions, "vocab_size": vocabularySize,
+                "num_attention_heads": heads, "max_position_embeddings": positions,
+                "vocab_size": vocabularySize,
             ])
+            try requirePositive(["num_hidden_layers": layers], upTo: deepest)
+            guard normalizationEpsilon > 0, normalizationEpsilon < 1 else {
+                throw WuerstchenError(
+                    .invalidConfiguration,
+                    "layer_norm_eps is \(normalizationEpsilon); it must be between 0 and 1")
+            }
             guard channels % heads == 0 else {
                 throw WuerstchenError(
                     .invalidConfiguration,
@@ -134,27 +140,27 @@ public struct CLIPTextModel: Sendable {
             from: source, ignoring: ignored
         ) { top in
             let root = bare ? top : top["text_model"]
-            func norm(_ parameters: Parameters) -> (Tensor, Tensor) {
-                (parameters("weight", [c.channels]), parameters("bias", [c.channels]))
+            func norm(_ parameters: Parameters) throws -> (Tensor, Tensor) {
+                (try parameters("weight", [c.channels]), try parameters("bias", [c.channels]))
             }
             let embeddings = root["embeddings"]
             return (
-                embeddings["token_embedding"]("weight", [c.vocabularySize, c.channels]),
-                embeddings["position_embedding"]("weight", [c.positions, c.channels]),
-                (0..<c.layers).map { index in
+                try embeddings["token_embedding"]("weight", [c.vocabularySize, c.channels]),
+                try embeddings["position_embedding"]("weight", [c.positions, c.channels]),
+                try (0..<c.layers).map { index in
                     let layer = root["encoder"]["layers"][index]
                     let attention = layer["self_attn"]
                     return Layer(
-                        attentionNorm: norm(layer["layer_norm1"]),
-                        queries: Linear(attention["q_proj"], c.channels, c.channels),
-                        keys: Linear(attention["k_proj"], c.channels, c.channels),
-                        values: Linear(attention["v_proj"], c.channels, c.channels),
-                        output: Linear(attention["out_proj"], c.channels, c.channels),
-                        perceptronNorm: norm(layer["layer_norm2"]),
-                        first: Linear(layer["mlp"]["fc1"], c.channels, c.hiddenChannels),
-                        second: Linear(layer["mlp"]["fc2"], c.hiddenChannels, c.channels))
+                        attentionNorm: try norm(layer["layer_norm1"]),
+                        queries: try Linear(attention["q_proj"], c.channels, c.channels),
+                        keys: try Linear(attention["k_proj"], c.channels, c.channels),
+                        values: try Linear(attention["v_proj"], c.channels, c.channels),
+                        output: try Linear(attention["out_proj"], c.channels, c.channels),
+                        perceptronNorm: try norm(layer["layer_norm2"]),
+                        first: try Linear(layer["mlp"]["fc1"], c.channels, c.hiddenChannels),
+                        second: try Linear(layer["mlp"]["fc2"], c.hiddenChannels, c.channels))
                 },
-                norm(root["final_layer_norm"])
+                try norm(root["final_layer_norm"])
             )
         }
     }

@@ -4,7 +4,7 @@ import Testing
 @Suite("Random parameters")
 struct RandomParametersTests {
     private func values(_ seed: UInt64, _ name: String, _ shape: Shape) throws -> [Float] {
-        try Parameters.load(from: RandomParameters(seed: seed)) { $0(name, shape) }.elements
+        try Parameters.load(from: RandomParameters(seed: seed)) { try $0(name, shape) }.elements
     }
 
     @Test("seed and name decide, and nothing else")

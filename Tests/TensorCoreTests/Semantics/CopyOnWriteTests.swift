@@ -95,7 +95,9 @@ struct CopyOnWriteTests {
         let before = try Data(contentsOf: file)
         func read() throws -> (Tensor, Tensor) {
             let source = try CheckpointParameters(contentsOf: file)
-            return try Parameters.load(from: source) { ($0("x", [4, 3]), $0("x", [4, 3])) }
+            return try Parameters.load(from: source) {
+                (try $0("x", [4, 3]), try $0("x", [4, 3]))
+            }
         }
         // The file's object is gone by now; the tensors keep what they need of it.
         var (tensor, untouched) = try read()

@@ -39,7 +39,7 @@ func checkOperation(
                 [Tensor.Term(same, unit, inputScale: response)], Epilogue(bias: beta)))
     case "batchnorm_eval", "batchnorm_eval_no_affine":
         try layer {
-            BatchNorm(
+            try BatchNorm(
                 $0, try channels(), epsilon: epsilon, isAffine: $0.contains("weight"))(try x())
         }
     case "gelu_erf": try comparison.check("y", tensors("in.x").activated(.gelu))
@@ -48,22 +48,22 @@ func checkOperation(
     case "leaky_relu_0_2": try comparison.check("y", tensors("in.x").activated(.leakyReLU))
     case "float_to_uint8": try comparison.check("y", tensors("in.x").bytes.map(Float.init))
     case "depthwise3x3_zero_pad":
-        try layer { DepthwiseConvolution($0, try channels())(try x()) }
+        try layer { try DepthwiseConvolution($0, try channels())(try x()) }
     case "depthwise3x3_replicate_pad":
         try layer {
-            DepthwiseConvolution($0[1], try channels(), padding: .replicate)(try x())
+            try DepthwiseConvolution($0[1], try channels(), padding: .replicate)(try x())
         }
     case "conv_k2s2", "conv_k4s2p1":
         let shape = try tensors.shape("param.weight")
         try layer {
-            Convolution(
+            try Convolution(
                 $0, shape[1], shape[0], kernel: shape[2], stride: 2, padding: shape[2] / 2 - 1)(
                     try x())
         }
     case "conv_transpose_k2s2", "conv_transpose_k4s2p1":
         let shape = try tensors.shape("param.weight")
         try layer {
-            TransposedConvolution(
+            try TransposedConvolution(
                 $0, shape[0], shape[1], kernel: shape[2], stride: 2, padding: shape[2] / 2 - 1)(
                     try x())
         }
@@ -78,11 +78,11 @@ func checkOperation(
         try comparison.check(
             map: "y", x().antialiasedBicubic(height: height, width: width))
     case "resblock_stage_c", "resblock_stage_b":
-        try layer { ResidualBlock($0, channels: try channels())(try x()) }
+        try layer { try ResidualBlock($0, channels: try channels())(try x()) }
     case "resblock_stage_b_skip":
         let skip = try tensors.map("in.x_skip")
         try layer {
-            ResidualBlock(
+            try ResidualBlock(
                 $0, channels: try channels(), skipChannels: skip.shape.channels)(
                     try x(), skip: skip)
         }
@@ -91,12 +91,13 @@ func checkOperation(
     case "timestep_block":
         let times = try tensors("in.t")
         try layer {
-            TimestepBlock($0, channels: try channels(), embedding: times.shape[1])(try x(), times)
+            try TimestepBlock($0, channels: try channels(), embedding: times.shape[1])(
+                try x(), times)
         }
     case "attn_block_self":
         let text = try tensors("in.kv")
         try layer {
-            let block = AttentionBlock(
+            let block = try AttentionBlock(
                 $0, channels: try channels(), textChannels: text.shape[2],
                 heads: try #require(test.scalars?["heads"]?.int))
             return block(try x(), text: block.prepare(text))
@@ -105,19 +106,19 @@ func checkOperation(
         try comparison.check(
             map: "y", crossAttention(tensors, heads: #require(test.scalars?["heads"]?.int)))
     case "mixing_residual_block":
-        try layer { MixingBlock($0, channels: try channels())(try x()) }
+        try layer { try MixingBlock($0, channels: try channels())(try x()) }
     case let name where name.hasPrefix("r_embedding_"):
         let width = try #require(test.scalars?["c_r"]?.int)
         try comparison.check("y", timestepEmbedding(tensors("in.r").elements, width: width))
     case "squeeze_excite":
         let squeezed = try tensors.shape("param.fc1.weight")[0]
         try layer {
-            SqueezeExcitation($0, channels: try channels(), squeezed: squeezed)(try x())
+            try SqueezeExcitation($0, channels: try channels(), squeezed: squeezed)(try x())
         }
     case let name where name.hasPrefix("mbconv_") || name.hasPrefix("fused_mbconv_"):
         let outputs = try tensors.shape("out.y")[1]
         try layer {
-            MBConv(
+            try MBConv(
                 $0, isFused: name.hasPrefix("fused"), inputs: try channels(), outputs: outputs,
                 expansion: try #require(test.scalars?["expand"]?.int),
                 stride: try #require(test.scalars?["stride"]?.int))(try x())
