@@ -18,6 +18,11 @@ package final class BufferPool: @unchecked Sendable {
     /// The pool that all tensors share.
     package static let shared = BufferPool()
 
+    private struct Buffer {
+        let address: UInt
+        let size: Int
+    }
+
     private struct State {
         var idle: [Int: [UInt]] = [:]
         var idleBytes = 0
@@ -27,11 +32,11 @@ package final class BufferPool: @unchecked Sendable {
 
         /// Takes idle buffers out, the largest first, until used and idle memory together are no
         /// more than was once in use: reuse must not cost memory.
-        mutating func takeExcess() -> [UInt] {
-            var excess: [UInt] = []
+        mutating func takeExcess() -> [Buffer] {
+            var excess: [Buffer] = []
             while idleBytes > 0, usedBytes + idleBytes > peakBytes, let size = idle.keys.max() {
                 if let address = idle[size]?.popLast() {
-                    excess.append(address)
+                    excess.append(Buffer(address: address, size: size))
                     idleBytes -= size
                 }
                 if idle[size]?.isEmpty ?? true { idle[size] = nil }
@@ -53,7 +58,7 @@ package final class BufferPool: @unchecked Sendable {
 
     func take(_ bytes: Int) -> UnsafeMutableRawPointer {
         let size = BufferPool.roundedSize(bytes)
-        let (reused, excess): (UInt?, [UInt]) = lock.withLock {
+        let (reused, excess): (UInt?, [Buffer]) = lock.withLock {
             state.usedBytes += size
             state.peakBytes = max(state.peakBytes, state.usedBytes)
             if let address = state.idle[size]?.popLast() {
@@ -64,12 +69,11 @@ package final class BufferPool: @unchecked Sendable {
         }
         if let reused, let pointer = UnsafeMutableRawPointer(bitPattern: reused) { return pointer }
         BufferPool.giveBack(excess)
-        var pointer: UnsafeMutableRawPointer?
-        if posix_memalign(&pointer, 64, size) != 0 {
-            releaseIdle()
-            _ = posix_memalign(&pointer, 64, size)
+        if let pointer = BufferPool.allocate(size) { return pointer }
+        releaseIdle()
+        guard let pointer = BufferPool.allocate(size) else {
+            preconditionFailure("out of memory: \(size) bytes")
         }
-        guard let pointer else { preconditionFailure("out of memory: \(size) bytes") }
         return pointer
     }
 
@@ -91,8 +95,36 @@ package final class BufferPool: @unchecked Sendable {
         BufferPool.giveBack(idle)
     }
 
-    private static func giveBack(_ addresses: [UInt]) {
-        for address in addresses { free(UnsafeMutableRawPointer(bitPattern: address)) }
+    /// From this size on, buffers are mappings of their own: the system has them back at once when
+    /// they are released, and large pages make touching them cheaper.
+    private static let mappedSize = 1 << 20
+
+    private static func allocate(_ size: Int) -> UnsafeMutableRawPointer? {
+        guard size >= mappedSize else {
+            var pointer: UnsafeMutableRawPointer?
+            return posix_memalign(&pointer, 64, size) == 0 ? pointer : nil
+        }
+        #if os(Linux)
+        let anonymous = MAP_PRIVATE | MAP_ANONYMOUS
+        #else
+        let anonymous = MAP_PRIVATE | MAP_ANON
+        #endif
+        guard let pointer = mmap(nil, size, PROT_READ | PROT_WRITE, anonymous, -1, 0),
+            pointer != MAP_FAILED
+        else { return nil }
+        #if os(Linux)
+        madvise(pointer, size, MADV_HUGEPAGE)
+        #endif
+        return pointer
+    }
+
+    private static func giveBack(_ buffers: [Buffer]) {
+        for buffer in buffers {
+            guard let pointer = UnsafeMutableRawPointer(bitPattern: buffer.address) else {
+                continue
+            }
+            if buffer.size >= mappedSize { munmap(pointer, buffer.size) } else { free(pointer) }
+        }
     }
 
     /// The most bytes that were in use at once since idle memory was last released.

@@ -61,8 +61,9 @@ public struct Sampler: Sendable {
         public let predictedNoise: Tensor
     }
 
-    /// Predicts, after guidance, the noise in latents at a time.
-    package typealias Denoiser = @Sendable (_ latent: Tensor, _ time: Float) throws -> Tensor
+    /// Predicts the noise in latents at a time, given for each. Under guidance the latents come
+    /// twice, first to be seen with the prompts, then with the negative prompts.
+    package typealias Denoiser = @Sendable (_ latents: Tensor, _ times: [Float]) throws -> Tensor
 
     /// The latents that the next step starts from.
     public private(set) var latent: Tensor
@@ -100,7 +101,7 @@ public struct Sampler: Sendable {
         try Task.checkCancellation()
         let time = options.timesteps.times[index]
         let nextTime = options.timesteps.times[index + 1]
-        let predicted = try denoiser(latent, time)
+        let predicted = try predictNoise(at: time)
         guard predicted.isFinite else {
             throw WuerstchenError(
                 .notFinite,
@@ -138,6 +139,21 @@ public struct Sampler: Sendable {
     }
 }
 
+extension Sampler {
+    /// The noise, moved away from the unconditional prediction by classifier-free guidance:
+    /// `unconditional + weight · (conditional − unconditional)`.
+    private func predictNoise(at time: Float) throws -> Tensor {
+        let batch = latent.shape[0]
+        guard options.isGuided else {
+            return try denoiser(latent, [Float](repeating: time, count: batch))
+        }
+        let both = try denoiser(
+            Tensor.concatenating([latent, latent]), [Float](repeating: time, count: 2 * batch))
+        let weight = options.guidance
+        return Tensor.combine(weight, both[0..<batch], 1 - weight, both[batch..<2 * batch])
+    }
+}
+
 /// `next = factor · (x − noiseShare · predicted) + deviation · fresh noise`, one step of ancestral
 /// sampling.
 package struct AncestralStep: Sendable {
@@ -155,11 +171,4 @@ package struct AncestralStep: Sendable {
         noiseShare = (1 - alpha) / (1 - share).squareRoot()
         deviation = isLast ? 0 : ((1 - alpha) * (1 - nextShare) / (1 - share)).squareRoot()
     }
-}
-
-/// The conditional and the unconditional prediction, one batch after the other, brought together:
-/// `unconditional + weight · (conditional − unconditional)`.
-func guided(_ both: Tensor, weight: Float) -> Tensor {
-    let half = both.shape[0] / 2
-    return Tensor.combine(weight, both[0..<half], 1 - weight, both[half..<2 * half])
 }

@@ -66,12 +66,8 @@ extension StageB {
         let start = try startingLatent(shape, initial, &noise, "Stage B")
         return try Sampler(
             stage: "Stage B", schedule: schedule, options: options, initial: start, noise: noise
-        ) { latent, time in
-            let input = isGuided ? Tensor.concatenating([latent, latent]) : latent
-            let predicted = try predictNoise(
-                input, times: Array(repeating: time, count: input.shape[0]),
-                conditioning: conditioning)
-            return isGuided ? guided(predicted, weight: options.guidance) : predicted
+        ) {
+            try predictNoise($0, times: $1, conditioning: conditioning)
         }
     }
 }

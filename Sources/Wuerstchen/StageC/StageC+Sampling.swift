@@ -54,17 +54,12 @@ extension StageC {
         let shape: Shape = [batch, grid.rows, grid.columns, configuration.latentChannels]
         var noise = noise
         let start = try startingLatent(shape, initial, &noise, "Stage C")
-        let isGuided = options.isGuided
         let conditioning = prepare(
-            text: isGuided ? text.promptsThenNegatives : text.prompts)
+            text: options.isGuided ? text.promptsThenNegatives : text.prompts)
         return try Sampler(
             stage: "Stage C", schedule: schedule, options: options, initial: start, noise: noise
-        ) { latent, time in
-            let input = isGuided ? Tensor.concatenating([latent, latent]) : latent
-            let predicted = try predictNoise(
-                input, times: Array(repeating: time, count: input.shape[0]),
-                conditioning: conditioning)
-            return isGuided ? guided(predicted, weight: options.guidance) : predicted
+        ) {
+            try predictNoise($0, times: $1, conditioning: conditioning)
         }
     }
 

@@ -7,46 +7,6 @@ public import TensorCore
 /// predicts the noise in a noisy latent; ``sample(_:imageSize:seed:options:)`` turns text into a
 /// ``SemanticLatent``.
 public struct StageC: Sendable {
-    /// The architecture's numbers, as in `prior/config.json`. Defaults are the published model's.
-    public struct Configuration: Sendable, Hashable, Codable {
-        /// Channels of the semantic latent.
-        public var latentChannels = 16
-        /// Width of the network.
-        public var channels = 1536
-        /// Width of the text encoder's tokens.
-        public var textChannels = 1280
-        /// Width of the timestep embedding.
-        public var timestepChannels = 64
-        /// Number of (residual, timestep, attention) triples.
-        public var depth = 32
-        /// Attention heads.
-        public var heads = 24
-
-        enum CodingKeys: String, CodingKey {
-            case latentChannels = "c_in"
-            case channels = "c"
-            case textChannels = "c_cond"
-            case timestepChannels = "c_r"
-            case depth
-            case heads = "nhead"
-        }
-
-        /// The published architecture.
-        public init() {}
-
-        /// Decodes a published `config.json`. Fields that are absent keep their defaults, and
-        /// fields of other names are passed over.
-        public init(from decoder: any Decoder) throws {
-            let fields = try decoder.container(keyedBy: CodingKeys.self)
-            try fields.update(&latentChannels, .latentChannels)
-            try fields.update(&channels, .channels)
-            try fields.update(&textChannels, .textChannels)
-            try fields.update(&timestepChannels, .timestepChannels)
-            try fields.update(&depth, .depth)
-            try fields.update(&heads, .heads)
-        }
-    }
-
     /// The architecture's numbers.
     public let configuration: Configuration
     /// How the latents relate to pictures and to what Stage B takes.
@@ -160,24 +120,5 @@ public struct StageC: Sendable {
         let a = ab.channels(0..<channels)
         let b = ab.channels(channels..<2 * channels)
         return Tensor.zip(x - a, b) { $0 / (abs(1 - $1) + 1e-5) }
-    }
-}
-
-extension StageC.Configuration {
-    func validate() throws {
-        try requirePositive([
-            "c_in": latentChannels, "c": channels, "c_cond": textChannels, "nhead": heads,
-            "c_r": timestepChannels,
-        ])
-        try requirePositive(["depth": depth], upTo: deepest)
-        guard timestepChannels >= 4 else {
-            throw WuerstchenError(
-                .invalidConfiguration, "c_r is \(timestepChannels); it must be at least 4")
-        }
-        guard channels % heads == 0 else {
-            throw WuerstchenError(
-                .invalidConfiguration,
-                "c is \(channels), which is not a multiple of nhead, \(heads)")
-        }
     }
 }

@@ -1,0 +1,109 @@
+public import Foundation
+internal import TensorCore
+
+/// `scheduler/scheduler_config.json`
+private struct SchedulerConfiguration: Decodable {
+    let s: Double?
+    let scaler: Double?
+}
+
+/// One of the two pipelines' folders, as diffusers saves it.
+public struct CheckpointFolder: Sendable {
+    /// The folder.
+    public let url: URL
+    /// Which of several variants of the weights to take.
+    public let variant: String?
+
+    /// A folder that is there.
+    ///
+    /// - Throws: ``WuerstchenError`` with code `fileNotFound` when it is not.
+    public init(_ url: URL, variant: String? = nil) throws {
+        var isDirectory: ObjCBool = false
+        guard FileManager.default.fileExists(atPath: url.path, isDirectory: &isDirectory),
+            isDirectory.boolValue
+        else {
+            throw WuerstchenError(
+                .fileNotFound,
+                "\(url.path) is not there or not a folder; a checkpoint is a folder with "
+                    + "wuerstchen-prior and wuerstchen in it, each as published on Hugging Face "
+                    + "under warp-ai")
+        }
+        self.url = url
+        self.variant = variant
+    }
+
+    /// The text encoder, from `text_encoder` and `tokenizer`.
+    public func textEncoder<Stage>() throws -> TextEncoder<Stage> {
+        try TextEncoder(
+            tokenizer: CLIPTokenizer(contentsOf: url.appendingPathComponent("tokenizer")),
+            model: naming("text_encoder/config.json") {
+                try CLIPTextModel(
+                    configuration: decode("text_encoder/config.json"),
+                    parameters: parameters("text_encoder", stem: "model"))
+            })
+    }
+
+    /// Stage C, from `prior`.
+    public func stageC(space: SemanticLatentSpace) throws -> StageC {
+        let schedule = try schedule()
+        return try naming("prior/config.json") {
+            try StageC(
+                configuration: decode("prior/config.json"), parameters: parameters("prior"),
+                latentSpace: space, schedule: schedule)
+        }
+    }
+
+    /// Stage B, from `decoder`.
+    public func stageB(scale: Double) throws -> StageB {
+        let schedule = try schedule()
+        return try naming("decoder/config.json") {
+            try StageB(
+                configuration: decode("decoder/config.json"), parameters: parameters("decoder"),
+                latentScale: scale, schedule: schedule)
+        }
+    }
+
+    /// Stage A, from `vqgan`.
+    public func stageA() throws -> StageA {
+        try naming("vqgan/config.json") {
+            try StageA(configuration: decode("vqgan/config.json"), parameters: parameters("vqgan"))
+        }
+    }
+
+    /// The noise schedule, from `scheduler`; the published one where there is no such file.
+    func schedule() throws -> NoiseSchedule {
+        let name = "scheduler/scheduler_config.json"
+        guard FileManager.default.fileExists(atPath: url.appendingPathComponent(name).path) else {
+            return NoiseSchedule()
+        }
+        let configuration: SchedulerConfiguration = try decode(name)
+        let schedule = NoiseSchedule(
+            offset: configuration.s ?? 0.008, scaler: configuration.scaler ?? 1)
+        try naming(name) { try schedule.validate() }
+        return schedule
+    }
+
+    /// Puts the file in front of what is wrong with a configuration.
+    func naming<Value>(_ name: String, _ make: () throws -> Value) throws -> Value {
+        do {
+            return try make()
+        } catch let error as WuerstchenError where error.code == .invalidConfiguration {
+            let file = url.appendingPathComponent(name)
+            throw WuerstchenError(error.code, "\(file.path): \(error.message)")
+        }
+    }
+
+    private func parameters(
+        _ part: String, stem: String = "diffusion_pytorch_model"
+    ) throws -> CheckpointParameters {
+        try CheckpointParameters(
+            directory: url.appendingPathComponent(part), stem: stem, variant: variant)
+    }
+
+    /// A configuration file.
+    ///
+    /// - Throws: ``WuerstchenError`` that names the file and the field at fault.
+    func decode<Value: Decodable>(_ name: String) throws -> Value {
+        try decodeJSON(Value.self, from: url.appendingPathComponent(name))
+    }
+}
