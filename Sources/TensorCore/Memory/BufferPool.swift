@@ -56,7 +56,9 @@ package final class BufferPool: @unchecked Sendable {
         return (bytes + step - 1) / step * step
     }
 
-    func take(_ bytes: Int) -> UnsafeMutableRawPointer {
+    package init() {}
+
+    package func take(_ bytes: Int) -> UnsafeMutableRawPointer {
         let size = BufferPool.roundedSize(bytes)
         let (reused, excess): (UInt?, [Buffer]) = lock.withLock {
             state.usedBytes += size
@@ -77,7 +79,7 @@ package final class BufferPool: @unchecked Sendable {
         return pointer
     }
 
-    func give(_ pointer: UnsafeMutableRawPointer, bytes: Int) {
+    package func give(_ pointer: UnsafeMutableRawPointer, bytes: Int) {
         let size = BufferPool.roundedSize(bytes)
         lock.withLock {
             state.usedBytes -= size
@@ -126,6 +128,9 @@ package final class BufferPool: @unchecked Sendable {
             if buffer.size >= mappedSize { munmap(pointer, buffer.size) } else { free(pointer) }
         }
     }
+
+    /// The bytes that wait for reuse.
+    package var idleBytes: Int { lock.withLock { state.idleBytes } }
 
     /// The most bytes that were in use at once since idle memory was last released.
     package var peakBytes: Int { lock.withLock { state.peakBytes } }

@@ -1,14 +1,8 @@
 import TensorCore
 import Testing
 
-/// Sizes here are ones that no other test uses, because all share the pool.
-@Suite("Memory", .serialized)
+@Suite("Memory")
 struct BufferPoolTests {
-    /// The address of a tensor of so many bytes that lived for a moment. Its pages are not touched.
-    private func address(bytes: Int) -> UInt {
-        Tensor([bytes / 4]) { _ in }.withUnsafeElements { UInt(bitPattern: $0.baseAddress) }
-    }
-
     @Test("buffers begin on a cache line", arguments: [0, 1, 3, 16, 17, 129, 1000, 4099])
     func alignment(count: Int) {
         let several = (0..<5).map { _ in Tensor(repeating: 1, [count]) }
@@ -18,21 +12,42 @@ struct BufferPoolTests {
         }
     }
 
-    @Test("a buffer that is given back serves all sizes of its eighth")
-    func reuse() {
-        // Pictures that other tests make give all idle memory back, perhaps in the middle.
-        let isReused = (0..<20).contains { _ in
-            // Between 32 and 64 MiB buffers come in steps of 4 MiB.
-            let first = address(bytes: 40 << 20)
-            return address(bytes: 40 << 20) == first
-                && address(bytes: 36 << 20 | 4) == first
-                && address(bytes: (40 << 20) - 4) == first
-                && address(bytes: 40 << 20 | 4) != first
-                && address(bytes: 36 << 20) != first
-                && address(bytes: 40 << 20) == first
+    @Test("a buffer that is given back serves all sizes of its eighth", arguments: [1, 1 << 12])
+    func reuse(unit: Int) {
+        // A pool of its own: the shared one serves other tests at the same time. Between 32 and 64
+        // units, buffers come in steps of 4 units.
+        let pool = BufferPool()
+        let unit = unit << 10
+        func address(_ bytes: Int) -> UnsafeMutableRawPointer {
+            let pointer = pool.take(bytes)
+            pool.give(pointer, bytes: bytes)
+            return pointer
         }
-        #expect(isReused)
-        BufferPool.shared.releaseIdle()
+        let larger = pool.take(64 * unit)
+        let first = pool.take(40 * unit)
+        let smaller = pool.take(36 * unit)
+        pool.give(first, bytes: 40 * unit)
+        #expect(address(40 * unit) == first)
+        #expect(address(36 * unit + 4) == first)
+        #expect(address(40 * unit - 4) == first)
+        pool.give(larger, bytes: 64 * unit)
+        #expect(address(40 * unit + 4) != first)
+        #expect(address(36 * unit) != first)
+        pool.give(smaller, bytes: 36 * unit)
+        pool.releaseIdle()
+    }
+
+    @Test("idle and used memory together are never more than was once in use")
+    func footprint() {
+        let pool = BufferPool()
+        for size in [1, 3, 2, 7, 5, 4, 6] {
+            let pointer = pool.take(size << 20)
+            pool.give(pointer, bytes: size << 20)
+            #expect(pool.idleBytes <= pool.peakBytes)
+        }
+        #expect(pool.peakBytes == 7 << 20)
+        pool.releaseIdle()
+        #expect(pool.idleBytes == 0 && pool.peakBytes == 0)
     }
 
     @Test("buffers in use are not handed out twice")
@@ -44,16 +59,5 @@ struct BufferPoolTests {
         for (number, tensor) in several.enumerated() {
             #expect(tensor.elements.allSatisfy { $0 == Float(number) })
         }
-    }
-
-    @Test("the peak counts what is in use at once, not what was ever asked for")
-    func peak() {
-        let before = BufferPool.shared.peakBytes
-        let large = 768 << 20
-        for _ in 0..<50 { _ = address(bytes: large) }
-        #expect(BufferPool.shared.peakBytes >= large)
-        // Other tests run at the same time, but none needs nearly as much.
-        #expect(BufferPool.shared.peakBytes < before + 10 * large)
-        BufferPool.shared.releaseIdle()
     }
 }
