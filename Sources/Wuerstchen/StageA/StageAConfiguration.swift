@@ -73,10 +73,10 @@ extension StageA {
                 throw WuerstchenError(
                     .invalidConfiguration, "in_channels is \(imageChannels); pictures have 3")
             }
-            guard levels <= 16, channels % (1 << (levels - 1)) == 0 else {
+            guard levels <= 16, channels >> (levels - 1) > 0 else {
                 throw WuerstchenError(
                     .invalidConfiguration,
-                    "embed_dim is \(channels), which cannot be halved for \(levels) levels")
+                    "embed_dim is \(channels), which cannot be halved for each of \(levels) levels")
             }
             guard latentScale.isFinite, latentScale != 0 else {
                 throw WuerstchenError(.invalidConfiguration, "scale_factor is \(latentScale)")
