@@ -66,7 +66,7 @@ import _WuerstchenTestSupport
             ("wuerstchen/decoder/config.json", "kernel_size", "-3"),
             ("wuerstchen/decoder/config.json", "c_out", "8"),
             ("wuerstchen/vqgan/config.json", "in_channels", "4"),
-            ("wuerstchen/vqgan/config.json", "embed_dim", "15"),
+            ("wuerstchen/vqgan/config.json", "embed_dim", "1"),
             ("wuerstchen/vqgan/config.json", "levels", "64"),
             ("wuerstchen/vqgan/config.json", "scale_factor", "0"),
             ("wuerstchen-prior/model_index.json", "resolution_multiple", "0"),
