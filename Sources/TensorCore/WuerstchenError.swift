@@ -1,3 +1,5 @@
+public import Foundation
+
 /// What went wrong, where, and what to do about it: the one error type of the package.
 ///
 /// Everything that can be wrong with a file, a request or the machine is thrown as a
@@ -57,7 +59,17 @@ public struct WuerstchenError: Error, Sendable, CustomStringConvertible {
 
     /// The kind, the message and the cause, for a person to read.
     public var description: String {
-        let cause = underlying.map { " (\($0))" } ?? ""
+        let cause = underlying.map { " (\(WuerstchenError.text(of: $0)))" } ?? ""
         return "\(code.rawValue): \(message)\(cause)"
     }
+
+    /// Foundation's errors describe themselves at length; their localised sentence is what counts.
+    private static func text(of error: any Error) -> String {
+        error is WuerstchenError ? "\(error)" : error.localizedDescription
+    }
+}
+
+extension WuerstchenError: LocalizedError {
+    /// The same as ``description``.
+    public var errorDescription: String? { description }
 }

@@ -29,7 +29,12 @@ import Wuerstchen
 
     func run() throws {
         guard (1...1000).contains(runs) else { throw ValidationError("--runs must be 1 to 1000") }
-        if let threads { Threads.count = threads }
+        if let threads {
+            guard (1...1024).contains(threads) else {
+                throw ValidationError("--threads must be 1 to 1024")
+            }
+            Threads.count = threads
+        }
         let blas = try BLAS.load()
         var table = ResultTable(
             asJSON: json, runs: runs, blasCore: blas.coreName,

@@ -5,13 +5,21 @@ import Foundation
 import Wuerstchen
 
 @main struct ChainStages {
-    static func main() throws {
+    static func main() {
         guard CommandLine.arguments.count == 3 else {
             print("usage: chain-stages CHECKPOINT PROMPT")
             exit(2)
         }
-        let cascade = try Cascade(contentsOf: URL(fileURLWithPath: CommandLine.arguments[1]))
-        let prompt = CommandLine.arguments[2]
+        do {
+            try chain(CommandLine.arguments[1], CommandLine.arguments[2])
+        } catch {
+            print("chain-stages: \(error)")
+            exit(1)
+        }
+    }
+
+    static func chain(_ checkpoint: String, _ prompt: String) throws {
+        let cascade = try Cascade(contentsOf: URL(fileURLWithPath: checkpoint))
         let size = cascade.defaultSize
 
         // Text to semantic latent: what the picture shows is decided here.
@@ -23,11 +31,11 @@ import Wuerstchen
         try preview.write(to: URL(fileURLWithPath: "preview.png"))
         print("preview.png, \(preview.size) pixels")
 
-        // Semantic latent to image latent to pixels.
-        guard let full = cascade.decoder as? DiffusionDecoder else { return }
-        let details = try full.textEncoder().encode(prompt, negative: nil)
-        let latent = try full.stageB().sample(semantic, text: details, seed: 7)
-        let picture = try full.stageA().decode(latent)[0]
+        // Semantic latent to image latent to pixels, cut to the size that was asked for.
+        guard let decoder = cascade.decoder as? DiffusionDecoder else { return }
+        let details = try decoder.textEncoder().encode(prompt, negative: nil)
+        let latent = try decoder.stageB().sample(semantic, text: details, seed: 7)
+        let picture = try decoder.stageA().decode(latent)[0].cropped(to: size)
         try picture.write(to: URL(fileURLWithPath: "picture.png"))
         print("picture.png, \(picture.size) pixels")
     }

@@ -19,7 +19,7 @@ struct CheckpointWriter {
         _ build: (any ParameterSource) throws -> Void
     ) throws {
         let directory = folder.appendingPathComponent(part)
-        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+        try makeFolder(directory)
         try encode(configuration, to: directory.appendingPathComponent("config.json"))
         let recorder = Recorder()
         try build(recorder)
@@ -40,7 +40,7 @@ struct CheckpointWriter {
     /// Writes a vocabulary of bytes alone, with the special tokens at the end of the published one.
     func writeTokenizer(vocabularySize: Int) throws {
         let directory = folder.appendingPathComponent("tokenizer")
-        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+        try makeFolder(directory)
         // Printable bytes stand for themselves, the others for characters from U+0100 on.
         let printable = Set(Array(33...126) + Array(161...172) + Array(174...255))
         var next: UInt32 = 256
@@ -64,11 +64,20 @@ struct CheckpointWriter {
     /// Writes `model_index.json` and the scheduler's configuration.
     func writeIndex(_ index: [String: Double]) throws {
         let scheduler = folder.appendingPathComponent("scheduler")
-        try FileManager.default.createDirectory(at: scheduler, withIntermediateDirectories: true)
+        try makeFolder(scheduler)
         try encode(index, to: folder.appendingPathComponent("model_index.json"))
         try encode(
             ["s": 0.008, "scaler": 1], to: scheduler.appendingPathComponent("scheduler_config.json")
         )
+    }
+
+    private func makeFolder(_ folder: URL) throws {
+        do {
+            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        } catch {
+            throw WuerstchenError(
+                .unwritableFile, "\(folder.path) cannot be made", underlying: error)
+        }
     }
 
     private func encode(_ value: some Encodable, to file: URL) throws {

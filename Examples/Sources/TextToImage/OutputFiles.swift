@@ -35,6 +35,12 @@ struct OutputFiles {
             throw WuerstchenError(
                 .unwritableFile, "\(file.path) is a folder; --output takes a file's name")
         }
+        let kind = try? files.attributesOfItem(atPath: file.path)[.type] as? FileAttributeType
+        if let kind, kind != .typeRegular, kind != .typeSymbolicLink {
+            throw WuerstchenError(
+                .unwritableFile,
+                "\(file.path) is a device or the like; --output takes a file's name")
+        }
         guard files.isWritableFile(atPath: folder) else {
             throw WuerstchenError(.unwritableFile, "\(folder) cannot be written to")
         }

@@ -66,6 +66,7 @@ final class Progress {
     }
 
     private func write(_ text: String) {
-        FileHandle.standardError.write(Data(text.utf8))
+        // A closed or full standard error is no reason to lose the picture.
+        try? FileHandle.standardError.write(contentsOf: Data(text.utf8))
     }
 }

@@ -95,7 +95,8 @@ import Wuerstchen
 
         let request = try request(cascade)
         let progress = Progress(isQuiet: quiet)
-        progress.note("seed \(request.seed), \(request.size) pixels, \(cascade.name)")
+        progress.note(
+            "seed \(request.seed), \(request.size ?? cascade.defaultSize) pixels, \(cascade.name)")
         for try await event in cascade.generation(of: request) {
             switch event {
             case .step(let step):

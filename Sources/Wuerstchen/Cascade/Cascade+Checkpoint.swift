@@ -33,6 +33,11 @@ extension Cascade {
         let pixels: StageA.Configuration = try main.decode("vqgan/config.json")
         try main.naming("decoder/config.json") { try configuration.validate() }
         try main.naming("vqgan/config.json") { try pixels.validate() }
+        if memory == .sequential {
+            // Damage should show before the first stage has run, not after.
+            try prior.checkWeights(["prior", "text_encoder"])
+            try main.checkWeights(["decoder", "vqgan", "text_encoder"])
+        }
         let decoder = DiffusionDecoder(
             textEncoder: try memory.part { try main.textEncoder() },
             stageB: try memory.part { try main.stageB(scale: scale) },

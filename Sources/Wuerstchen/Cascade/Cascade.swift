@@ -57,7 +57,7 @@ public struct Cascade: Sendable {
     ) throws -> Image {
         let images = try makeImages(
             for: GenerationRequest(
-                prompt, negativePrompt: negativePrompt, size: size ?? defaultSize, seed: seed))
+                prompt, negativePrompt: negativePrompt, size: size, seed: seed))
         return images[0]
     }
 

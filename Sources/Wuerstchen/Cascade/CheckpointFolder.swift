@@ -39,7 +39,7 @@ public struct CheckpointFolder: Sendable {
             model: naming("text_encoder/config.json") {
                 try CLIPTextModel(
                     configuration: decode("text_encoder/config.json"),
-                    parameters: parameters("text_encoder", stem: "model"))
+                    parameters: parameters("text_encoder"))
             })
     }
 
@@ -93,10 +93,14 @@ public struct CheckpointFolder: Sendable {
         }
     }
 
-    private func parameters(
-        _ part: String, stem: String = "diffusion_pytorch_model"
-    ) throws -> CheckpointParameters {
-        try CheckpointParameters(
+    /// Opens the weights of some parts, which checks that they are there and complete.
+    func checkWeights(_ parts: [String]) throws {
+        for part in parts { _ = try parameters(part) }
+    }
+
+    private func parameters(_ part: String) throws -> CheckpointParameters {
+        let stem = part == "text_encoder" ? "model" : "diffusion_pytorch_model"
+        return try CheckpointParameters(
             directory: url.appendingPathComponent(part), stem: stem, variant: variant)
     }
 

@@ -49,6 +49,7 @@ struct GenerationRun: Sendable {
 
     private let cascade: Cascade
     private let request: GenerationRequest
+    private let size: ImageSize
     private let grid: SemanticGrid
     private let total: Int
     /// How many pictures are made together. Their number changes no picture; it is as large as keeps
@@ -63,9 +64,10 @@ struct GenerationRun: Sendable {
         try request.validate()
         self.cascade = cascade
         self.request = request
-        grid = try cascade.grid(for: request.size)
+        size = request.size ?? cascade.defaultSize
+        grid = try cascade.grid(for: size)
         batchSize = min(
-            request.count, max(1, 1024 * 1024 / (request.size.width * request.size.height)))
+            request.count, max(1, 1024 * 1024 / (size.width * size.height)))
         let batches = (request.count + batchSize - 1) / batchSize
         total =
             batches
@@ -150,12 +152,12 @@ struct GenerationRun: Sendable {
         let space = cascade.latentSpace
         let width = cascade.decoder.imageSide(forSemanticSide: grid.columns, in: space)
         let height = cascade.decoder.imageSide(forSemanticSide: grid.rows, in: space)
-        if image.width < request.size.width || image.height < request.size.height,
+        if image.width < size.width || image.height < size.height,
             let width, let height
         {
             image = try image.resized(to: ImageSize(width: width, height: height))
         }
-        return image.size == request.size ? image : try image.cropped(to: request.size)
+        return image.size == size ? image : try image.cropped(to: size)
     }
 }
 

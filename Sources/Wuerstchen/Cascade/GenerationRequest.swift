@@ -6,8 +6,9 @@ public struct GenerationRequest: Sendable, Hashable {
     public var prompt: String
     /// What guidance leads away from.
     public var negativePrompt: String
-    /// The size in pixels, each side 128…4096; any size is met exactly.
-    public var size: ImageSize
+    /// The size in pixels, each side 128…4096, which is met exactly; nil for what the checkpoint was
+    /// trained at.
+    public var size: ImageSize?
     /// The seed of the first picture.
     public var seed: UInt64
     /// The number of pictures, 1…1024. Picture k is what a request for one picture with the seed
@@ -22,7 +23,7 @@ public struct GenerationRequest: Sendable, Hashable {
     /// guidance in Stage B.
     public init(
         _ prompt: String, negativePrompt: String = "",
-        size: ImageSize = ImageSize(width: 1024, height: 1024), seed: UInt64 = 0, count: Int = 1,
+        size: ImageSize? = nil, seed: UInt64 = 0, count: Int = 1,
         prior: SamplingOptions = .stageC, decoder: SamplingOptions = .stageB
     ) {
         self.prompt = prompt
@@ -38,7 +39,7 @@ public struct GenerationRequest: Sendable, Hashable {
     ///
     /// - Throws: ``WuerstchenError`` with code `invalidRequest` that names the value.
     public func validate() throws {
-        try size.validateForGeneration()
+        try size?.validateForGeneration()
         guard (1...1024).contains(count) else {
             throw WuerstchenError(
                 .invalidRequest, "\(count) pictures; a request is for 1 to 1024")
@@ -57,7 +58,7 @@ public struct GenerationRequest: Sendable, Hashable {
         [
             ("prompt", prompt.storable), ("negative prompt", negativePrompt.storable),
             ("seed", "\(seed &+ UInt64(truncatingIfNeeded: picture))"),
-            ("size", "\(size.width)x\(size.height)"),
+            ("size", size.map { "\($0.width)x\($0.height)" } ?? "as trained"),
             ("prior steps", "\(prior.timesteps.count)"), ("prior guidance", "\(prior.guidance)"),
             ("prior sampling", prior.record), ("decoder steps", "\(decoder.timesteps.count)"),
             ("decoder guidance", "\(decoder.guidance)"), ("decoder sampling", decoder.record),

@@ -31,7 +31,9 @@ extension DecodingError {
         }
         switch self {
         case .keyNotFound(let key, _): return "\(key.stringValue) is missing"
-        case .typeMismatch(let type, let context): return "\(path(context)) is not of type \(type)"
+        case .typeMismatch(let type, let context):
+            let name = context.codingPath.isEmpty ? "a JSON object" : "of type \(type)"
+            return "\(path(context)) is not \(name)"
         case .valueNotFound(let type, let context):
             return "\(path(context)) is null where a \(type) is needed"
         case .dataCorrupted(let context):

@@ -6,7 +6,7 @@ import Wuerstchen
     @Test("the published settings are the default")
     func defaults() throws {
         let request = GenerationRequest("a house")
-        #expect(request.size == ImageSize(width: 1024, height: 1024))
+        #expect(request.size == nil)
         #expect(request.prior.timesteps.count == 60 && request.prior.guidance == 4)
         #expect(request.decoder.timesteps.count == 12 && request.decoder.guidance == 0)
         #expect(request.count == 1)

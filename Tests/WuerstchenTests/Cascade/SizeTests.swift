@@ -2,6 +2,17 @@ import Testing
 import Wuerstchen
 
 @Suite("Sizes of pictures") struct SizeTests {
+    @Test("a request that names no size gives the checkpoint's")
+    func defaultSize() throws {
+        var cascade = try TinyCascade.load()
+        cascade.defaultSize = ImageSize(width: 140, height: 129)
+        let request = GenerationRequest(
+            "a boat",
+            prior: SamplingOptions(timesteps: try Timesteps(count: 1), guidance: 0),
+            decoder: SamplingOptions(timesteps: try Timesteps(count: 1), guidance: 0))
+        #expect(try cascade.makeImages(for: request).map(\.size) == [cascade.defaultSize])
+    }
+
     @Test(
         "a picture has exactly the size that was asked for",
         arguments: [
