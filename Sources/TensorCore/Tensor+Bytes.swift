@@ -24,6 +24,7 @@ extension Tensor {
     package func nearestRows(of codes: Tensor) -> [Int32] {
         let channels = shape.channels
         let rows = count / max(1, channels)
+        precondition(codes.shape[1] == channels, "codes \(codes.shape) for \(shape)")
         return [Int32](unsafeUninitializedCapacity: rows) { target, initialized in
             if let base = target.baseAddress {
                 forEachRowBlock(rows: rows, channels: codes.shape[0]) { range in

@@ -65,6 +65,21 @@ public struct Epilogue: Sendable {
             energy: energy)
     }
 
+    /// The kernels read as many elements as the result has; shorter parts must not get that far.
+    func check(samples: Int, columns: Int, count: Int) {
+        for part in [scale, bias] {
+            precondition(part?.count ?? columns == columns, "an epilogue for \(columns) channels")
+        }
+        precondition(
+            residual?.count ?? count == count,
+            "a residual \(residual?.shape as Any) for \(count) elements")
+        for part in [modulation?.scale, modulation?.shift] {
+            precondition(
+                part?.count ?? samples * columns == samples * columns,
+                "a modulation \(part?.shape as Any) for \(samples) samples of \(columns) channels")
+        }
+    }
+
     var isEmpty: Bool {
         scale == nil && bias == nil && activation == .identity && residual == nil && gain == 1
             && modulation == nil

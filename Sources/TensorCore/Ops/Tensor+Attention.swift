@@ -37,7 +37,12 @@ extension Tensor {
         precondition(heads * depth == channels, "\(channels) channels in \(heads) heads")
         for segment in segments {
             precondition(
-                samples % segment.keys.shape[0] == 0 && segment.keys.shape[2] == channels,
+                segment.keys.shape.rank == 3 && segment.keys.shape[0] > 0
+                    && samples % segment.keys.shape[0] == 0 && segment.keys.shape[2] == channels
+                    && segment.values.shape == segment.keys.shape
+                    && segment.mask.map {
+                        $0.count == segment.keys.shape[0] * segment.keys.shape[1]
+                    } ?? true,
                 "keys \(segment.keys.shape) for queries \(shape)")
         }
         let scale = 1 / Float(depth).squareRoot()

@@ -38,6 +38,7 @@ extension Tensor {
             height: height, width: width, channels: channels, kernel: kernel, stride: stride,
             top: padding, left: padding, output_width: outputWidth)
         var result = Tensor(uninitialized: [batch, outputHeight, outputWidth, outputs])
+        epilogue.check(samples: batch, columns: outputs, count: result.count)
         let target = result.mutablePointer()
         let source = pointer
         let block = windowBlock(depth: depth)
@@ -88,6 +89,10 @@ extension Tensor {
         let depth = taps * taps * channels
         let outputHeight = (height - 1) * stride - 2 * padding + kernel
         let outputWidth = (width - 1) * stride - 2 * padding + kernel
+        precondition(
+            weight.shape == [stride * stride, outputs, depth] && bias?.count ?? outputs == outputs
+                && outputHeight > 0 && outputWidth > 0,
+            "\(weight.shape) for a transposed convolution of \(shape)")
         var result = Tensor(uninitialized: [batch, outputHeight, outputWidth, outputs])
         let target = result.mutablePointer()
         let source = pointer
@@ -210,6 +215,12 @@ extension Tensor {
         let margin = kernel / 2
         let outputHeight = (height + 2 * margin - kernel) / stride + 1
         let outputWidth = (width + 2 * margin - kernel) / stride + 1
+        precondition(
+            weight.shape == [kernel * kernel, channels] && bias.count == channels,
+            "\(weight.shape) for a depthwise convolution of \(shape)")
+        precondition(
+            residual == nil || residual?.count == batch * outputHeight * outputWidth * channels,
+            "a residual \(residual?.shape as Any) for a depthwise convolution of \(shape)")
         var geometry = wk_depthwise(
             kernel_height: kernel, kernel_width: kernel, stride: stride, padding: margin,
             input_width: width, output_width: outputWidth, channels: channels,

@@ -28,8 +28,15 @@ extension Tensor {
             self.features = features ?? 0..<weight.shape[1]
             self.inputScale = inputScale
             precondition(
-                input.shape.channels == self.features.count,
+                weight.shape.rank == 2 && input.shape.rank >= 2
+                    && input.shape.channels == self.features.count
+                    && self.features.lowerBound >= 0
+                    && self.features.upperBound <= weight.shape[1],
                 "\(input.shape) times columns \(self.features) of \(weight.shape)")
+            precondition(
+                inputScale?.count ?? 0 == 0
+                    || inputScale?.count == input.shape[0] * self.features.count,
+                "\(inputScale?.shape as Any) scales \(input.shape)")
         }
     }
 
@@ -86,6 +93,13 @@ extension Tensor {
         let tiling = Tiling(terms: terms)
         let rows = tiling.rows
         var result = Tensor(uninitialized: first.input.shape.withChannels(outputs))
+        epilogue.check(samples: samples, columns: outputs, count: result.count)
+        for term in terms {
+            precondition(
+                term.weight.shape[0] == outputs && term.input.shape[0] == samples
+                    && term.rows == rows,
+                "terms differ: \(term.input.shape), \(term.weight.shape)")
+        }
         let target = result.mutablePointer()
         let operands = terms.map { $0.scaled() }
         parallel(samples * tiling.count) { index in

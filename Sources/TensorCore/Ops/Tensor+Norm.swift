@@ -15,6 +15,9 @@ extension Tensor {
         affine: (weight: Tensor, bias: Tensor)? = nil
     ) -> Tensor {
         let channels = shape.channels
+        precondition(
+            affine.map { $0.weight.count == channels && $0.bias.count == channels } ?? true,
+            "an affine map of other than \(channels) channels")
         var result = Tensor(uninitialized: shape)
         let source = pointer
         let target = result.mutablePointer()
@@ -37,6 +40,7 @@ extension Tensor {
     /// - Returns: `[samples, channels]`.
     public static func globalResponse(energy: Tensor, gamma: Tensor) -> Tensor {
         let channels = energy.shape.channels
+        precondition(gamma.count == channels, "γ \(gamma.shape) for \(channels) channels")
         return Tensor(energy.shape) { factors in
             for sample in 0..<energy.count / channels {
                 let energies = energy.pointer + sample * channels
@@ -59,6 +63,9 @@ extension Tensor {
     /// - Returns: `x · scale + shift`, in the same shape.
     public func scaledChannels(by scale: Tensor, shift: Tensor) -> Tensor {
         let channels = shape.channels
+        precondition(
+            scale.count == channels && shift.count == channels,
+            "\(scale.shape) and \(shift.shape) for \(channels) channels")
         var result = Tensor(uninitialized: shape)
         let source = pointer
         let target = result.mutablePointer()
@@ -74,6 +81,8 @@ extension Tensor {
     public func modulated(by modulation: Epilogue.Modulation) -> Tensor {
         let channels = shape.channels
         let rows = count / max(1, shape[0] * channels)
+        Epilogue(modulation: modulation).check(
+            samples: shape[0], columns: channels, count: count)
         var result = self
         let target = result.mutablePointer()
         let blocks = (rows + 31) / 32
@@ -111,6 +120,8 @@ extension Tensor {
     public func scaledChannels(bySample factors: Tensor) -> Tensor {
         let channels = shape.channels
         let rows = count / max(1, shape[0] * channels)
+        precondition(
+            factors.count == shape[0] * channels, "factors \(factors.shape) for \(shape)")
         var result = Tensor(uninitialized: shape)
         let source = pointer
         let target = result.mutablePointer()

@@ -22,6 +22,11 @@ extension Tensor {
         let shape = result.shape
         let channels = shape.channels
         let hidden = first.weight.shape[0]
+        precondition(
+            first.weight.shape == [hidden, channels] && second.weight.shape == [channels, hidden]
+                && first.bias?.count ?? hidden == hidden
+                && second.bias?.count ?? channels == channels,
+            "\(first.weight.shape) and \(second.weight.shape) for \(shape)")
         let rows = shape.count / max(1, shape[0] * channels)
         let block = 256
         let blocks = (rows + block - 1) / block
