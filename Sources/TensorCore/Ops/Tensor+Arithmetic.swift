@@ -60,7 +60,8 @@ extension Tensor {
     /// The channels of the innermost axis from `range`.
     public func channels(_ range: Range<Int>) -> Tensor {
         let channels = shape.channels
-        precondition(range.upperBound <= channels, "channels \(range) of \(shape)")
+        precondition(
+            range.lowerBound >= 0 && range.upperBound <= channels, "channels \(range) of \(shape)")
         return Tensor(shape.withChannels(range.count)) { target in
             for row in 0..<count / max(1, channels) {
                 for channel in 0..<range.count {

@@ -53,6 +53,7 @@ public struct Parameters {
         var names: Set<String>? { source.names }
 
         func parameter(_ name: String, _ shape: Shape) throws -> Tensor {
+            try Task.checkCancellation()
             used.insert(name)
             switch try source.parameter(named: name, expecting: shape) {
             case .found(let tensor): return tensor

@@ -94,7 +94,7 @@ public struct Cascade: Sendable {
             let smallest = latentSpace.gridSide(covering: pixels)
             for side in smallest..<smallest + 256 {
                 if let found = decoder.imageSide(forSemanticSide: side, in: latentSpace),
-                    found >= pixels
+                    found >= pixels, found <= ImageSize.maximumSide
                 {
                     return side
                 }

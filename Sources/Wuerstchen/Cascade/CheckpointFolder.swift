@@ -93,8 +93,11 @@ public struct CheckpointFolder: Sendable {
         }
     }
 
-    /// Opens the weights of some parts, which checks that they are there and complete.
+    /// Opens the tokenizer and the weights of some parts, which checks that they are there and
+    /// complete.
     func checkWeights(_ parts: [String]) throws {
+        _ = try CLIPTokenizer(contentsOf: url.appendingPathComponent("tokenizer"))
+        _ = try schedule()
         for part in parts { _ = try parameters(part) }
     }
 

@@ -17,3 +17,18 @@ func requirePositive(
 /// The largest number of blocks or layers, and of pixels along a patch or a kernel.
 let deepest = 1024
 let widestPatch = 64
+
+/// Checks noisy latents from a caller, and that there is a time for each.
+///
+/// - Throws: ``WuerstchenError`` with code `invalidRequest` that says what was given and what is
+///   taken.
+func requireLatents(
+    _ x: Tensor, channels: Int, times: [Float], _ stage: String
+) throws {
+    guard x.shape.rank == 4, x.shape[3] == channels, x.count > 0, times.count == x.shape[0] else {
+        throw WuerstchenError(
+            .invalidRequest,
+            "\(stage) takes latents [batch, height, width, \(channels)] and a time for each, not "
+                + "\(x.shape) and \(times.count) times")
+    }
+}

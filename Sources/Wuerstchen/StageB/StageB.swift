@@ -32,6 +32,7 @@ public struct StageB: Sendable {
         _ = try BLAS.load()
         try configuration.validate()
         try StageB.validate(latentScale: latentScale)
+        try schedule.validate()
         self.configuration = configuration
         self.latentScale = latentScale
         self.schedule = schedule
@@ -92,6 +93,9 @@ public struct StageB: Sendable {
                     + "\(semantic.shape[1]); its sides must be ones that latentSide accepts "
                     + "(multiples of 3 with the published configuration)")
         }
+        guard text != nil || network.attentionBlocks.isEmpty else {
+            throw WuerstchenError(.invalidRequest, "Stage B has attention and needs a text")
+        }
         return prepare(semantic: semantic, text: text, height: height, width: width, trace: nil)
     }
 
@@ -125,7 +129,15 @@ public struct StageB: Sendable {
     public func predictNoise(
         _ x: Tensor, times: [Float], conditioning: Conditioning
     ) throws -> Tensor {
-        try predictNoise(x, times: times, conditioning: conditioning, trace: nil)
+        try requireLatents(
+            x, channels: configuration.latentChannels, times: times, "Stage B")
+        guard x.shape[1] == conditioning.height, x.shape[2] == conditioning.width else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "Stage B was prepared for \(conditioning.height)×\(conditioning.width) positions and "
+                    + "given latents \(x.shape)")
+        }
+        return try predictNoise(x, times: times, conditioning: conditioning, trace: nil)
     }
 
     package func predictNoise(

@@ -36,6 +36,8 @@ public struct StageC: Sendable {
     ) throws {
         _ = try BLAS.load()
         try configuration.validate()
+        try latentSpace.validate()
+        try schedule.validate()
         self.configuration = configuration
         self.latentSpace = latentSpace
         self.schedule = schedule
@@ -95,7 +97,9 @@ public struct StageC: Sendable {
     public func predictNoise(
         _ x: Tensor, times: [Float], conditioning: Conditioning
     ) throws -> Tensor {
-        try predictNoise(x, times: times, conditioning: conditioning, trace: nil)
+        try requireLatents(
+            x, channels: self.configuration.latentChannels, times: times, "Stage C")
+        return try predictNoise(x, times: times, conditioning: conditioning, trace: nil)
     }
 
     package func predictNoise(
