@@ -14,6 +14,9 @@ public protocol NoiseSource: Sendable {
 public struct SeededNoise: NoiseSource {
     private var generators: [TorchGenerator]
 
+    /// The number of pictures that there is a generator for.
+    public var count: Int { generators.count }
+
     /// A generator for each seed, that is for each picture.
     public init(seeds: [UInt64]) {
         generators = seeds.map { TorchGenerator(seed: $0) }

@@ -73,6 +73,10 @@ extension StageC {
 func startingLatent(
     _ shape: Shape, _ initial: Tensor?, _ noise: inout any NoiseSource, _ stage: String
 ) throws -> Tensor {
+    if let seeded = noise as? SeededNoise, seeded.count != shape[0] {
+        throw WuerstchenError(
+            .invalidRequest, "\(stage) was given \(seeded.count) seeds for \(shape[0]) pictures")
+    }
     guard let initial else {
         return noise.next(batch: shape[0], height: shape[1], width: shape[2], channels: shape[3])
     }
