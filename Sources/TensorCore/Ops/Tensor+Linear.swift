@@ -34,7 +34,7 @@ extension Tensor {
                     && self.features.upperBound <= weight.shape[1],
                 "\(input.shape) times columns \(self.features) of \(weight.shape)")
             precondition(
-                inputScale?.count ?? 0 == 0
+                inputScale == nil
                     || inputScale?.count == input.shape[0] * self.features.count,
                 "\(inputScale?.shape as Any) scales \(input.shape)")
         }

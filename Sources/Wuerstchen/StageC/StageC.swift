@@ -98,7 +98,7 @@ public struct StageC: Sendable {
         _ x: Tensor, times: [Float], conditioning: Conditioning
     ) throws -> Tensor {
         try requireLatents(
-            x, channels: self.configuration.latentChannels, times: times, "Stage C")
+            x, channels: configuration.latentChannels, times: times, "Stage C")
         return try predictNoise(x, times: times, conditioning: conditioning, trace: nil)
     }
 
