@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 #pragma clang attribute push(                                                                      \
-    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"))), apply_to = function)
+    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))), apply_to = function)
 #define WK_WIDTH 16
 #define WK_TABLE wk_avx512
 #define WK_LABEL "AVX-512"

@@ -13,6 +13,7 @@
 
 typedef float vf __attribute__((vector_size(WK_WIDTH * 4)));
 typedef int32_t vi __attribute__((vector_size(WK_WIDTH * 4)));
+typedef uint16_t vh __attribute__((vector_size(WK_WIDTH * 2)));
 typedef float vf_unaligned __attribute__((vector_size(WK_WIDTH * 4), aligned(4), may_alias));
 
 #define INLINE static inline __attribute__((always_inline))
@@ -32,10 +33,10 @@ INLINE vf minimum(vf a, vf b) { return select(a < b, a, b); }
 INLINE vf absolute(vf a) { return (vf)((vi)a & 0x7fffffff); }
 
 INLINE float sum_lanes(vf v) {
-    float s = 0;
-    for (int i = 0; i < WK_WIDTH; ++i)
-        s += v[i];
-    return s;
+    for (int half = WK_WIDTH / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; ++i)
+            v[i] += v[i + half];
+    return v[0];
 }
 INLINE float max_lanes(vf v) {
     float m = v[0];
@@ -137,51 +138,105 @@ INLINE vf activation_of(vf x, wk_activation kind) {
     } while (0)
 #define PART_ARGUMENT , rest
 
-// `kind` is a constant at each call, so that each activation gets a loop of its own.
-INLINE void epilogue_as(float *x, ptrdiff_t ldx, ptrdiff_t rows, ptrdiff_t columns,
-                        const wk_epilogue *s, wk_activation kind) {
-    const vf gain = splat(s->gain);
-    for (ptrdiff_t r = 0; r < rows; ++r) {
-        float *row = x + r * ldx;
-        const float *residual = s->residual ? s->residual + r * s->residual_ld : NULL;
-#define BODY(LOAD, STORE, REST)                                                                    \
-    {                                                                                              \
-        vf v = LOAD(row + c REST);                                                                 \
-        if (s->scale)                                                                              \
-            v = v * LOAD(s->scale + c REST);                                                       \
-        if (s->bias)                                                                               \
-            v = v + LOAD(s->bias + c REST);                                                        \
-        v = activation_of(v, kind);                                                                \
-        if (s->energy)                                                                             \
-            STORE(s->energy + c, LOAD(s->energy + c REST) + v * v REST);                           \
-        v = residual ? LOAD(residual + c REST) + gain * v : gain * v;                              \
-        if (s->modulation_scale)                                                                   \
-            v = v * (1.0f + LOAD(s->modulation_scale + c REST)) +                                  \
-                LOAD(s->modulation_shift + c REST);                                                \
-        STORE(row + c, v REST);                                                                    \
-    }
-        OVER_VECTORS(columns, BODY);
-#undef BODY
-    }
+// The upper 16 bits, rounded to nearest, ties to even.
+INLINE vi rounded_bits(vf v) {
+    const vi bits = (vi)v;
+    return (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
 }
 
-static void epilogue(float *x, ptrdiff_t ldx, ptrdiff_t rows, ptrdiff_t columns,
-                     const wk_epilogue *s) {
-    switch (s->activation) {
-    case WK_IDENTITY:
-        return epilogue_as(x, ldx, rows, columns, s, WK_IDENTITY);
-    case WK_GELU:
-        return epilogue_as(x, ldx, rows, columns, s, WK_GELU);
-    case WK_QUICK_GELU:
-        return epilogue_as(x, ldx, rows, columns, s, WK_QUICK_GELU);
-    case WK_SILU:
-        return epilogue_as(x, ldx, rows, columns, s, WK_SILU);
-    case WK_LEAKY_RELU:
-        return epilogue_as(x, ldx, rows, columns, s, WK_LEAKY_RELU);
-    case WK_SIGMOID:
-        return epilogue_as(x, ldx, rows, columns, s, WK_SIGMOID);
-    }
+// x · Φ(x) for a result of eight significant bits: Φ as ½ and an odd polynomial on −4…4, minimax for
+// the absolute error of the product (1.9·10⁻⁴, plus 1.5·10⁻⁵ |x| beyond).
+INLINE vf gelu_short(vf x) {
+    const vf a = minimum(splat(4), maximum(splat(-4), x)), s = a * a;
+    vf p = splat(2.2781427e-8f);
+    p = p * s - 1.5986017e-6f;
+    p = p * s + 4.7955506e-5f;
+    p = p * s - 8.1401534e-4f;
+    p = p * s + 8.772388e-3f;
+    p = p * s - 6.457311e-2f;
+    p = p * s + 3.9788336e-1f;
+    return x * (p * a + 0.5f);
 }
+
+// One strip of `n` vectors of columns, or of the first `part` columns of one vector. What belongs to
+// the columns stays in registers for all rows. `n`, `kind` and `narrow` are constants at each call.
+INLINE void epilogue_strip(int n, wk_activation kind, bool narrow, void *y, ptrdiff_t ldy,
+                           const float *x, ptrdiff_t ldx, ptrdiff_t rows, ptrdiff_t column,
+                           ptrdiff_t part, const wk_epilogue *s) {
+#define AT(p, j) (part ? load_part((p), part) : load((p) + (j)*WK_WIDTH))
+    vf scale[3], bias[3], factor[3], shift[3], energy[3];
+    for (int j = 0; j < n; ++j) {
+        scale[j] = s->scale ? AT(s->scale + column, j) : splat(1);
+        bias[j] = s->bias ? AT(s->bias + column, j) : splat(0);
+        factor[j] = s->modulation_scale ? 1.0f + AT(s->modulation_scale + column, j) : splat(1);
+        shift[j] = s->modulation_shift ? AT(s->modulation_shift + column, j) : splat(0);
+        energy[j] = splat(0);
+    }
+    const vf gain = splat(s->gain);
+    const bool modulates = s->modulation_scale || s->modulation_shift;
+    for (ptrdiff_t r = 0; r < rows; ++r) {
+        const float *in = x + r * ldx + column;
+        const float *residual = s->residual ? s->residual + r * s->residual_ld + column : NULL;
+        for (int j = 0; j < n; ++j) {
+            vf v = AT(in, j) * scale[j] + bias[j];
+            v = narrow && kind == WK_GELU ? gelu_short(v) : activation_of(v, kind);
+            energy[j] = energy[j] + v * v;
+            v = residual ? AT(residual, j) + gain * v : gain * v;
+            if (modulates)
+                v = v * factor[j] + shift[j];
+            const size_t bytes = (size_t)(part ? part : WK_WIDTH) * (narrow ? 2 : 4);
+            if (narrow) {
+                // What arithmetic gives for what is not a number survives the rounding.
+                const vh h = __builtin_convertvector(rounded_bits(v), vh);
+                memcpy((uint16_t *)y + r * ldy + column + j * WK_WIDTH, &h, bytes);
+            } else
+                memcpy((float *)y + r * ldy + column + j * WK_WIDTH, &v, bytes);
+        }
+    }
+    if (s->energy)
+        for (int j = 0; j < n; ++j) {
+            float *sums = s->energy + column + j * WK_WIDTH;
+            if (part)
+                store_part(sums, load_part(sums, part) + energy[j], part);
+            else
+                store(sums, load(sums) + energy[j]);
+        }
+#undef AT
+}
+
+INLINE void epilogue_as(wk_activation kind, bool narrow, void *y, ptrdiff_t ldy, const float *x,
+                        ptrdiff_t ldx, ptrdiff_t rows, ptrdiff_t columns, const wk_epilogue *s) {
+    ptrdiff_t c = 0;
+    for (; c + 3 * WK_WIDTH <= columns; c += 3 * WK_WIDTH)
+        epilogue_strip(3, kind, narrow, y, ldy, x, ldx, rows, c, 0, s);
+    for (; c + WK_WIDTH <= columns; c += WK_WIDTH)
+        epilogue_strip(1, kind, narrow, y, ldy, x, ldx, rows, c, 0, s);
+    if (c < columns)
+        epilogue_strip(1, kind, narrow, y, ldy, x, ldx, rows, c, columns - c, s);
+}
+
+// Each activation gets a loop of its own.
+#define EPILOGUE(NAME, TYPE, NARROW)                                                               \
+    static void NAME(TYPE *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx, ptrdiff_t rows,        \
+                     ptrdiff_t columns, const wk_epilogue *s) {                                    \
+        switch (s->activation) {                                                                   \
+        case WK_IDENTITY:                                                                          \
+            return epilogue_as(WK_IDENTITY, NARROW, y, ldy, x, ldx, rows, columns, s);             \
+        case WK_GELU:                                                                              \
+            return epilogue_as(WK_GELU, NARROW, y, ldy, x, ldx, rows, columns, s);                 \
+        case WK_QUICK_GELU:                                                                        \
+            return epilogue_as(WK_QUICK_GELU, NARROW, y, ldy, x, ldx, rows, columns, s);           \
+        case WK_SILU:                                                                              \
+            return epilogue_as(WK_SILU, NARROW, y, ldy, x, ldx, rows, columns, s);                 \
+        case WK_LEAKY_RELU:                                                                        \
+            return epilogue_as(WK_LEAKY_RELU, NARROW, y, ldy, x, ldx, rows, columns, s);           \
+        case WK_SIGMOID:                                                                           \
+            return epilogue_as(WK_SIGMOID, NARROW, y, ldy, x, ldx, rows, columns, s);              \
+        }                                                                                          \
+    }
+EPILOGUE(epilogue, float, false)
+EPILOGUE(epilogue_bfloat16, uint16_t, true)
+#undef EPILOGUE
 
 static void activate(float *y, const float *x, ptrdiff_t count, wk_activation kind) {
 #define BODY(LOAD, STORE, REST) STORE(y + c, activation_of(LOAD(x + c REST), kind) REST)
@@ -195,19 +250,30 @@ static void layer_norm(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx, p
     for (ptrdiff_t r = 0; r < rows; ++r) {
         const float *in = x + r * ldx;
         float *out = y + r * ldy;
-        vf total = {0};
-#define BODY(LOAD, STORE, REST) total = total + LOAD(in + c REST)
-        OVER_VECTORS(columns, BODY);
-#undef BODY
-        const float mean = sum_lanes(total) / (float)columns;
-        // The mean is taken off before squaring: E[x²] − mean² would cancel.
-        vf squares = {0};
+        // Four sums, or each addition would wait for the one before.
+        vf totals[4] = {0}, squares[4] = {0};
         ptrdiff_t c = 0;
+        for (; c + 4 * WK_WIDTH <= columns; c += 4 * WK_WIDTH)
+            for (int i = 0; i < 4; ++i)
+                totals[i] = totals[i] + load(in + c + i * WK_WIDTH);
+        for (; c + WK_WIDTH <= columns; c += WK_WIDTH)
+            totals[0] = totals[0] + load(in + c);
+        if (c < columns)
+            totals[1] = totals[1] + load_part(in + c, columns - c);
+        const float mean =
+            sum_lanes((totals[0] + totals[1]) + (totals[2] + totals[3])) / (float)columns;
+        // The mean is taken off before squaring: E[x²] − mean² would cancel.
+        c = 0;
+        for (; c + 4 * WK_WIDTH <= columns; c += 4 * WK_WIDTH)
+            for (int i = 0; i < 4; ++i) {
+                const vf d = load(in + c + i * WK_WIDTH) - mean;
+                squares[i] = squares[i] + d * d;
+            }
         for (; c + WK_WIDTH <= columns; c += WK_WIDTH) {
             const vf d = load(in + c) - mean;
-            squares = squares + d * d;
+            squares[0] = squares[0] + d * d;
         }
-        float square_sum = sum_lanes(squares);
+        float square_sum = sum_lanes((squares[0] + squares[1]) + (squares[2] + squares[3]));
         for (; c < columns; ++c) {
             const float d = in[c] - mean;
             square_sum += d * d;
@@ -225,13 +291,9 @@ static void layer_norm(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx, p
     }
 }
 
-static void depthwise_row(float *y, ptrdiff_t ldy, const float *const *rows, const float *weights,
-                          const float *bias, float gain, const float *residual,
-                          const wk_depthwise *g) {
-    for (ptrdiff_t column = 0; column < g->output_width; ++column) {
-        const ptrdiff_t left = column * g->stride - g->padding;
-        float *out = y + column * ldy;
-        const float *add = residual ? residual + column * ldy : NULL;
+INLINE void depthwise_pixel(float *y, const float *const *rows, const float *weights,
+                            const float *bias, float gain, const float *residual,
+                            ptrdiff_t left, const wk_depthwise *g) {
 #define BODY(LOAD, STORE, REST)                                                                    \
     {                                                                                              \
         vf sum = LOAD(bias + c REST);                                                              \
@@ -249,11 +311,70 @@ static void depthwise_row(float *y, ptrdiff_t ldy, const float *const *rows, con
                                 LOAD(weights + (i * g->kernel_width + j) * g->channels + c REST);  \
             }                                                                                      \
         }                                                                                          \
-        STORE(out + c, (add ? LOAD(add + c REST) + gain * sum : gain * sum) REST);                 \
+        STORE(y + c, (residual ? LOAD(residual + c REST) + gain * sum : gain * sum) REST);         \
     }
-        OVER_VECTORS(g->channels, BODY);
+    OVER_VECTORS(g->channels, BODY);
 #undef BODY
+}
+
+// Neighbouring pixels under a 3×3 kernel that lies inside the picture. For each vector of channels
+// the weights stay in registers, and so do the pixels that the next window shares.
+INLINE void depthwise_run(float *y, ptrdiff_t ldy, const float *const *rows, const float *weights,
+                          const float *bias, float gain, const float *residual, ptrdiff_t left,
+                          ptrdiff_t count, ptrdiff_t channels) {
+    for (ptrdiff_t c = 0; c < channels; c += WK_WIDTH) {
+        vf w[9], window[9];
+        for (int i = 0; i < 9; ++i)
+            w[i] = load(weights + i * channels + c);
+        for (int i = 0; i < 3; ++i)
+            for (int j = 0; j < 2; ++j)
+                window[3 * i + j] = load(rows[i] + (left + j) * channels + c);
+        const vf b = load(bias + c);
+        for (ptrdiff_t column = 0; column < count; ++column) {
+            vf sum = b;
+            for (int i = 0; i < 3; ++i) {
+                window[3 * i + 2] = load(rows[i] + (left + column + 2) * channels + c);
+                for (int j = 0; j < 3; ++j)
+                    sum = sum + window[3 * i + j] * w[3 * i + j];
+                window[3 * i] = window[3 * i + 1];
+                window[3 * i + 1] = window[3 * i + 2];
+            }
+            const ptrdiff_t place = column * ldy + c;
+            store(y + place, residual ? load(residual + place) + gain * sum : gain * sum);
+        }
     }
+}
+
+static void depthwise_row(float *y, ptrdiff_t ldy, const float *const *rows, const float *weights,
+                          const float *bias, float gain, const float *residual,
+                          const wk_depthwise *g) {
+    const bool runs = g->kernel_height == 3 && g->kernel_width == 3 && g->stride == 1 && rows[0] &&
+                      rows[1] && rows[2] && g->channels % WK_WIDTH == 0;
+    ptrdiff_t column = 0;
+    while (column < g->output_width) {
+        const ptrdiff_t left = column * g->stride - g->padding;
+        float *out = y + column * ldy;
+        const float *add = residual ? residual + column * ldy : NULL;
+        // So many pixels that their windows stay in the first-level cache.
+        ptrdiff_t count = g->input_width - 2 - left;
+        count = count > 8 ? 8 : count;
+        if (runs && left >= 0 && count > 0) {
+            count = count > g->output_width - column ? g->output_width - column : count;
+            depthwise_run(out, ldy, rows, weights, bias, gain, add, left, count, g->channels);
+            column += count;
+        } else {
+            depthwise_pixel(out, rows, weights, bias, gain, add, left, g);
+            ++column;
+        }
+    }
+}
+
+// Whether no score counts; what is not a number does.
+INLINE bool all_masked(const float *row, ptrdiff_t n) {
+    for (ptrdiff_t c = 0; c < n; ++c)
+        if (row[c] != -INFINITY)
+            return false;
+    return true;
 }
 
 static void softmax_block(float *scores, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t columns,
@@ -268,34 +389,40 @@ static void softmax_block(float *scores, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t
         ptrdiff_t c = 0;
         for (; c + WK_WIDTH <= n; c += WK_WIDTH) {
             vf v = load(row + c) * scale;
-            if (mask)
+            if (mask) {
                 v = v + load(mask + c);
-            store(row + c, v);
+                store(row + c, v);
+            }
             largest = maximum(largest, v);
         }
         float m = max_lanes(largest);
         for (; c < n; ++c) {
-            row[c] = row[c] * scale + (mask ? mask[c] : 0.0f);
-            m = row[c] > m ? row[c] : m;
+            const float v = row[c] * scale + (mask ? mask[c] : 0.0f);
+            if (mask)
+                row[c] = v;
+            m = v > m ? v : m;
         }
         const float before = maxima[r];
         m = m > before ? m : before;
         maxima[r] = m;
-        if (m == -INFINITY) { // nothing seen yet: every key of this row is masked so far
+        // Nothing seen yet: every key of this row is masked so far.
+        if (m == -INFINITY && all_masked(row, n)) {
             memset(row, 0, (size_t)columns * 4);
             correction[r] = 1.0f;
             continue;
         }
+        // Masked scores were scaled above.
+        const float factor = mask ? 1 : scale;
         vf total = {0};
         c = 0;
         for (; c + WK_WIDTH <= n; c += WK_WIDTH) {
-            const vf e = exponential(load(row + c) - m);
+            const vf e = exponential(load(row + c) * factor - m);
             store(row + c, e);
             total = total + e;
         }
         float sum = sum_lanes(total);
         if (c < n) {
-            const vf e = exponential(load_part(row + c, n - c) - m);
+            const vf e = exponential(load_part(row + c, n - c) * factor - m);
             store_part(row + c, e, n - c);
             for (ptrdiff_t i = 0; i < n - c; ++i)
                 sum += e[i];
@@ -351,30 +478,10 @@ static void sum_columns(float *sums, const float *x, ptrdiff_t ldx, ptrdiff_t ro
     }
 }
 
-static void sum_squares_columns(float *sums, const float *x, ptrdiff_t ldx, ptrdiff_t rows,
-                                ptrdiff_t columns) {
-    for (ptrdiff_t r = 0; r < rows; ++r) {
-        const float *in = x + r * ldx;
-#define BODY(LOAD, STORE, REST)                                                                    \
-    {                                                                                              \
-        const vf v = LOAD(in + c REST);                                                            \
-        STORE(sums + c, LOAD(sums + c REST) + v * v REST);                                         \
-    }
-        OVER_VECTORS(columns, BODY);
-#undef BODY
-    }
-}
-
 static void combine(float *y, float alpha, const float *a, float beta, const float *b,
                     ptrdiff_t count) {
 #define BODY(LOAD, STORE, REST)                                                                    \
     STORE(y + c, alpha * LOAD(a + c REST) + beta * LOAD(b + c REST) REST)
-    OVER_VECTORS(count, BODY);
-#undef BODY
-}
-
-static void multiply(float *y, const float *a, const float *b, ptrdiff_t count) {
-#define BODY(LOAD, STORE, REST) STORE(y + c, LOAD(a + c REST) * LOAD(b + c REST) REST)
     OVER_VECTORS(count, BODY);
 #undef BODY
 }
@@ -446,6 +553,38 @@ static void widen_bfloat16(float *y, const uint16_t *x, ptrdiff_t count) {
     }
 }
 
+static void narrow_bfloat16(uint16_t *y, const float *x, ptrdiff_t count) {
+    ptrdiff_t i = 0;
+    for (; i < count; i += WK_WIDTH) {
+        const ptrdiff_t n = count - i < WK_WIDTH ? count - i : WK_WIDTH;
+        const vf v = load_part(x + i, n);
+        const vi not_a_number = v != v;
+        const vh h = __builtin_convertvector(
+            (not_a_number & 0x7fc0) | (~not_a_number & rounded_bits(v)), vh);
+        memcpy(y + i, &h, (size_t)n * 2);
+    }
+}
+
+static float narrow_int8(int8_t *y, const float *x, ptrdiff_t count) {
+    float largest = 0;
+    for (ptrdiff_t i = 0; i < count; ++i) {
+        if (!isfinite(x[i])) { // shows in the whole row rather than nowhere
+            memset(y, 0, (size_t)count);
+            return NAN;
+        }
+        largest = fmaxf(largest, fabsf(x[i]));
+    }
+    const float inverse = largest > 0 ? 127 / largest : 0;
+    for (ptrdiff_t i = 0; i < count; ++i)
+        y[i] = (int8_t)nearbyintf(x[i] * inverse);
+    return largest / 127;
+}
+
+static void widen_int8(float *y, const int8_t *x, ptrdiff_t count, float scale) {
+    for (ptrdiff_t i = 0; i < count; ++i)
+        y[i] = scale * (float)x[i];
+}
+
 static void to_bytes(uint8_t *y, const float *x, ptrdiff_t count) {
     for (ptrdiff_t i = 0; i < count; ++i) {
         float v = x[i];
@@ -458,6 +597,7 @@ static void to_bytes(uint8_t *y, const float *x, ptrdiff_t count) {
 const wk_kernels WK_TABLE = {
     .name = WK_LABEL,
     .epilogue = epilogue,
+    .epilogue_bfloat16 = epilogue_bfloat16,
     .activate = activate,
     .layer_norm = layer_norm,
     .depthwise_row = depthwise_row,
@@ -466,13 +606,14 @@ const wk_kernels WK_TABLE = {
     .scale_columns = scale_columns,
     .affine_columns = affine_columns,
     .sum_columns = sum_columns,
-    .sum_squares_columns = sum_squares_columns,
     .combine = combine,
-    .multiply = multiply,
     .scale_shift = scale_shift,
     .all_finite = all_finite,
     .nearest = nearest,
     .widen_half = widen_half,
     .widen_bfloat16 = widen_bfloat16,
+    .narrow_bfloat16 = narrow_bfloat16,
+    .narrow_int8 = narrow_int8,
+    .widen_int8 = widen_int8,
     .to_bytes = to_bytes,
 };

@@ -21,11 +21,13 @@ public enum KernelLevel: String, Sendable, CaseIterable {
     /// Whether this processor has the level's instructions.
     public var isAvailable: Bool { table != nil }
 
-    package var table: UnsafePointer<wk_kernels>? {
+    package var table: UnsafePointer<wk_kernels>? { wk_kernels_at(kernelLevel) }
+
+    package var kernelLevel: wk_level {
         switch self {
-        case .portable: wk_kernels_at(WK_PORTABLE)
-        case .avx2: wk_kernels_at(WK_AVX2)
-        case .avx512: wk_kernels_at(WK_AVX512)
+        case .portable: WK_PORTABLE
+        case .avx2: WK_AVX2
+        case .avx512: WK_AVX512
         }
     }
 }

@@ -102,6 +102,10 @@ public struct Tensor: Sendable {
         return pointer[index]
     }
 
+    /// Gives back the memory of elements that lie in a mapped file; looked at again, they are read
+    /// again. Other tensors keep what they have.
+    func releasePages() { storage.releasePages(offset..<offset + count) }
+
     // MARK: Shape
 
     /// The same elements under another shape.

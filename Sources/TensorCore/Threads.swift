@@ -41,12 +41,12 @@ func parallel(_ count: Int, _ body: (Int) -> Void) {
 /// One call of `parallel`: indices are handed out one by one.
 private final class Job: @unchecked Sendable {
     // `body` is set before the job is published and cleared after the last helper has left it;
-    // `helpers` is guarded by the crew's lock.
+    // `helpers` is changed under the crew's lock.
     var body: ((Int) -> Void)?
     let count: Int
     let next = Atomic<Int>(0)
     let helperLimit: Int
-    var helpers = 0
+    let helpers = Atomic<Int>(0)
 
     init(count: Int, helperLimit: Int, body: @escaping (Int) -> Void) {
         self.count = count
@@ -110,9 +110,11 @@ private final class Crew: @unchecked Sendable {
 
         work(on: job)
 
+        // The last pieces of others end soon, most often sooner than a sleeping thread wakes up.
+        for _ in 0..<1000 where job.helpers.load(ordering: .acquiring) > 0 { sched_yield() }
         pthread_mutex_lock(lock)
         jobs.removeAll { $0 === job }
-        while job.helpers > 0 { pthread_cond_wait(helperLeft, lock) }
+        while job.helpers.load(ordering: .acquiring) > 0 { pthread_cond_wait(helperLeft, lock) }
         job.body = nil
         pthread_mutex_unlock(lock)
     }
@@ -144,16 +146,21 @@ private final class Crew: @unchecked Sendable {
     private func help() {
         pthread_mutex_lock(lock)
         while true {
-            guard let job = jobs.first(where: { $0.hasWork && $0.helpers < $0.helperLimit }) else {
+            guard
+                let job = jobs.first(where: {
+                    $0.hasWork && $0.helpers.load(ordering: .relaxed) < $0.helperLimit
+                })
+            else {
                 waitForWork()
                 continue
             }
-            job.helpers += 1
+            job.helpers.wrappingAdd(1, ordering: .acquiringAndReleasing)
             pthread_mutex_unlock(lock)
             work(on: job)
             pthread_mutex_lock(lock)
-            job.helpers -= 1
-            if job.helpers == 0 { pthread_cond_broadcast(helperLeft) }
+            if job.helpers.wrappingSubtract(1, ordering: .acquiringAndReleasing).newValue == 0 {
+                pthread_cond_broadcast(helperLeft)
+            }
         }
     }
 

@@ -140,9 +140,11 @@ package enum Twin {
         return (values, shape)
     }
 
-    /// A depthwise convolution with `[kernel · kernel, channels]`.
+    /// A depthwise convolution with `[kernel · kernel, channels]`, around the picture zeros or the
+    /// nearest pixel.
     package static func depthwise(
-        _ input: Tensor, _ weight: Tensor, bias: Tensor, kernel: Int, stride: Int, padding: Padding
+        _ input: Tensor, _ weight: Tensor, bias: Tensor, kernel: Int, stride: Int = 1,
+        replicates: Bool = false
     ) -> (values: [Double], shape: Shape) {
         let (height, width, channels) = (input.shape[1], input.shape[2], input.shape[3])
         let margin = kernel / 2
@@ -157,7 +159,7 @@ package enum Twin {
                 let row = place[1] * stride - margin + tap / kernel
                 let column = place[2] * stride - margin + tap % kernel
                 let near = (min(max(row, 0), height - 1), min(max(column, 0), width - 1))
-                if padding == .zeros && near != (row, column) { continue }
+                if !replicates && near != (row, column) { continue }
                 let pixel = (place[0] * height + near.0) * width + near.1
                 sum += x[pixel * channels + place[3]] * w[tap * channels + place[3]]
             }

@@ -52,8 +52,14 @@ typedef struct wk_depthwise {
 typedef struct __attribute__((swift_attr("@Sendable"))) wk_kernels {
     const char *_Nonnull name;
 
-    void (*_Nonnull epilogue)(float *_Nonnull x, ptrdiff_t ldx, ptrdiff_t rows, ptrdiff_t columns,
+    // y may be x itself.
+    void (*_Nonnull epilogue)(float *_Nonnull y, ptrdiff_t ldy, const float *_Nonnull x,
+                              ptrdiff_t ldx, ptrdiff_t rows, ptrdiff_t columns,
                               const wk_epilogue *_Nonnull steps);
+    // The same, with the result rounded to bfloat16; ldy counts those.
+    void (*_Nonnull epilogue_bfloat16)(uint16_t *_Nonnull y, ptrdiff_t ldy,
+                                       const float *_Nonnull x, ptrdiff_t ldx, ptrdiff_t rows,
+                                       ptrdiff_t columns, const wk_epilogue *_Nonnull steps);
 
     void (*_Nonnull activate)(float *_Nonnull y, const float *_Nonnull x, ptrdiff_t count,
                               wk_activation activation);
@@ -94,15 +100,9 @@ typedef struct __attribute__((swift_attr("@Sendable"))) wk_kernels {
     // sums[c] += Σ_r x[r][c]
     void (*_Nonnull sum_columns)(float *_Nonnull sums, const float *_Nonnull x, ptrdiff_t ldx,
                                  ptrdiff_t rows, ptrdiff_t columns);
-    // sums[c] += Σ_r x[r][c]²
-    void (*_Nonnull sum_squares_columns)(float *_Nonnull sums, const float *_Nonnull x,
-                                         ptrdiff_t ldx, ptrdiff_t rows, ptrdiff_t columns);
-
     // y = alpha · a + beta · b
     void (*_Nonnull combine)(float *_Nonnull y, float alpha, const float *_Nonnull a, float beta,
                              const float *_Nonnull b, ptrdiff_t count);
-    void (*_Nonnull multiply)(float *_Nonnull y, const float *_Nonnull a, const float *_Nonnull b,
-                              ptrdiff_t count);
     // y = alpha · x + beta
     void (*_Nonnull scale_shift)(float *_Nonnull y, const float *_Nonnull x, float alpha,
                                  float beta, ptrdiff_t count);
@@ -115,6 +115,12 @@ typedef struct __attribute__((swift_attr("@Sendable"))) wk_kernels {
     void (*_Nonnull widen_half)(float *_Nonnull y, const uint16_t *_Nonnull x, ptrdiff_t count);
     void (*_Nonnull widen_bfloat16)(float *_Nonnull y, const uint16_t *_Nonnull x,
                                     ptrdiff_t count);
+    void (*_Nonnull narrow_bfloat16)(uint16_t *_Nonnull y, const float *_Nonnull x,
+                                     ptrdiff_t count);
+    // To −127…127 with one scale for all, which is returned; and back.
+    float (*_Nonnull narrow_int8)(int8_t *_Nonnull y, const float *_Nonnull x, ptrdiff_t count);
+    void (*_Nonnull widen_int8)(float *_Nonnull y, const int8_t *_Nonnull x, ptrdiff_t count,
+                                float scale);
     // clamp to 0…1, times 255, round half to even
     void (*_Nonnull to_bytes)(uint8_t *_Nonnull y, const float *_Nonnull x, ptrdiff_t count);
 } wk_kernels;

@@ -18,30 +18,76 @@ package final class BufferPool: @unchecked Sendable {
     /// The pool that all tensors share.
     package static let shared = BufferPool()
 
-    private struct Buffer {
-        let address: UInt
-        let size: Int
+    /// Memory that was handed out, to be given back once. `@unchecked Sendable`: whoever holds it
+    /// decides who touches the memory.
+    package struct Buffer: @unchecked Sendable {
+        package let pointer: UnsafeMutableRawPointer
+        /// Bytes that were asked for, rounded.
+        fileprivate let asked: Int
+        /// Bytes that there are: more, when an idle buffer was a little larger.
+        fileprivate let size: Int
     }
 
     private struct State {
-        var idle: [Int: [UInt]] = [:]
-        var idleBytes = 0
-        var usedBytes = 0
+        /// The one that was given back last is at the end.
+        private var idle: [Buffer] = []
+        private(set) var idleBytes = 0
+        /// Bytes of buffers that are handed out.
+        private var takenBytes = 0
+        /// Bytes that were asked for.
+        private var usedBytes = 0
         /// The most bytes in use at once since idle memory was last released.
-        var peakBytes = 0
+        private(set) var peakBytes = 0
 
-        /// Takes idle buffers out, the largest first, until used and idle memory together are no
-        /// more than was once in use: reuse must not cost memory.
-        mutating func takeExcess() -> [Buffer] {
-            var excess: [Buffer] = []
-            while idleBytes > 0, usedBytes + idleBytes > peakBytes, let size = idle.keys.max() {
-                if let address = idle[size]?.popLast() {
-                    excess.append(Buffer(address: address, size: size))
-                    idleBytes -= size
-                }
-                if idle[size]?.isEmpty ?? true { idle[size] = nil }
+        mutating func use(_ size: Int) {
+            usedBytes += size
+            peakBytes = max(peakBytes, usedBytes)
+        }
+
+        /// The idle buffer that fits best without being too large, the most recent of those.
+        mutating func reuse(_ size: Int, upTo largest: Int) -> Buffer? {
+            var best: Int?
+            for index in idle.indices.reversed()
+            where idle[index].size >= size && idle[index].size <= largest {
+                if let found = best, idle[found].size <= idle[index].size { continue }
+                best = index
+                if idle[index].size == size { break }
             }
-            return excess
+            guard let best else { return nil }
+            let found = idle.remove(at: best)
+            idleBytes -= found.size
+            takenBytes += found.size
+            return Buffer(pointer: found.pointer, asked: size, size: found.size)
+        }
+
+        mutating func add(_ size: Int) { takenBytes += size }
+
+        mutating func giveBack(_ buffer: Buffer) {
+            usedBytes -= buffer.asked
+            takenBytes -= buffer.size
+            idleBytes += buffer.size
+            idle.append(buffer)
+        }
+
+        /// Takes idle buffers out, those first that have been idle longest, until there is room for
+        /// `size` more bytes without much more memory than was once in use: reuse must not cost
+        /// memory, but a step that needs the same buffers as the step before should find them all.
+        mutating func takeExcess(for size: Int) -> [Buffer] {
+            let limit = peakBytes + peakBytes / 8
+            var count = 0
+            while count < idle.count, takenBytes + idleBytes + size > limit {
+                idleBytes -= idle[count].size
+                count += 1
+            }
+            defer { idle.removeFirst(count) }
+            return Array(idle[..<count])
+        }
+
+        mutating func takeIdle() -> [Buffer] {
+            peakBytes = 0
+            let all = takeExcess(for: 0)
+            peakBytes = usedBytes
+            return all
         }
     }
     private let lock = NSLock()
@@ -58,48 +104,51 @@ package final class BufferPool: @unchecked Sendable {
 
     package init() {}
 
-    package func take(_ bytes: Int) -> UnsafeMutableRawPointer {
+    /// Memory of at least some size.
+    ///
+    /// - Parameters:
+    ///   - bytes: The size.
+    ///   - isLasting: Whether the memory will be kept for longer than a step, as weights are. Then an
+    ///     idle buffer that is much larger is not used for it.
+    /// - Returns: The memory, to be given back with ``give(_:)``.
+    package func take(_ bytes: Int, isLasting: Bool = false) -> Buffer {
         let size = BufferPool.roundedSize(bytes)
-        let (reused, excess): (UInt?, [Buffer]) = lock.withLock {
-            state.usedBytes += size
-            state.peakBytes = max(state.peakBytes, state.usedBytes)
-            if let address = state.idle[size]?.popLast() {
-                state.idleBytes -= size
-                return (address, [])
-            }
-            return (nil, state.takeExcess())
+        // A large buffer that is there costs less than pages that are not.
+        let largest = isLasting || size < BufferPool.largeSize ? size + size / 4 : 5 * size / 2
+        let (reused, excess): (Buffer?, [Buffer]) = lock.withLock {
+            state.use(size)
+            if let buffer = state.reuse(size, upTo: largest) { return (buffer, []) }
+            let excess = state.takeExcess(for: size)
+            state.add(size)
+            return (nil, excess)
         }
-        if let reused, let pointer = UnsafeMutableRawPointer(bitPattern: reused) { return pointer }
-        BufferPool.giveBack(excess)
-        if let pointer = BufferPool.allocate(size) { return pointer }
+        if let reused { return reused }
+        BufferPool.free(excess)
+        if let pointer = BufferPool.allocate(size) {
+            return Buffer(pointer: pointer, asked: size, size: size)
+        }
         releaseIdle()
         guard let pointer = BufferPool.allocate(size) else {
             preconditionFailure("out of memory: \(size) bytes")
         }
-        return pointer
+        return Buffer(pointer: pointer, asked: size, size: size)
     }
 
-    package func give(_ pointer: UnsafeMutableRawPointer, bytes: Int) {
-        let size = BufferPool.roundedSize(bytes)
-        lock.withLock {
-            state.usedBytes -= size
-            state.idle[size, default: []].append(UInt(bitPattern: pointer))
-            state.idleBytes += size
-        }
+    package func give(_ buffer: Buffer) {
+        lock.withLock { state.giveBack(buffer) }
     }
 
     /// Gives all idle memory back to the system; worth doing between stages.
     package func releaseIdle() {
-        let idle = lock.withLock {
-            state.peakBytes = state.usedBytes
-            return state.takeExcess()
-        }
-        BufferPool.giveBack(idle)
+        BufferPool.free(lock.withLock { state.takeIdle() })
     }
 
     /// From this size on, buffers are mappings of their own: the system has them back at once when
-    /// they are released, and large pages make touching them cheaper.
-    private static let mappedSize = 1 << 20
+    /// they are released, which the heap might keep, and large pages make touching them cheaper.
+    private static let mappedSize = 1 << 18
+
+    /// From this size on, a buffer of more than twice the size is better than fresh memory.
+    private static let largeSize = 8 << 20
 
     private static func allocate(_ size: Int) -> UnsafeMutableRawPointer? {
         guard size >= mappedSize else {
@@ -120,12 +169,13 @@ package final class BufferPool: @unchecked Sendable {
         return pointer
     }
 
-    private static func giveBack(_ buffers: [Buffer]) {
+    private static func free(_ buffers: [Buffer]) {
         for buffer in buffers {
-            guard let pointer = UnsafeMutableRawPointer(bitPattern: buffer.address) else {
-                continue
+            if buffer.size >= mappedSize {
+                munmap(buffer.pointer, buffer.size)
+            } else {
+                Foundation.free(buffer.pointer)
             }
-            if buffer.size >= mappedSize { munmap(pointer, buffer.size) } else { free(pointer) }
         }
     }
 

@@ -1,3 +1,11 @@
+#if canImport(Glibc)
+private import Glibc
+#elseif canImport(Musl)
+private import Musl
+#else
+private import Darwin
+#endif
+
 /// The memory behind one or more tensors.
 ///
 /// Marked `@unchecked Sendable` under one rule: the elements change only through a `Tensor` that
@@ -5,7 +13,7 @@
 final class Storage: @unchecked Sendable {
     private enum Owner {
         /// From the pool, to go back there.
-        case pool
+        case pool(BufferPool.Buffer)
         /// Someone else's memory, alive as long as the object is, and never written to.
         case borrowed(AnyObject)
     }
@@ -14,11 +22,15 @@ final class Storage: @unchecked Sendable {
     let count: Int
     private let owner: Owner
 
-    init(count: Int) {
-        base = BufferPool.shared.take(count * MemoryLayout<Float>.stride)
-            .bindMemory(to: Float.self, capacity: count)
+    /// - Parameters:
+    ///   - count: How many elements.
+    ///   - isLasting: Whether they will be kept for longer than a step.
+    init(count: Int, isLasting: Bool = false) {
+        let buffer = BufferPool.shared.take(
+            count * MemoryLayout<Float>.stride, isLasting: isLasting)
+        base = buffer.pointer.bindMemory(to: Float.self, capacity: count)
         self.count = count
-        owner = .pool
+        owner = .pool(buffer)
     }
 
     /// Elements inside memory that `keeper` keeps valid, such as a memory-mapped file.
@@ -32,9 +44,18 @@ final class Storage: @unchecked Sendable {
         if case .pool = owner { true } else { false }
     }
 
+    /// Tells the system that some elements inside someone else's memory, which is a mapped file, are
+    /// not needed soon.
+    func releasePages(_ range: Range<Int>) {
+        guard case .borrowed = owner else { return }
+        let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+        let first = (Int(bitPattern: base + range.lowerBound) + page - 1) / page * page
+        let last = Int(bitPattern: base + range.upperBound) / page * page
+        guard last > first, let start = UnsafeMutableRawPointer(bitPattern: first) else { return }
+        madvise(start, last - first, MADV_DONTNEED)
+    }
+
     deinit {
-        if case .pool = owner {
-            BufferPool.shared.give(base, bytes: count * MemoryLayout<Float>.stride)
-        }
+        if case .pool(let buffer) = owner { BufferPool.shared.give(buffer) }
     }
 }

@@ -49,20 +49,14 @@ public struct Epilogue: Sendable {
     }
 
     /// The kernel's description of the steps for the part of the result that starts at the given
-    /// sample, row (of all samples' rows) and column.
-    func steps(
-        sample: Int, row: Int, column: Int, columns: Int, energy: UnsafeMutablePointer<Float>?
-    ) -> wk_epilogue {
+    /// sample and row (of all samples' rows).
+    func steps(sample: Int, row: Int, columns: Int) -> wk_epilogue {
         wk_epilogue(
-            scale: scale.map { $0.pointer + column },
-            bias: bias.map { $0.pointer + column },
-            activation: activation.kernel,
-            gain: gain,
-            residual: residual.map { $0.pointer + row * columns + column },
-            residual_ld: columns,
-            modulation_scale: modulation.map { $0.scale.pointer + sample * columns + column },
-            modulation_shift: modulation.map { $0.shift.pointer + sample * columns + column },
-            energy: energy)
+            scale: scale?.pointer, bias: bias?.pointer, activation: activation.kernel, gain: gain,
+            residual: residual.map { $0.pointer + row * columns }, residual_ld: columns,
+            modulation_scale: modulation.map { $0.scale.pointer + sample * columns },
+            modulation_shift: modulation.map { $0.shift.pointer + sample * columns },
+            energy: nil)
     }
 
     /// The kernels read as many elements as the result has; shorter parts must not get that far.
@@ -79,9 +73,22 @@ public struct Epilogue: Sendable {
                 "a modulation \(part?.shape as Any) for \(samples) samples of \(columns) channels")
         }
     }
+}
 
+extension wk_epilogue {
+    /// The steps for the columns from `column` on.
+    func moved(by column: Int) -> wk_epilogue {
+        wk_epilogue(
+            scale: scale.map { $0 + column }, bias: bias.map { $0 + column },
+            activation: activation, gain: gain, residual: residual.map { $0 + column },
+            residual_ld: residual_ld, modulation_scale: modulation_scale.map { $0 + column },
+            modulation_shift: modulation_shift.map { $0 + column },
+            energy: energy.map { $0 + column })
+    }
+
+    /// Whether the steps change nothing and sum up nothing.
     var isEmpty: Bool {
-        scale == nil && bias == nil && activation == .identity && residual == nil && gain == 1
-            && modulation == nil
+        scale == nil && bias == nil && activation == WK_IDENTITY && residual == nil && gain == 1
+            && modulation_scale == nil && energy == nil
     }
 }

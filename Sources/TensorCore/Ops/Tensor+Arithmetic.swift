@@ -63,11 +63,11 @@ extension Tensor {
         precondition(
             range.lowerBound >= 0 && range.upperBound <= channels, "channels \(range) of \(shape)")
         return Tensor(shape.withChannels(range.count)) { target in
+            guard let base = target.baseAddress else { return }
+            let source = pointer + range.lowerBound
             for row in 0..<count / max(1, channels) {
-                for channel in 0..<range.count {
-                    target[row * range.count + channel] =
-                        pointer[row * channels + range.lowerBound + channel]
-                }
+                (base + row * range.count).update(
+                    from: source + row * channels, count: range.count)
             }
         }
     }

@@ -29,12 +29,17 @@ extension Tensor {
     ///   - segments: Keys and values. Nothing is concatenated.
     ///   - heads: The number of heads; neighbouring channels belong to one head.
     ///   - causal: Whether a query sees only the positions up to its own. For a single segment.
+    ///   - precision: The numbers that are multiplied: 32-bit floats, or else brain floats where the
+    ///     processor multiplies them.
     /// - Returns: `[samples, queries, channels]`, in the shape of the queries.
-    public func attention(to segments: [KeyValues], heads: Int, causal: Bool = false) -> Tensor {
+    public func attention(
+        to segments: [KeyValues], heads: Int, causal: Bool = false, precision: Precision = .float32
+    ) -> Tensor {
         precondition(shape.rank == 3, "queries are [samples, positions, channels], not \(shape)")
         let (samples, queries, channels) = (shape[0], shape[1], shape[2])
         let depth = channels / heads
         precondition(heads * depth == channels, "\(channels) channels in \(heads) heads")
+        precondition(!causal || segments.count == 1, "causal attention to several segments")
         for segment in segments {
             precondition(
                 segment.keys.shape.rank == 3 && segment.keys.shape[0] > 0
@@ -45,55 +50,226 @@ extension Tensor {
                     } ?? true,
                 "keys \(segment.keys.shape) for queries \(shape)")
         }
-        let scale = 1 / Float(depth).squareRoot()
-        let queryBlock = 128
-        let keyBlock = 512
-        let blocks = (queries + queryBlock - 1) / queryBlock
+        let format: Precision =
+            precision == .float32 || !Precision.bfloat16.isAccelerated ? .float32 : .bfloat16
+        let memories = segments.map { AttentionMemory($0, heads: heads, format) }
+        let block = 96
+        let blocks = (queries + block - 1) / block
         var result = Tensor(uninitialized: shape)
         let target = result.mutablePointer()
         let source = pointer
         parallel(samples * heads * blocks) { index in
             let sample = index / (heads * blocks)
             let head = index / blocks % heads
-            let first = index % blocks * queryBlock
-            let rows = min(queryBlock, queries - first)
+            let first = index % blocks * block
+            let rows = min(block, queries - first)
             let place = (sample * queries + first) * channels + head * depth
-            let scores = Storage(count: rows * keyBlock)
-            let running = Storage(count: 3 * rows)
-            let (maxima, sums) = (running.base, running.base + rows)
-            let correction = running.base + 2 * rows
-            maxima.update(repeating: -.infinity, count: rows)
-            sums.update(repeating: 0, count: rows)
-            var isFirst = true
-            for segment in segments {
-                let positions = segment.keys.shape[1]
-                let owner = sample / (samples / segment.keys.shape[0])
-                for start in stride(from: 0, to: positions, by: keyBlock) {
-                    let columns = min(keyBlock, positions - start)
-                    if causal && start > first + rows - 1 { break }
-                    let corner = (owner * positions + start) * channels + head * depth
-                    multiplyTransposed(
-                        source + place, stride: channels, segment.keys.pointer + corner,
-                        stride: channels, rows: rows, columns: columns, depth: depth,
-                        into: scores.base, stride: columns)
-                    let limits = causal ? (0..<rows).map { first + $0 + 1 - start } : nil
-                    kernels.softmax_block(
-                        scores.base, columns, rows, columns, scale,
-                        segment.mask.map { $0.pointer + owner * positions + start }, limits,
-                        maxima, sums, correction)
-                    if !isFirst {
-                        kernels.scale_rows(target + place, channels, rows, depth, correction)
-                    }
-                    multiply(
-                        scores.base, stride: columns, segment.values.pointer + corner,
-                        stride: channels, rows: rows, columns: depth, depth: columns,
-                        adding: !isFirst, into: target + place, stride: channels)
-                    isFirst = false
-                }
+            var run = AttentionRun(
+                OperandRows(source + place, stride: channels), rows: rows, depth: depth, format)
+            for memory in memories {
+                memory.visit(
+                    by: &run, sample: sample / (samples / memory.samples), head: head,
+                    firstQuery: causal ? first : nil)
             }
-            for row in 0..<rows { correction[row] = 1 / sums[row] }
-            kernels.scale_rows(target + place, channels, rows, depth, correction)
+            run.finish(into: target + place, stride: channels)
         }
         return result
+    }
+}
+
+/// One head's queries of one block, on their way over the keys.
+private struct AttentionRun {
+    let rows: Int
+    let depth: Int
+    let format: Precision
+    /// In `format`.
+    private let queries: OperandScratch
+    private let scale: Float
+    /// For each row the largest score so far, the sum of exponentials, and by what a step changed
+    /// what was summed up before.
+    private let running: Storage
+    private let sums: Storage
+    private let scores: Storage
+    private let probabilities: OperandScratch?
+    private var isFirst = true
+
+    init(_ source: OperandRows, rows: Int, depth: Int, _ format: Precision) {
+        self.rows = rows
+        self.depth = depth
+        self.format = format
+        scale = 1 / Float(depth).squareRoot()
+        queries = OperandScratch(rows: rows, features: depth, format)
+        source.convert(from: .float32, count: rows, features: depth, to: format, queries.rows)
+        running = Storage(count: 3 * rows)
+        running.base.update(repeating: -.infinity, count: rows)
+        (running.base + rows).update(repeating: 0, count: 2 * rows)
+        sums = Storage(count: rows * depth)
+        sums.base.update(repeating: 0, count: rows * depth)
+        scores = Storage(count: rows * AttentionMemory.largestPiece)
+        probabilities =
+            format == .float32
+            ? nil
+            : OperandScratch(rows: rows, features: AttentionMemory.largestPiece, format)
+    }
+
+    /// Attends to some positions.
+    ///
+    /// - Parameters:
+    ///   - count: How many positions.
+    ///   - limits: For each row how many of them it sees, or nil for all.
+    ///   - mask: What is added to the scores.
+    ///   - keys: Multiplies queries `rows × depth` by the keys into scores `rows × count`.
+    ///   - values: Adds the product of probabilities `rows × count` with the values to sums
+    ///     `rows × depth`.
+    mutating func attend(
+        to count: Int, limits: [Int]?, mask: UnsafePointer<Float>?,
+        keys: (OperandRows, UnsafeMutablePointer<Float>) -> Void,
+        values: (OperandRows, UnsafeMutablePointer<Float>) -> Void
+    ) {
+        let (maxima, totals) = (running.base, running.base + rows)
+        let correction = running.base + 2 * rows
+        keys(queries.rows, scores.base)
+        let seen: OperandRows
+        if let probabilities, let softmax = format.products?.pointee.softmax_block {
+            let words = probabilities.rows.words
+            let stride = format.words(count)
+            softmax(
+                words, stride, scores.base, count, rows, count, scale, mask, limits, maxima,
+                totals, correction)
+            seen = OperandRows(words, stride: stride, scales: nil, offsets: nil)
+        } else {
+            kernels.softmax_block(
+                scores.base, count, rows, count, scale, mask, limits, maxima, totals, correction)
+            seen = OperandRows(scores.base, stride: count)
+        }
+        if !isFirst { kernels.scale_rows(sums.base, depth, rows, depth, correction) }
+        isFirst = false
+        values(seen, sums.base)
+    }
+
+    /// Divides by the sums of the exponentials.
+    func finish(into target: UnsafeMutablePointer<Float>, stride: Int) {
+        let (totals, factors) = (running.base + rows, running.base + 2 * rows)
+        for row in 0..<rows { factors[row] = 1 / totals[row] }
+        kernels.scale_rows(sums.base, depth, rows, depth, factors)
+        for row in 0..<rows {
+            (target + row * stride).update(from: sums.base + row * depth, count: depth)
+        }
+    }
+}
+
+/// Keys and values of one segment, packed head by head if there are products for it.
+private struct AttentionMemory {
+    let samples: Int
+    private let segment: Tensor.KeyValues
+    private let heads: Int
+    private let depth: Int
+    private let positions: Int
+    private let pieces: [Range<Int>]
+    private let format: Precision
+    private let products: wk_products?
+    /// For each sample and head the panels of its keys, then for each piece those of its values.
+    private let words: Storage?
+
+    /// Positions that are visited at a time. The last piece may be longer by a vector.
+    private static let piece = 8 * Matrix.columnUnit
+    static let largestPiece = piece + 16
+
+    init(_ segment: Tensor.KeyValues, heads: Int, _ format: Precision) {
+        self.segment = segment
+        self.heads = heads
+        self.format = format
+        (samples, positions) = (segment.keys.shape[0], segment.keys.shape[1])
+        let channels = segment.keys.shape[2]
+        depth = channels / heads
+        pieces = Matrix.pieces(0..<positions, of: AttentionMemory.piece)
+        products = format.products?.pointee
+        guard let products, let transpose = products.pack_transposed else {
+            words = nil
+            return
+        }
+        let keyWords = AttentionMemory.keyWords(positions, depth, format)
+        let valueWords = AttentionMemory.valueWords(pieces, depth, format)
+        let words = Storage(count: samples * heads * (keyWords + valueWords))
+        let (pieces, positions, depth) = (pieces, positions, depth)
+        parallel(samples * heads * pieces.count) { index in
+            let owner = index / pieces.count
+            let piece = pieces[index % pieces.count]
+            let corner =
+                (owner / heads * positions + piece.lowerBound) * channels + owner % heads * depth
+            let panels = words.words + owner * (keyWords + valueWords)
+            products.pack(
+                panels, nil, nil, segment.keys.pointer + corner, channels, piece.lowerBound,
+                piece.upperBound, positions, depth)
+            let before = AttentionMemory.valueWords(
+                Array(pieces[..<(index % pieces.count)]), depth, format)
+            transpose(
+                panels + keyWords + before, segment.values.pointer + corner, channels, depth,
+                piece.count)
+        }
+        self.words = words
+    }
+
+    private static func keyWords(_ positions: Int, _ depth: Int, _ format: Precision) -> Int {
+        Panels.columns(positions) * format.words(depth)
+    }
+
+    private static func valueWords(_ pieces: [Range<Int>], _ depth: Int, _ format: Precision) -> Int
+    {
+        pieces.reduce(0) { $0 + Panels.columns(depth) * format.words($1.count) }
+    }
+
+    /// - Parameters:
+    ///   - run: The queries.
+    ///   - sample: Whose keys and values.
+    ///   - head: Which head.
+    ///   - firstQuery: The position of the first query if queries see only positions up to their own.
+    func visit(by run: inout AttentionRun, sample: Int, head: Int, firstQuery: Int?) {
+        let channels = heads * depth
+        let keyWords = AttentionMemory.keyWords(positions, depth, format)
+        let valueWords = AttentionMemory.valueWords(pieces, depth, format)
+        var panels = words.map { $0.words + (sample * heads + head) * (keyWords + valueWords) }
+        let keys = panels
+        panels = panels.map { $0 + keyWords }
+        let rows = run.rows
+        let (depth, positions) = (depth, positions)
+        for piece in pieces {
+            var limits: [Int]?
+            if let firstQuery {
+                if piece.lowerBound > firstQuery + rows - 1 { break }
+                limits = (0..<rows).map { firstQuery + $0 + 1 - piece.lowerBound }
+            }
+            let corner = (sample * positions + piece.lowerBound) * channels + head * depth
+            let mask = segment.mask.map { $0.pointer + sample * positions + piece.lowerBound }
+            if let products, let keys, let values = panels {
+                run.attend(to: piece.count, limits: limits, mask: mask) { queries, scores in
+                    var left = queries.kernelRows
+                    var right = wk_panels(
+                        words: keys, count: format.words(depth), scale: nil, sums: nil)
+                    products.multiply(
+                        scores, piece.count, &left, rows, &right, piece.lowerBound,
+                        piece.upperBound, positions, false)
+                } values: { probabilities, sums in
+                    var left = probabilities.kernelRows
+                    var right = wk_panels(
+                        words: values, count: format.words(piece.count), scale: nil, sums: nil)
+                    products.multiply(sums, depth, &left, rows, &right, 0, depth, depth, true)
+                }
+                panels = values + Panels.columns(depth) * format.words(piece.count)
+            } else {
+                run.attend(to: piece.count, limits: limits, mask: mask) { queries, scores in
+                    multiplyTransposed(
+                        queries.floats, stride: queries.stride, segment.keys.pointer + corner,
+                        stride: channels, rows: rows, columns: piece.count, depth: depth,
+                        into: scores, stride: piece.count)
+                } values: { probabilities, sums in
+                    TensorCore.multiply(
+                        probabilities.floats, stride: probabilities.stride,
+                        segment.values.pointer + corner, stride: channels, rows: rows,
+                        columns: depth, depth: piece.count, adding: true, into: sums,
+                        stride: depth)
+                }
+            }
+        }
     }
 }

@@ -1,13 +1,5 @@
 internal import CWuerstchenKernels
 
-/// What surrounds a picture for a convolution.
-public enum Padding: Sendable, Hashable {
-    /// Zeros.
-    case zeros
-    /// The nearest pixel of the border.
-    case replicate
-}
-
 extension Tensor {
     /// A convolution (cross-correlation) with a square kernel and zero padding.
     ///
@@ -20,12 +12,12 @@ extension Tensor {
     ///   - epilogue: Bias, activation, residual and so on.
     /// - Returns: `[batch, height', width', outputs]`.
     public func convolution(
-        _ weight: Tensor, kernel: Int, stride: Int = 1, padding: Int = 0,
+        _ weight: Matrix, kernel: Int, stride: Int = 1, padding: Int = 0,
         _ epilogue: Epilogue = Epilogue()
     ) -> Tensor {
         if kernel == 1 && stride == 1 && padding == 0 { return linear(weight, epilogue) }
         let (batch, height, width, channels) = axes4
-        let outputs = weight.shape[0]
+        let outputs = weight.outputs
         precondition(
             height + 2 * padding >= kernel && width + 2 * padding >= kernel,
             "a kernel of \(kernel) over \(shape) padded by \(padding)")
@@ -33,7 +25,9 @@ extension Tensor {
         let outputWidth = (width + 2 * padding - kernel) / stride + 1
         let positions = outputHeight * outputWidth
         let depth = kernel * kernel * channels
-        precondition(weight.shape[1] == depth, "\(weight.shape) for \(kernel)² windows of \(shape)")
+        precondition(
+            weight.features == depth,
+            "\(weight.features) features for \(kernel)² windows of \(shape)")
         var geometry = wk_windows(
             height: height, width: width, channels: channels, kernel: kernel, stride: stride,
             top: padding, left: padding, output_width: outputWidth)
@@ -53,14 +47,11 @@ extension Tensor {
                     windows.base, source + sample * height * width * channels, first, rows,
                     geometry)
                 let row = sample * positions + first
-                let corner = target + row * outputs
-                multiplyTransposed(
-                    windows.base, stride: depth, weight.pointer, stride: depth, rows: rows,
-                    columns: outputs, depth: depth, into: corner, stride: outputs)
-                guard !epilogue.isEmpty else { return }
-                var steps = epilogue.steps(
-                    sample: sample, row: row, column: 0, columns: outputs, energy: nil)
-                kernels.epilogue(corner, outputs, rows, outputs, &steps)
+                let operand = OperandScratch(windows, rows: rows, features: depth, for: weight)
+                multiply(
+                    [(operand.rows, weight)], rows: rows, columns: 0..<outputs,
+                    epilogue.steps(sample: sample, row: row, columns: outputs),
+                    into: .floats(target + row * outputs))
             }
         }
         return result
@@ -71,7 +62,7 @@ extension Tensor {
     /// pixels. Nothing is computed twice and the overlapping windows never exist.
     ///
     /// - Parameters:
-    ///   - weight: As ``transposedConvolutionWeight(_:kernel:stride:padding:)`` arranges it.
+    ///   - phases: The weight as ``transposedConvolutionWeight(_:kernel:stride:padding:)`` cuts it.
     ///   - bias: `[outputs]`.
     ///   - kernel: Side of the kernel in pixels.
     ///   - stride: By how much the picture grows.
@@ -80,19 +71,21 @@ extension Tensor {
     /// - Returns: `[batch, height', width', outputs]` with height' = (height − 1) · stride − 2 ·
     ///   padding + kernel, and width' likewise.
     public func transposedConvolution(
-        _ weight: Tensor, bias: Tensor?, kernel: Int, stride: Int, padding: Int,
+        _ phases: [Matrix], bias: Tensor?, kernel: Int, stride: Int, padding: Int,
         activation: Activation = .identity
     ) -> Tensor {
         let (batch, height, width, channels) = axes4
-        let outputs = weight.shape[1]
+        let outputs = phases[0].outputs
         let taps = kernel / stride
         let depth = taps * taps * channels
         let outputHeight = (height - 1) * stride - 2 * padding + kernel
         let outputWidth = (width - 1) * stride - 2 * padding + kernel
         precondition(
-            weight.shape == [stride * stride, outputs, depth] && bias?.count ?? outputs == outputs
-                && outputHeight > 0 && outputWidth > 0,
-            "\(weight.shape) for a transposed convolution of \(shape)")
+            phases.count == stride * stride
+                && phases.allSatisfy { $0.outputs == outputs && $0.features == depth }
+                && bias?.count ?? outputs == outputs && outputHeight > 0 && outputWidth > 0,
+            "\(phases.count) matrices of \(phases[0].features) features for a transposed "
+                + "convolution of \(shape)")
         var result = Tensor(uninitialized: [batch, outputHeight, outputWidth, outputs])
         let target = result.mutablePointer()
         let source = pointer
@@ -105,7 +98,7 @@ extension Tensor {
                     phaseX, kernel: kernel, stride: stride, padding: padding)
                 let phaseWidth = (outputWidth - phaseX + stride - 1) / stride
                 let positions = phaseHeight * phaseWidth
-                let matrix = weight.pointer + (phaseY * stride + phaseX) * outputs * depth
+                let matrix = phases[phaseY * stride + phaseX]
                 var geometry = wk_windows(
                     height: height, width: width, channels: channels, kernel: taps, stride: 1,
                     top: rows.before, left: columns.before, output_width: phaseWidth)
@@ -121,12 +114,12 @@ extension Tensor {
                         wk_gather_windows(
                             windows.base, source + sample * height * width * channels, first,
                             count, geometry)
-                        multiplyTransposed(
-                            windows.base, stride: depth, matrix, stride: depth, rows: count,
-                            columns: outputs, depth: depth, into: sums.base, stride: outputs)
-                        var steps = epilogue.steps(
-                            sample: sample, row: 0, column: 0, columns: outputs, energy: nil)
-                        kernels.epilogue(sums.base, outputs, count, outputs, &steps)
+                        let operand = OperandScratch(
+                            windows, rows: count, features: depth, for: matrix)
+                        multiply(
+                            [(operand.rows, matrix)], rows: count, columns: 0..<outputs,
+                            epilogue.steps(sample: sample, row: 0, columns: outputs),
+                            into: .floats(sums.base))
                         for position in 0..<count {
                             let y = (first + position) / phaseWidth * stride + phaseY
                             let x = (first + position) % phaseWidth * stride + phaseX
@@ -142,23 +135,23 @@ extension Tensor {
     }
 
     /// The weight of a transposed convolution, `[channels, outputs, kernel, kernel]` as PyTorch
-    /// stores it, as a matrix for each phase: `[stride², outputs, taps · taps · channels]`.
+    /// stores it, as a matrix `[outputs, taps · taps · channels]` for each of the stride² phases.
     ///
     /// - Precondition: The kernel is a multiple of the stride.
     public static func transposedConvolutionWeight(
         _ weight: Tensor, kernel: Int, stride: Int, padding: Int
-    ) -> Tensor {
+    ) -> [Tensor] {
         precondition(kernel % stride == 0, "a kernel of \(kernel) with stride \(stride)")
         let channels = weight.shape[0]
         let outputs = weight.shape[1]
         let taps = kernel / stride
-        return Tensor([stride * stride, outputs, taps * taps * channels]) { target in
-            var place = 0
-            for phase in 0..<stride * stride {
-                let rows = TransposedPhase(
-                    phase / stride, kernel: kernel, stride: stride, padding: padding)
-                let columns = TransposedPhase(
-                    phase % stride, kernel: kernel, stride: stride, padding: padding)
+        return (0..<stride * stride).map { phase in
+            let rows = TransposedPhase(
+                phase / stride, kernel: kernel, stride: stride, padding: padding)
+            let columns = TransposedPhase(
+                phase % stride, kernel: kernel, stride: stride, padding: padding)
+            return Tensor([outputs, taps * taps * channels]) { target in
+                var place = 0
                 for output in 0..<outputs {
                     for y in 0..<taps {
                         for x in 0..<taps {
@@ -188,90 +181,6 @@ extension Tensor {
             guard let base = target.baseAddress else { return }
             wk_transpose(base, weight.pointer, outputs, channels, window)
         }
-    }
-
-    /// A depthwise convolution (each channel by itself), and layer normalisation of its result
-    /// while the row is in the cache.
-    ///
-    /// - Parameters:
-    ///   - weight: `[kernel · kernel, channels]`.
-    ///   - bias: `[channels]`.
-    ///   - kernel: Side of the kernel in pixels; `kernel / 2` pixels are padded on each side.
-    ///   - stride: Distance of neighbouring windows in pixels.
-    ///   - padding: What surrounds the picture.
-    ///   - gain: A factor for the result, the bias included.
-    ///   - residual: What is added to the result, in its shape.
-    ///   - inputNormalization: A layer norm of the input (ε = 10⁻⁶), then a factor and a summand
-    ///     for all channels; nil for none. It is done row by row, as the rows are needed.
-    ///   - normalization: The ε of a layer norm of the result, which is done last; nil for none.
-    /// - Returns: `[batch, height', width', channels]` with height' = ⌊(height + 2 · ⌊kernel / 2⌋ −
-    ///   kernel) / stride⌋ + 1, and width' likewise.
-    public func depthwiseConvolution(
-        _ weight: Tensor, bias: Tensor, kernel: Int = 3, stride: Int = 1,
-        padding: Padding = .zeros, gain: Float = 1, residual: Tensor? = nil,
-        inputNormalization: (scale: Float, shift: Float)? = nil, normalization: Float? = nil
-    ) -> Tensor {
-        let (batch, height, width, channels) = axes4
-        let margin = kernel / 2
-        let outputHeight = (height + 2 * margin - kernel) / stride + 1
-        let outputWidth = (width + 2 * margin - kernel) / stride + 1
-        precondition(
-            weight.shape == [kernel * kernel, channels] && bias.count == channels,
-            "\(weight.shape) for a depthwise convolution of \(shape)")
-        precondition(
-            residual == nil || residual?.count == batch * outputHeight * outputWidth * channels,
-            "a residual \(residual?.shape as Any) for a depthwise convolution of \(shape)")
-        var geometry = wk_depthwise(
-            kernel_height: kernel, kernel_width: kernel, stride: stride, padding: margin,
-            input_width: width, output_width: outputWidth, channels: channels,
-            replicate: padding == .replicate)
-        var result = Tensor(uninitialized: [batch, outputHeight, outputWidth, channels])
-        let target = result.mutablePointer()
-        let source = pointer
-        let rowLength = width * channels
-        // Rows are computed in bands. A band normalises the rows it reads for itself, those that it
-        // shares with its neighbours too.
-        let band = inputNormalization == nil ? 1 : 16
-        let bands = (outputHeight + band - 1) / band
-        withUnsafePointer(to: &geometry) { geometry in
-            parallel(batch * bands) { index in
-                let sample = index / bands
-                let outputs =
-                    index % bands * band..<min(outputHeight, (index % bands + 1) * band)
-                let first = max(0, outputs.lowerBound * stride - margin)
-                let last = min(height, (outputs.upperBound - 1) * stride - margin + kernel)
-                var picture = source + sample * height * rowLength
-                var normed: Storage?
-                if let inputNormalization {
-                    let rows = Storage(count: (last - first) * rowLength)
-                    kernels.layer_norm(
-                        rows.base, channels, picture + first * rowLength, channels,
-                        (last - first) * width, channels, 1e-6, inputNormalization.scale,
-                        inputNormalization.shift, nil, nil)
-                    picture = UnsafePointer(rows.base) - first * rowLength
-                    normed = rows
-                }
-                withExtendedLifetime(normed) {
-                    for output in outputs {
-                        let top = output * stride - margin
-                        let place = (sample * outputHeight + output) * outputWidth * channels
-                        let sourceRows: [UnsafePointer<Float>?] = (top..<top + kernel).map { y in
-                            if y < 0 || y >= height, padding == .zeros { return nil }
-                            return picture + min(max(y, 0), height - 1) * rowLength
-                        }
-                        kernels.depthwise_row(
-                            target + place, channels, sourceRows, weight.pointer, bias.pointer,
-                            gain, residual.map { $0.pointer + place }, geometry)
-                        if let epsilon = normalization {
-                            kernels.layer_norm(
-                                target + place, channels, target + place, channels, outputWidth,
-                                channels, epsilon, 1, 0, nil, nil)
-                        }
-                    }
-                }
-            }
-        }
-        return result
     }
 
     /// How many windows are gathered at a time: enough for an efficient product, and few enough to

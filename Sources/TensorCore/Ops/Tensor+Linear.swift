@@ -4,50 +4,49 @@ extension Tensor {
     /// One product of a linear layer: rows of features times a matrix.
     public struct Term: Sendable {
         /// `[samples, …, features]`
-        var input: Tensor
-        /// `[outputs, features]`, of which `features` are used; the layout PyTorch stores.
-        var weight: Tensor
-        /// Which columns of `weight` belong to `input`.
-        var features: Range<Int>
+        var input: Operand
+        /// `[outputs, features]`
+        var matrix: Matrix
         /// A factor for each sample and feature, `[samples, features]`.
         var inputScale: Tensor?
 
-        /// The product of `input` with some columns of `weight`.
+        /// The product of rows with a matrix.
         ///
         /// - Parameters:
         ///   - input: `[samples, …, features]`.
-        ///   - weight: `[outputs, all features]`.
-        ///   - features: The columns of `weight` that belong to `input`; all of them by default.
+        ///   - matrix: `[outputs, features]`.
         ///   - inputScale: A factor for each sample and feature, `[samples, features]`.
-        public init(
-            _ input: Tensor, _ weight: Tensor, features: Range<Int>? = nil,
-            inputScale: Tensor? = nil
-        ) {
+        public init(_ input: Operand, _ matrix: Matrix, inputScale: Tensor? = nil) {
             self.input = input
-            self.weight = weight
-            self.features = features ?? 0..<weight.shape[1]
+            self.matrix = matrix
             self.inputScale = inputScale
             precondition(
-                weight.shape.rank == 2 && input.shape.rank >= 2
-                    && input.shape.channels == self.features.count
-                    && self.features.lowerBound >= 0
-                    && self.features.upperBound <= weight.shape[1],
-                "\(input.shape) times columns \(self.features) of \(weight.shape)")
+                input.shape.rank >= 2 && input.shape.channels == matrix.features,
+                "\(input.shape) times a matrix of \(matrix.outputs)×\(matrix.features)")
             precondition(
-                inputScale == nil
-                    || inputScale?.count == input.shape[0] * self.features.count,
+                inputScale == nil || inputScale?.count == input.shape[0] * matrix.features,
                 "\(inputScale?.shape as Any) scales \(input.shape)")
+        }
+
+        /// The product of a tensor's rows with a matrix.
+        public init(_ input: Tensor, _ matrix: Matrix, inputScale: Tensor? = nil) {
+            self.init(Operand(input), matrix, inputScale: inputScale)
         }
     }
 
     /// A linear layer over the innermost axis: `activation(x · Wᵀ + b)` and more; see ``Epilogue``.
     ///
     /// - Parameters:
-    ///   - weight: `[outputs, features]`.
+    ///   - matrix: `[outputs, features]`.
     ///   - epilogue: Bias, activation, residual and so on.
     /// - Returns: `[samples, …, outputs]`.
+    public func linear(_ matrix: Matrix, _ epilogue: Epilogue = Epilogue()) -> Tensor {
+        Tensor.linear([Term(self, matrix)], epilogue)
+    }
+
+    /// A linear layer whose weight `[outputs, features]` is used as it lies.
     public func linear(_ weight: Tensor, _ epilogue: Epilogue = Epilogue()) -> Tensor {
-        Tensor.linear([Term(self, weight)], epilogue)
+        linear(Matrix(plain: weight), epilogue)
     }
 
     /// A sum of products under one epilogue. Several terms are what a concatenation of features in
@@ -57,157 +56,246 @@ extension Tensor {
     ///
     /// - Returns: `[samples, …, outputs]`, the other axes from the first term.
     public static func linear(_ terms: [Term], _ epilogue: Epilogue = Epilogue()) -> Tensor {
-        linear(terms, epilogue, energy: nil)
+        let layer = LinearLayer(terms, epilogue)
+        var result = Tensor(uninitialized: layer.shape)
+        layer.run(into: .floats(result.mutablePointer()), energy: nil)
+        return result
     }
 
     /// The same, and for each sample and output channel the sum over all positions of the squared
     /// activated values, `[samples, outputs]`: what global response normalisation needs.
+    ///
+    /// - Parameters:
+    ///   - terms: The products.
+    ///   - epilogue: What happens to their sum.
+    ///   - next: The matrix that the result will be multiplied with, which decides in what precision
+    ///     it is kept: as floats, or else as brain floats.
+    /// - Returns: The result and the energy.
     public static func linearWithEnergy(
-        _ terms: [Term], _ epilogue: Epilogue = Epilogue()
-    ) -> (result: Tensor, energy: Tensor) {
-        let samples = terms[0].input.shape[0]
-        let outputs = terms[0].weight.shape[0]
-        let tiling = Tiling(terms: terms)
-        let partial = Tensor(repeating: 0, [samples, tiling.rowTiles, outputs])
-        let result = linear(terms, epilogue, energy: partial)
-        let energy = Tensor([samples, outputs]) { sums in
+        _ terms: [Term], _ epilogue: Epilogue = Epilogue(), for next: Matrix
+    ) -> (result: Operand, energy: Tensor) {
+        let layer = LinearLayer(terms, epilogue)
+        let (samples, outputs, tiles) = (layer.samples, layer.outputs, layer.tiling.rowTiles)
+        var partial = Tensor(repeating: 0, [samples, tiles, outputs])
+        let sums = partial.mutablePointer()
+        let result: Operand
+        if next.operandPrecision == .float32 {
+            var tensor = Tensor(uninitialized: layer.shape)
+            layer.run(into: .floats(tensor.mutablePointer()), energy: sums)
+            result = Operand(tensor)
+        } else {
+            let words = Storage(count: layer.rows * samples * Precision.bfloat16.words(outputs))
+            // Rows end with a whole word.
+            if outputs % 2 == 1 { words.base.update(repeating: 0, count: words.count) }
+            layer.run(
+                into: .halves(
+                    UnsafeMutableRawPointer(words.base).assumingMemoryBound(to: UInt16.self)),
+                energy: sums)
+            result = Operand(layer.shape, .bfloat16(words))
+        }
+        let energy = Tensor([samples, outputs]) { energy in
             for sample in 0..<samples {
                 for channel in 0..<outputs {
                     // In double and in a fixed order: maps have up to 10⁵ positions.
                     var sum = 0.0
-                    for tile in 0..<tiling.rowTiles {
-                        sum += Double(
-                            partial.pointer[(sample * tiling.rowTiles + tile) * outputs + channel])
+                    for tile in 0..<tiles {
+                        sum += Double(sums[(sample * tiles + tile) * outputs + channel])
                     }
-                    sums[sample * outputs + channel] = Float(sum)
+                    energy[sample * outputs + channel] = Float(sum)
                 }
             }
         }
         return (result, energy)
     }
+}
 
-    private static func linear(_ terms: [Term], _ epilogue: Epilogue, energy: Tensor?) -> Tensor {
+/// Where the results of a linear layer go.
+enum LayerTarget {
+    case floats(UnsafeMutablePointer<Float>)
+    /// Brain floats, an even number in each row.
+    case halves(UnsafeMutablePointer<UInt16>)
+}
+
+/// A sum of products and its epilogue, ready to be computed tile by tile.
+private struct LinearLayer {
+    let shape: Shape
+    let samples: Int
+    let rows: Int
+    let outputs: Int
+    let tiling: Tiling
+    private let products: [Product]
+    private let epilogue: Epilogue
+
+    /// A term in the form in which it is multiplied.
+    private struct Product {
+        let input: Operand
+        /// One matrix for all samples, or one for each.
+        let matrices: [Matrix]
+
+        init(_ term: Tensor.Term) {
+            let precision = term.matrix.operandPrecision
+            guard let factors = term.inputScale else {
+                input = term.input.converted(to: precision)
+                matrices = [term.matrix]
+                return
+            }
+            // The scale goes into the smaller of the two factors. Rows that must be converted anyway
+            // are scaled on the way.
+            let samples = term.input.shape[0]
+            if term.matrix.outputs < term.input.rowsInSample, term.input.precision == precision {
+                let scaled = (0..<samples).compactMap {
+                    term.matrix.scaled(by: factors.pointer + $0 * term.matrix.features)
+                }
+                if scaled.count == samples {
+                    (input, matrices) = (term.input, scaled)
+                    return
+                }
+            }
+            input = term.input.converted(to: precision, factors: factors)
+            matrices = [term.matrix]
+        }
+    }
+
+    init(_ terms: [Tensor.Term], _ epilogue: Epilogue) {
         let first = terms[0]
-        let outputs = first.weight.shape[0]
-        let samples = first.input.shape[0]
-        let tiling = Tiling(terms: terms)
-        let rows = tiling.rows
-        var result = Tensor(uninitialized: first.input.shape.withChannels(outputs))
-        epilogue.check(samples: samples, columns: outputs, count: result.count)
+        outputs = first.matrix.outputs
+        shape = first.input.shape.withChannels(outputs)
+        samples = shape[0]
+        rows = first.input.rowsInSample
         for term in terms {
             precondition(
-                term.weight.shape[0] == outputs && term.input.shape[0] == samples
-                    && term.rows == rows,
-                "terms differ: \(term.input.shape), \(term.weight.shape)")
+                term.matrix.outputs == outputs && term.input.shape[0] == samples
+                    && term.input.rowsInSample == rows,
+                "terms differ: \(term.input.shape), \(term.matrix.outputs)×\(term.matrix.features)")
         }
-        let target = result.mutablePointer()
-        let operands = terms.map { $0.scaled() }
+        epilogue.check(samples: samples, columns: outputs, count: shape.count)
+        self.epilogue = epilogue
+        products = terms.map(Product.init)
+        tiling = Tiling(
+            rows: rows, columns: outputs,
+            depth: terms.reduce(0) { $0 + $1.matrix.features },
+            isPacked: terms.contains { $0.matrix.isPacked })
+    }
+
+    /// - Parameters:
+    ///   - target: All results.
+    ///   - energy: Sums of squares, `[samples, tiling.rowTiles, outputs]`.
+    func run(into target: LayerTarget, energy: UnsafeMutablePointer<Float>?) {
         parallel(samples * tiling.count) { index in
             let sample = index / tiling.count
             let tile = tiling[index % tiling.count]
             let row = sample * rows + tile.rows.lowerBound
-            let corner = target + row * outputs + tile.columns.lowerBound
-            for (number, operand) in operands.enumerated() {
-                let depth = operand.features.count
-                let stride = operand.weight.shape[-1]
-                // Scaled weights hold a matrix for each sample.
-                let matrix = operand.weight.shape.rank == 3 ? sample * outputs * stride : 0
-                multiplyTransposed(
-                    operand.input.pointer + row * depth, stride: depth,
-                    operand.weight.pointer + matrix + tile.columns.lowerBound * stride
-                        + operand.features.lowerBound,
-                    stride: stride,
-                    rows: tile.rows.count, columns: tile.columns.count, depth: depth,
-                    adding: number > 0, into: corner, stride: outputs)
-            }
-            guard energy != nil || !epilogue.isEmpty else { return }
-            let sums = energy.map {
-                UnsafeMutablePointer(mutating: $0.pointer)
-                    + (sample * tiling.rowTiles + tile.rowTile) * outputs + tile.columns.lowerBound
-            }
-            var steps = epilogue.steps(
-                sample: sample, row: row, column: tile.columns.lowerBound, columns: outputs,
-                energy: sums)
-            kernels.epilogue(corner, outputs, tile.rows.count, tile.columns.count, &steps)
+            var steps = epilogue.steps(sample: sample, row: row, columns: outputs)
+            steps.energy = energy.map { $0 + (sample * tiling.rowTiles + tile.rowTile) * outputs }
+            multiply(
+                products.map {
+                    ($0.input.rows(from: row), $0.matrices[$0.matrices.count > 1 ? sample : 0])
+                },
+                rows: tile.rows.count, columns: tile.columns, steps,
+                into: target.moved(by: row * target.rowLength(outputs)))
         }
-        return result
     }
 }
 
-extension Tensor.Term {
-    /// Rows of one sample.
-    var rows: Int { input.shape.count(of: 1..<input.shape.rank - 1) }
-
-    /// The term with its input scale multiplied into the smaller of the two factors: into the
-    /// matrix (one for each sample, `[samples, outputs, features]`) or into the rows.
-    fileprivate func scaled() -> Tensor.Term {
-        guard let inputScale else { return self }
-        let samples = input.shape[0]
-        let outputs = weight.shape[0]
-        let depth = features.count
-        var term = self
-        term.inputScale = nil
-        if outputs < rows {
-            let stride = weight.shape[1]
-            var matrices = Tensor(uninitialized: [samples, outputs, depth])
-            let target = matrices.mutablePointer()
-            let block = 64
-            let blocks = (outputs + block - 1) / block
-            parallel(samples * blocks) { index in
-                let sample = index / blocks
-                let first = index % blocks * block
-                kernels.scale_columns(
-                    target + (sample * outputs + first) * depth, depth,
-                    weight.pointer + first * stride + features.lowerBound, stride,
-                    min(block, outputs - first), depth, inputScale.pointer + sample * depth)
-            }
-            term.weight = matrices
-            term.features = 0..<depth
-        } else {
-            var product = Tensor(uninitialized: input.shape)
-            let target = product.mutablePointer()
-            let rows = rows
-            let block = 16
-            let blocks = (rows + block - 1) / block
-            parallel(samples * blocks) { index in
-                let sample = index / blocks
-                let first = index % blocks * block
-                let place = (sample * rows + first) * depth
-                kernels.scale_columns(
-                    target + place, depth, input.pointer + place, depth, min(block, rows - first),
-                    depth, inputScale.pointer + sample * depth)
-            }
-            term.input = product
+extension LayerTarget {
+    /// Elements from one row of results to the next.
+    func rowLength(_ outputs: Int) -> Int {
+        switch self {
+        case .floats: outputs
+        case .halves: (outputs + 1) / 2 * 2
         }
-        return term
+    }
+
+    func moved(by count: Int) -> LayerTarget {
+        switch self {
+        case .floats(let pointer): .floats(pointer + count)
+        case .halves(let pointer): .halves(pointer + count)
+        }
+    }
+}
+
+/// Some columns of a sum of products for some rows, put through an epilogue, on the calling thread.
+///
+/// - Parameters:
+///   - factors: Rows, and the matrix for each.
+///   - rows: How many rows.
+///   - columns: Which of the outputs; see ``Matrix/multiply(_:rows:columns:adding:into:stride:)``.
+///   - steps: The epilogue for the first row from column 0 on.
+///   - target: The first row's results from column 0 on.
+func multiply(
+    _ factors: [(rows: OperandRows, matrix: Matrix)], rows: Int, columns: Range<Int>,
+    _ steps: wk_epilogue, into target: LayerTarget
+) {
+    let outputs = factors[0].matrix.outputs
+    let rowLength = target.rowLength(outputs)
+    // Chunks are computed in a place of their own, as densely as the cache likes; whole tiles right
+    // where they belong, if the numbers are the same and not yet to be added.
+    let chunks = Matrix.pieces(columns, of: factors.map(\.matrix.chunk).min() ?? .max)
+    var isInPlace = false
+    if chunks.count == 1, case .floats(let pointer) = target {
+        isInPlace = steps.residual != UnsafePointer(pointer)
+    }
+    let width = chunks.map(\.count).max() ?? 0
+    let scratch = isInPlace ? nil : Storage(count: rows * width)
+    for chunk in chunks {
+        var steps = steps.moved(by: chunk.lowerBound)
+        let (sums, stride): (UnsafeMutablePointer<Float>, Int)
+        switch (target, scratch) {
+        case (_, let scratch?): (sums, stride) = (scratch.base, width)
+        case (.floats(let pointer), nil): (sums, stride) = (pointer + chunk.lowerBound, rowLength)
+        case (.halves, nil): preconditionFailure("halves are rounded from scratch memory")
+        }
+        for (number, factor) in factors.enumerated() {
+            factor.matrix.multiply(
+                factor.rows, rows: rows, columns: chunk, adding: number > 0, into: sums,
+                stride: stride)
+        }
+        switch target {
+        case .floats(let pointer):
+            if isInPlace && steps.isEmpty { continue }
+            kernels.epilogue(
+                pointer + chunk.lowerBound, rowLength, sums, stride, rows, chunk.count, &steps)
+        case .halves(let pointer):
+            kernels.epilogue_bfloat16(
+                pointer + chunk.lowerBound, rowLength, sums, stride, rows, chunk.count, &steps)
+        }
     }
 }
 
 /// How the product of one sample's rows with a matrix is cut into tiles. It depends on the shapes
-/// alone, so that neither batch nor thread count changes a result.
-struct Tiling {
+/// and the kind of product alone, so that neither batch nor thread count changes a result.
+package struct Tiling {
     let rows: Int
     let columns: Int
-    let rowTiles: Int
+    package let rowTiles: Int
     let columnTiles: Int
     private let rowsInTile: Int
     private let columnsInTile: Int
 
-    var count: Int { rowTiles * columnTiles }
-
-    init(terms: [Tensor.Term]) {
-        self.init(
-            rows: terms[0].rows, columns: terms[0].weight.shape[0],
-            depth: terms.reduce(0) { $0 + $1.features.count })
-    }
+    package var count: Int { rowTiles * columnTiles }
 
     /// - Parameters:
     ///   - rows: Rows of the product.
     ///   - columns: Columns of the product.
     ///   - depth: Length of the sums.
-    init(rows: Int, columns: Int, depth: Int) {
+    ///   - isPacked: Whether a matrix is packed.
+    package init(rows: Int, columns: Int, depth: Int, isPacked: Bool) {
         self.rows = rows
         self.columns = columns
+        if isPacked {
+            // So many rows that the matrix, which is read once for each tile of rows, need not come
+            // faster than memory delivers it, and so few that they stay in the second-level cache.
+            let wanted = max(1, (rows + 95) / 96)
+            rowsInTile = max(8, (rows + wanted * 8 - 1) / (wanted * 8) * 8)
+            rowTiles = max(1, (rows + rowsInTile - 1) / rowsInTile)
+            // Some four dozen tiles feed as many cores and leave two cores evenly loaded, unless
+            // that takes pieces of less than 10⁶ multiplications.
+            let pieces = max(1, min(48, (rows * columns * depth) >> 20) / rowTiles)
+            let unit = Matrix.columnUnit
+            columnsInTile = max(unit, (columns + pieces * unit - 1) / (pieces * unit) * unit)
+            columnTiles = Matrix.pieces(0..<columns, of: columnsInTile).count
+            return
+        }
         // Tiles of at least some 10⁷ multiplications keep the cost of a call small; sixteen of them
         // feed as many cores and leave two cores evenly loaded; at most 2 MB of results a tile.
         let products = rows * columns * depth
@@ -234,13 +322,16 @@ struct Tiling {
         self.columnTiles = (columns + columnsInTile - 1) / columnsInTile
     }
 
-    subscript(index: Int) -> (rows: Range<Int>, columns: Range<Int>, rowTile: Int) {
-        let rowTile = index / columnTiles
+    /// Tiles of the same columns follow one another, so that threads share what they read of the
+    /// matrix.
+    package subscript(index: Int) -> (rows: Range<Int>, columns: Range<Int>, rowTile: Int) {
+        let rowTile = index % rowTiles
+        let columnTile = index / rowTiles
         let row = rowTile * rowsInTile
-        let column = index % columnTiles * columnsInTile
+        let column = columnTile * columnsInTile
         return (
-            row..<min(rows, row + rowsInTile), column..<min(columns, column + columnsInTile),
-            rowTile
+            row..<min(rows, row + rowsInTile),
+            column..<(columnTile == columnTiles - 1 ? columns : column + columnsInTile), rowTile
         )
     }
 }

@@ -30,6 +30,33 @@ extension Tensor {
         return result
     }
 
+    /// The same as the left factor of products with a matrix: where that takes other numbers than
+    /// floats, rows are converted while they are in the cache.
+    public func layerNormalized(
+        epsilon: Float = 1e-6, affine: (weight: Tensor, bias: Tensor)? = nil, for matrix: Matrix
+    ) -> Operand {
+        let precision = matrix.operandPrecision
+        if precision == .float32 {
+            return Operand(layerNormalized(epsilon: epsilon, affine: affine))
+        }
+        let channels = shape.channels
+        precondition(
+            affine.map { $0.weight.count == channels && $0.bias.count == channels } ?? true,
+            "an affine map of other than \(channels) channels")
+        let result = Operand(uninitialized: shape, precision)
+        let source = pointer
+        forEachRowBlock(rows: count / max(1, channels), channels: channels) { rows in
+            let normed = OperandScratch(rows: rows.count, features: channels, .float32)
+            kernels.layer_norm(
+                normed.rows.floats, channels, source + rows.lowerBound * channels, channels,
+                rows.count, channels, epsilon, 1, 0, affine?.weight.pointer, affine?.bias.pointer)
+            normed.rows.convert(
+                from: .float32, count: rows.count, features: channels, to: precision,
+                result.rows(from: rows.lowerBound))
+        }
+        return result
+    }
+
     /// The factor by which global response normalisation multiplies each channel of each sample,
     /// `1 + γ · N` with `N = G / (mean of G over the channels + 10⁻⁶)` and `G` the square root of
     /// the energy (Woo et al., "ConvNeXt V2", 2023). What is left of the layer, `+ β`, is constant.
@@ -90,10 +117,10 @@ extension Tensor {
             let sample = index / blocks
             let first = index % blocks * 32
             var steps = Epilogue(modulation: modulation).steps(
-                sample: sample, row: 0, column: 0, columns: channels, energy: nil)
+                sample: sample, row: 0, columns: channels)
+            let corner = target + (sample * rows + first) * channels
             kernels.epilogue(
-                target + (sample * rows + first) * channels, channels, min(32, rows - first),
-                channels, &steps)
+                corner, channels, corner, channels, min(32, rows - first), channels, &steps)
         }
         return result
     }

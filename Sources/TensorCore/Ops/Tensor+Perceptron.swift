@@ -14,21 +14,23 @@ extension Tensor {
     ///   - gain: A factor for what is added.
     /// - Returns: A tensor of the same shape.
     public consuming func addingPerceptron(
-        scale: Float, shift: Float, _ first: (weight: Tensor, bias: Tensor?),
-        _ second: (weight: Tensor, bias: Tensor?), gain: Float
+        scale: Float, shift: Float, _ first: (matrix: Matrix, bias: Tensor?),
+        _ second: (matrix: Matrix, bias: Tensor?), gain: Float
     ) -> Tensor {
         // In place where nobody else looks at the elements: a block reads its own rows alone.
         var result = self
         let shape = result.shape
         let channels = shape.channels
-        let hidden = first.weight.shape[0]
+        let hidden = first.matrix.outputs
         precondition(
-            first.weight.shape == [hidden, channels] && second.weight.shape == [channels, hidden]
-                && first.bias?.count ?? hidden == hidden
+            first.matrix.features == channels && second.matrix.features == hidden
+                && second.matrix.outputs == channels && first.bias?.count ?? hidden == hidden
                 && second.bias?.count ?? channels == channels,
-            "\(first.weight.shape) and \(second.weight.shape) for \(shape)")
+            "perceptron from \(first.matrix.features) over \(hidden) to "
+                + "\(second.matrix.outputs) channels for \(shape)")
         let rows = shape.count / max(1, shape[0] * channels)
-        let block = 256
+        // A packed matrix is read through for every block; OpenBLAS copies it besides.
+        let block = first.matrix.isPacked ? 96 : 256
         let blocks = (rows + block - 1) / block
         let target = result.mutablePointer()
         let inner = Epilogue(bias: first.bias, activation: .gelu)
@@ -39,24 +41,21 @@ extension Tensor {
             let count = min(block, rows - start)
             let row = sample * rows + start
             let normed = Storage(count: count * channels)
-            let wide = Storage(count: count * hidden)
             let corner = target + row * channels
             kernels.layer_norm(
                 normed.base, channels, corner, channels, count, channels, 1e-6,
                 scale, shift, nil, nil)
-            multiplyTransposed(
-                normed.base, stride: channels, first.weight.pointer, stride: channels, rows: count,
-                columns: hidden, depth: channels, into: wide.base, stride: hidden)
-            var steps = inner.steps(
-                sample: sample, row: 0, column: 0, columns: hidden, energy: nil)
-            kernels.epilogue(wide.base, hidden, count, hidden, &steps)
-            multiplyTransposed(
-                wide.base, stride: hidden, second.weight.pointer, stride: hidden, rows: count,
-                columns: channels, depth: hidden, into: normed.base, stride: channels)
-            steps = outer.steps(
-                sample: sample, row: row, column: 0, columns: channels, energy: nil)
-            kernels.epilogue(normed.base, channels, count, channels, &steps)
-            corner.update(from: normed.base, count: count * channels)
+            let narrow = OperandScratch(normed, rows: count, features: channels, for: first.matrix)
+            let wide = OperandScratch(
+                rows: count, features: hidden,
+                second.matrix.operandPrecision == .float32 ? .float32 : .bfloat16)
+            multiply(
+                [(narrow.rows, first.matrix)], rows: count, columns: 0..<hidden,
+                inner.steps(sample: sample, row: 0, columns: hidden), into: wide.target)
+            let converted = OperandScratch(wide, rows: count, features: hidden, for: second.matrix)
+            multiply(
+                [(converted.rows, second.matrix)], rows: count, columns: 0..<channels,
+                outer.steps(sample: sample, row: row, columns: channels), into: .floats(corner))
         }
         return result
     }

@@ -7,6 +7,11 @@ public protocol ParameterSource {
     /// asked for.
     var names: Set<String>? { get }
 
+    /// Whether the values of the parameters mean something. For a source that only knows or notes
+    /// names and shapes, large matrices are not packed, which would take their memory; a network that
+    /// is built from it is not there to be run.
+    var hasValues: Bool { get }
+
     /// The parameter of a name in PyTorch's layout.
     ///
     /// - Parameters:
@@ -15,6 +20,11 @@ public protocol ParameterSource {
     /// - Returns: The parameter, or that it is missing or has another shape.
     /// - Throws: When the parameter is there but cannot be read.
     func parameter(named name: String, expecting shape: Shape) throws -> FoundParameter
+}
+
+extension ParameterSource {
+    /// By default a source has values.
+    public var hasValues: Bool { true }
 }
 
 /// What a ``ParameterSource`` has under a name.
@@ -29,9 +39,11 @@ public enum FoundParameter: Sendable {
 
 /// A view of a ``ParameterSource`` from which a network's layers take their parameters by name.
 ///
-/// What does not fit is collected, and ``load(from:ignoring:_:)`` reports all of it together when the
+/// What does not fit is collected, and ``load(from:precision:ignoring:_:)`` reports all of it together when the
 /// network is complete.
 public struct Parameters {
+    /// The precision of the network's large matrices.
+    public let precision: Precision
     private let reader: Reader
     private let prefix: String
 
@@ -51,6 +63,8 @@ public struct Parameters {
         }
 
         var names: Set<String>? { source.names }
+
+        var hasValues: Bool { source.hasValues }
 
         func parameter(_ name: String, _ shape: Shape) throws -> Tensor {
             try Task.checkCancellation()
@@ -93,6 +107,7 @@ public struct Parameters {
     ///
     /// - Parameters:
     ///   - source: Where the parameters come from.
+    ///   - precision: The precision of the network's large matrices.
     ///   - isIgnored: Whether a surplus parameter of the given name is of no consequence.
     ///   - build: Makes the network.
     /// - Returns: The network.
@@ -100,18 +115,25 @@ public struct Parameters {
     ///   surplus and misshapen parameter (or as many as were found before what is missing exceeded
     ///   256 MB), or what the source threw.
     public static func load<Network>(
-        from source: any ParameterSource, ignoring isIgnored: (String) -> Bool = { _ in false },
+        from source: any ParameterSource, precision: Precision = .float32,
+        ignoring isIgnored: (String) -> Bool = { _ in false },
         _ build: (Parameters) throws -> Network
     ) throws -> Network {
         let reader = Reader(source)
-        let network = try build(Parameters(reader: reader, prefix: ""))
+        let network = try build(Parameters(precision: precision, reader: reader, prefix: ""))
         try reader.finish(ignoring: isIgnored)
         return network
     }
 
     /// The parameters whose names begin with `name` and a dot.
     public subscript(name: String) -> Parameters {
-        Parameters(reader: reader, prefix: prefix + name + ".")
+        Parameters(precision: precision, reader: reader, prefix: prefix + name + ".")
+    }
+
+    /// The same parameters for a network whose matrices stay 32-bit floats: first and last layers,
+    /// which are small and set the error of everything between them.
+    public var exact: Parameters {
+        Parameters(precision: .float32, reader: reader, prefix: prefix)
     }
 
     /// The parameters of a numbered part.
@@ -123,10 +145,34 @@ public struct Parameters {
     }
 
     /// The parameter of a name in PyTorch's layout; zeros when there is none of the expected shape,
-    /// which ``load(from:ignoring:_:)`` reports with all others.
+    /// which ``load(from:precision:ignoring:_:)`` reports with all others.
     ///
     /// - Throws: What the source throws, or ``WuerstchenError`` when too much is missing to go on.
     public func callAsFunction(_ name: String, _ shape: Shape) throws -> Tensor {
         try reader.parameter(prefix + name, shape)
+    }
+
+    /// The weight of a linear layer, packed for products in ``precision``.
+    ///
+    /// - Parameters:
+    ///   - name: The parameter's name.
+    ///   - outputs: Rows of the matrix.
+    ///   - features: Columns of the matrix.
+    ///   - shape: The shape that the parameter is stored in, if it is not that of the matrix.
+    /// - Returns: The matrix. A mapped file's pages that were copied into it are given back.
+    /// - Throws: As ``callAsFunction(_:_:)``.
+    public func matrix(
+        _ name: String, _ outputs: Int, _ features: Int, storedAs shape: Shape? = nil
+    ) throws -> Matrix {
+        let weight = try self(name, shape ?? [outputs, features])
+        return matrix(weight.reshaped(to: [outputs, features]))
+    }
+
+    /// A matrix that was computed from parameters, or is part of one, in ``precision``.
+    public func matrix(_ weight: Tensor) -> Matrix {
+        if !reader.hasValues { return Matrix(plain: weight) }
+        let matrix = Matrix(weight, precision: precision)
+        if matrix.isCopy { weight.releasePages() }
+        return matrix
     }
 }

@@ -41,9 +41,11 @@ package struct AttentionBlock: Sendable {
     package func callAsFunction(_ x: Tensor, text: Tensor.KeyValues) -> Tensor {
         let shape = x.shape
         let sequence: Shape = [shape[0], shape[1] * shape[2], shape[3]]
-        let normed = x.reshaped(to: sequence).layerNormalized()
+        let x = x.reshaped(to: sequence)
+        let normed = x.layerNormalized(for: queries.matrix)
         let own = Tensor.KeyValues(keys: keys(normed), values: values(normed))
-        let attended = queries(normed).attention(to: [own, text], heads: heads)
-        return output(attended, residual: x.reshaped(to: sequence)).reshaped(to: shape)
+        let attended = queries(normed).attention(
+            to: [own, text], heads: heads, precision: queries.matrix.precision)
+        return output(attended, residual: x).reshaped(to: shape)
     }
 }

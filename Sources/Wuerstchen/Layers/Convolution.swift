@@ -2,7 +2,7 @@ internal import TensorCore
 
 /// A convolution with a square kernel and zero padding.
 package struct Convolution: Sendable {
-    private let weight: Tensor
+    private let weight: Matrix
     private let bias: Tensor?
     private let kernel: Int
     private let stride: Int
@@ -12,8 +12,9 @@ package struct Convolution: Sendable {
         _ parameters: Parameters, _ inputs: Int, _ outputs: Int, kernel: Int, stride: Int = 1,
         padding: Int = 0, hasBias: Bool = true
     ) throws {
-        weight = Tensor.convolutionWeight(
-            try parameters("weight", [outputs, inputs, kernel, kernel]))
+        weight = parameters.matrix(
+            Tensor.convolutionWeight(
+                try parameters("weight", [outputs, inputs, kernel, kernel])))
         bias = hasBias ? try parameters("bias", [outputs]) : nil
         self.kernel = kernel
         self.stride = stride
@@ -38,7 +39,7 @@ package struct Convolution: Sendable {
 
 /// A transposed convolution whose kernel is a multiple of its stride.
 package struct TransposedConvolution: Sendable {
-    private let weight: Tensor
+    private let phases: [Matrix]
     private let bias: Tensor
     private let kernel: Int
     private let stride: Int
@@ -48,9 +49,10 @@ package struct TransposedConvolution: Sendable {
         _ parameters: Parameters, _ inputs: Int, _ outputs: Int, kernel: Int, stride: Int,
         padding: Int = 0
     ) throws {
-        weight = Tensor.transposedConvolutionWeight(
+        phases = Tensor.transposedConvolutionWeight(
             try parameters("weight", [inputs, outputs, kernel, kernel]), kernel: kernel,
-            stride: stride, padding: padding)
+            stride: stride, padding: padding
+        ).map { parameters.matrix($0) }
         bias = try parameters("bias", [outputs])
         self.kernel = kernel
         self.stride = stride
@@ -59,7 +61,7 @@ package struct TransposedConvolution: Sendable {
 
     package func callAsFunction(_ x: Tensor, _ activation: Activation = .identity) -> Tensor {
         x.transposedConvolution(
-            weight, bias: bias, kernel: kernel, stride: stride, padding: padding,
+            phases, bias: bias, kernel: kernel, stride: stride, padding: padding,
             activation: activation)
     }
 }
@@ -70,30 +72,34 @@ package struct DepthwiseConvolution: Sendable {
     private let bias: Tensor
     private let kernel: Int
     private let stride: Int
-    private let padding: Padding
 
     package init(
         _ parameters: Parameters, _ channels: Int, kernel: Int = 3, stride: Int = 1,
-        padding: Padding = .zeros, hasBias: Bool = true
+        hasBias: Bool = true
     ) throws {
         weight = try parameters("weight", [channels, 1, kernel, kernel])
             .reshaped(to: [channels, kernel * kernel]).matrixTransposed()
         bias = hasBias ? try parameters("bias", [channels]) : Tensor(repeating: 0, [channels])
         self.kernel = kernel
         self.stride = stride
-        self.padding = padding
     }
 
-    /// The convolution of `x` (layer-normalised, scaled and shifted before where
-    /// `inputNormalization` is given), times `gain`, plus `residual`; layer-normalised with the ε
-    /// `normalization` where it is given.
-    package func callAsFunction(
-        _ x: Tensor, gain: Float = 1, residual: Tensor? = nil,
-        inputNormalization: (scale: Float, shift: Float)? = nil, normalization: Float? = nil
+    /// The convolution with zero padding.
+    package func callAsFunction(_ x: Tensor) -> Tensor {
+        x.depthwiseConvolution(weight, bias: bias, kernel: kernel, stride: stride)
+    }
+
+    /// The convolution with zero padding, layer-normalised, for products with a matrix; for stride 1.
+    package func normalized(_ x: Tensor, for matrix: Matrix) -> Operand {
+        x.normalizedDepthwiseConvolution(weight, bias: bias, kernel: kernel, for: matrix)
+    }
+
+    /// `x + gain · convolution of (layer norm of x · scale + shift)` with a border that repeats; for
+    /// stride 1.
+    package func adding(
+        to x: consuming Tensor, scale: Float, shift: Float, gain: Float
     ) -> Tensor {
-        x.depthwiseConvolution(
-            weight, bias: bias, kernel: kernel, stride: stride, padding: padding, gain: gain,
-            residual: residual, inputNormalization: inputNormalization,
-            normalization: normalization)
+        x.addingDepthwiseConvolution(
+            weight, bias: bias, kernel: kernel, scale: scale, shift: shift, gain: gain)
     }
 }

@@ -2,7 +2,7 @@ internal import TensorCore
 
 /// A linear layer, or a 1×1 convolution, over the innermost axis.
 package struct Linear: Sendable {
-    package let weight: Tensor
+    package let matrix: Matrix
     package let bias: Tensor?
 
     /// What the layer's weight is stored as.
@@ -17,20 +17,23 @@ package struct Linear: Sendable {
         _ parameters: Parameters, _ inputs: Int, _ outputs: Int, _ kind: Kind = .linear,
         hasBias: Bool = true
     ) throws {
-        switch kind {
-        case .linear:
-            weight = try parameters("weight", [outputs, inputs])
-        case .pointwiseConvolution:
-            weight = try parameters("weight", [outputs, inputs, 1, 1]).reshaped(to: [
-                outputs, inputs,
-            ])
-        }
+        matrix = try parameters.matrix(
+            "weight", outputs, inputs,
+            storedAs: kind == .linear ? nil : [outputs, inputs, 1, 1])
         bias = hasBias ? try parameters("bias", [outputs]) : nil
     }
 
     package func callAsFunction(
         _ x: Tensor, _ activation: Activation = .identity, residual: Tensor? = nil
     ) -> Tensor {
-        x.linear(weight, Epilogue(bias: bias, activation: activation, residual: residual))
+        self(Operand(x), activation, residual: residual)
+    }
+
+    package func callAsFunction(
+        _ x: Operand, _ activation: Activation = .identity, residual: Tensor? = nil
+    ) -> Tensor {
+        Tensor.linear(
+            [Tensor.Term(x, matrix)],
+            Epilogue(bias: bias, activation: activation, residual: residual))
     }
 }

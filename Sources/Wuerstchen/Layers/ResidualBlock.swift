@@ -11,13 +11,12 @@ internal import TensorCore
 /// channels as the latent has.
 package struct ResidualBlock: Sendable {
     private let depthwise: DepthwiseConvolution
-    private let channels: Int
-    private let skipChannels: Int
-    private let expandWeight: Tensor
+    private let expand: Matrix
+    private let expandSkip: Matrix?
+    private let expandSemantic: Matrix?
     private let expandBias: Tensor
-    private let semanticWeight: Tensor?
     private let gamma: Tensor
-    private let projectWeight: Tensor
+    private let project: Matrix
     private let projectBias: Tensor
 
     /// - Parameters:
@@ -29,67 +28,75 @@ package struct ResidualBlock: Sendable {
     /// - Throws: What reading the parameters throws.
     package init(
         _ parameters: Parameters, channels: Int, skipChannels: Int = 0,
-        semanticMapper: Linear? = nil, kernel: Int = 3
+        semanticMapper: SemanticMapper? = nil, kernel: Int = 3
     ) throws {
         let hidden = 4 * channels
         let mapped = semanticMapper?.weight.shape[0] ?? 0
         let pointwise = parameters["channelwise"]
         depthwise = try DepthwiseConvolution(parameters["depthwise"], channels, kernel: kernel)
-        self.channels = channels
-        self.skipChannels = skipChannels
-        expandWeight = try pointwise[0]("weight", [hidden, channels + skipChannels + mapped])
+        let weight = try pointwise[0]("weight", [hidden, channels + skipChannels + mapped])
         let bias = try pointwise[0]("bias", [hidden])
+        let skipEnd = channels + skipChannels
+        expand = parameters.matrix(
+            skipEnd + mapped > channels ? weight.channels(0..<channels) : weight)
+        expandSkip =
+            skipChannels > 0 ? parameters.matrix(weight.channels(channels..<skipEnd)) : nil
         if let semanticMapper {
             // W · (M e + b) = (W M) e + W b
-            let columns = channels + skipChannels..<channels + skipChannels + mapped
-            semanticWeight = Tensor.linear([
-                Tensor.Term(
-                    semanticMapper.weight.matrixTransposed().reshaped(
-                        to: [1, semanticMapper.weight.shape[1], mapped]),
-                    expandWeight, features: columns)
-            ]).reshaped(to: [semanticMapper.weight.shape[1], hidden]).matrixTransposed()
-            let mapperBias = semanticMapper.bias ?? Tensor(repeating: 0, [mapped])
-            expandBias = Tensor.linear(
-                [
-                    Tensor.Term(
-                        mapperBias.reshaped(to: [1, 1, mapped]), expandWeight, features: columns)
-                ], Epilogue(bias: bias)
-            ).reshaped(to: [hidden])
+            let columns = weight.channels(skipEnd..<skipEnd + mapped)
+            let composed = columns.reshaped(to: [1, hidden, mapped])
+                .linear(semanticMapper.weight.matrixTransposed())
+            // As few channels as the latent has cost little at any precision.
+            expandSemantic = parameters.exact.matrix(
+                composed.reshaped(to: [hidden, semanticMapper.weight.shape[1]]))
+            expandBias = semanticMapper.bias.reshaped(to: [1, 1, mapped])
+                .linear(columns, Epilogue(bias: bias)).reshaped(to: [hidden])
         } else {
-            semanticWeight = nil
+            expandSemantic = nil
             expandBias = bias
         }
         gamma = try pointwise[2]("gamma", [1, 1, 1, hidden]).reshaped(to: [hidden])
         let beta = try pointwise[2]("beta", [1, 1, 1, hidden])
-        projectWeight = try pointwise[4]("weight", [channels, hidden])
+        let projectWeight = try pointwise[4]("weight", [channels, hidden])
         // The norm's β passes through the second layer unchanged: a constant of the block.
         projectBias = beta.reshaped(to: [1, 1, hidden])
             .linear(projectWeight, Epilogue(bias: try pointwise[4]("bias", [channels])))
             .reshaped(to: [channels])
+        project = parameters.matrix(projectWeight)
     }
 
     /// - Parameters:
     ///   - x: `[batch, height, width, channels]`.
     ///   - skip: `[batch, height, width, skipChannels]`, if the block takes one.
     ///   - semantic: The semantic latent resized to the map, unmapped, if the block sees it.
+    ///   - modulation: What a timestep block right behind this one does to the result.
     /// - Returns: `[batch, height, width, channels]`.
     package func callAsFunction(
-        _ x: Tensor, skip: Tensor? = nil, semantic: Tensor? = nil
+        _ x: Tensor, skip: Tensor? = nil, semantic: Tensor? = nil,
+        modulation: Epilogue.Modulation? = nil
     ) -> Tensor {
-        let normed = depthwise(x, normalization: 1e-6)
-        var terms = [Tensor.Term(normed, expandWeight, features: 0..<channels)]
-        if let skip {
-            terms.append(
-                Tensor.Term(skip, expandWeight, features: channels..<channels + skipChannels))
-        }
-        if let semantic, let semanticWeight {
-            terms.append(Tensor.Term(semantic, semanticWeight))
+        var terms = [Tensor.Term(depthwise.normalized(x, for: expand), expand)]
+        if let skip, let expandSkip { terms.append(Tensor.Term(skip, expandSkip)) }
+        if let semantic, let expandSemantic {
+            terms.append(Tensor.Term(semantic, expandSemantic))
         }
         let (hidden, energy) = Tensor.linearWithEnergy(
-            terms, Epilogue(bias: expandBias, activation: .gelu))
+            terms, Epilogue(bias: expandBias, activation: .gelu), for: project)
         let response = Tensor.globalResponse(energy: energy, gamma: gamma)
         return Tensor.linear(
-            [Tensor.Term(hidden, projectWeight, inputScale: response)],
-            Epilogue(bias: projectBias, residual: x))
+            [Tensor.Term(hidden, project, inputScale: response)],
+            Epilogue(bias: projectBias, residual: x, modulation: modulation))
+    }
+}
+
+/// The linear map of the semantic latent to the channels that a level's residual blocks take.
+package struct SemanticMapper: Sendable {
+    /// `[outputs, inputs]`, as it is stored: it is only multiplied into the blocks' weights.
+    let weight: Tensor
+    let bias: Tensor
+
+    package init(_ parameters: Parameters, _ inputs: Int, _ outputs: Int) throws {
+        weight = try parameters("weight", [outputs, inputs, 1, 1]).reshaped(to: [outputs, inputs])
+        bias = try parameters("bias", [outputs])
     }
 }

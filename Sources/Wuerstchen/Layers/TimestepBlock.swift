@@ -33,7 +33,20 @@ package struct TimestepBlock: Sendable {
     private let mapper: Linear
 
     package init(_ parameters: Parameters, channels: Int, embedding: Int) throws {
-        mapper = try Linear(parameters["mapper"], embedding, 2 * channels)
+        mapper = try Linear(parameters.exact["mapper"], embedding, 2 * channels)
+    }
+
+    /// What the block does to a map: the layer before it can do it on the way.
+    ///
+    /// - Parameter embedding: `[batch, embedding]`; see ``timestepEmbedding(_:width:)``.
+    /// - Returns: A factor and a summand for each sample and channel.
+    package func modulation(_ embedding: Tensor) -> Epilogue.Modulation {
+        let samples = embedding.shape[0]
+        let mapped = mapper(embedding.reshaped(to: [samples, 1, embedding.shape[1]]))
+        let channels = mapped.shape.channels / 2
+        let table = mapped.reshaped(to: [samples, 2 * channels])
+        return Epilogue.Modulation(
+            scale: table.channels(0..<channels), shift: table.channels(channels..<2 * channels))
     }
 
     /// - Parameters:
@@ -41,13 +54,6 @@ package struct TimestepBlock: Sendable {
     ///   - embedding: `[batch, embedding]`; see ``timestepEmbedding(_:width:)``.
     /// - Returns: `[batch, height, width, channels]`.
     package func callAsFunction(_ x: Tensor, _ embedding: Tensor) -> Tensor {
-        let channels = x.shape.channels
-        let samples = embedding.shape[0]
-        let mapped = mapper(embedding.reshaped(to: [samples, 1, embedding.shape[1]]))
-            .reshaped(to: [samples, 2 * channels])
-        return x.modulated(
-            by: Epilogue.Modulation(
-                scale: mapped.channels(0..<channels),
-                shift: mapped.channels(channels..<2 * channels)))
+        x.modulated(by: modulation(embedding))
     }
 }

@@ -9,20 +9,20 @@ package struct MixingBlock: Sendable {
 
     package init(_ parameters: Parameters, channels: Int) throws {
         gammas = try parameters("gammas", [6]).elements
-        depthwise = try DepthwiseConvolution(
-            parameters["depthwise"][1], channels, padding: .replicate)
+        depthwise = try DepthwiseConvolution(parameters["depthwise"][1], channels)
         perceptron = (
             try Linear(parameters["channelwise"][0], channels, 4 * channels),
             try Linear(parameters["channelwise"][2], 4 * channels, channels)
         )
     }
 
-    package func callAsFunction(_ x: Tensor) -> Tensor {
-        depthwise(
-            x, gain: gammas[2], residual: x, inputNormalization: (1 + gammas[0], gammas[1])
-        ).addingPerceptron(
-            scale: 1 + gammas[3], shift: gammas[4],
-            (perceptron.first.weight, perceptron.first.bias),
-            (perceptron.second.weight, perceptron.second.bias), gain: gammas[5])
+    /// - Parameter x: `[batch, height, width, channels]`; given up, it is changed in place.
+    /// - Returns: A map of the same shape.
+    package func callAsFunction(_ x: consuming Tensor) -> Tensor {
+        depthwise.adding(to: x, scale: 1 + gammas[0], shift: gammas[1], gain: gammas[2])
+            .addingPerceptron(
+                scale: 1 + gammas[3], shift: gammas[4],
+                (perceptron.first.matrix, perceptron.first.bias),
+                (perceptron.second.matrix, perceptron.second.bias), gain: gammas[5])
     }
 }

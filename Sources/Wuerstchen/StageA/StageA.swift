@@ -21,9 +21,13 @@ public struct StageA: Sendable {
     /// - Parameters:
     ///   - configuration: The architecture's numbers.
     ///   - source: The parameters under their published names.
+    ///   - precision: The numbers that the large matrices are stored in and multiplied with.
     /// - Throws: ``WuerstchenError`` when the configuration contradicts itself, when parameters are
     ///   missing, surplus or misshapen, or when OpenBLAS is not installed.
-    public init(configuration: Configuration, parameters source: any ParameterSource) throws {
+    public init(
+        configuration: Configuration, parameters source: any ParameterSource,
+        precision: Precision = .float32
+    ) throws {
         _ = try BLAS.load()
         try configuration.validate()
         self.configuration = configuration
@@ -34,7 +38,10 @@ public struct StageA: Sendable {
             inputLayer, encoder, latentLayer, latentNorm, codebook, decoderInput, decoder,
             outputLayer
         ) =
-            try Parameters.load(from: source, ignoring: BatchNorm.isCounter) { root in
+            try Parameters.load(
+                from: source, precision: precision, ignoring: BatchNorm.isCounter
+            ) { root in
+                let ends = root.exact
                 let down = root["down_blocks"]
                 var next = 0
                 var encoder: [(Convolution?, MixingBlock)] = []
@@ -67,16 +74,16 @@ public struct StageA: Sendable {
                     decoder.append((blocks, upsampler))
                 }
                 return (
-                    try Linear(root["in_block"][1], patch, widths[0], .pointwiseConvolution),
+                    try Linear(ends["in_block"][1], patch, widths[0], .pointwiseConvolution),
                     encoder,
                     try Linear(
-                        latent[0], c.channels, c.latentChannels, .pointwiseConvolution,
+                        latent.exact[0], c.channels, c.latentChannels, .pointwiseConvolution,
                         hasBias: false),
                     try BatchNorm(latent[1], c.latentChannels, epsilon: 1e-5),
                     try root["vquantizer"]["embedding"]("weight", [c.codes, c.latentChannels]),
-                    try Linear(up[0][0], c.latentChannels, c.channels, .pointwiseConvolution),
+                    try Linear(up.exact[0][0], c.latentChannels, c.channels, .pointwiseConvolution),
                     decoder,
-                    try Linear(root["out_block"][0], widths[0], patch, .pointwiseConvolution)
+                    try Linear(ends["out_block"][0], widths[0], patch, .pointwiseConvolution)
                 )
             }
     }
@@ -112,7 +119,7 @@ public struct StageA: Sendable {
         for level in encoder {
             try Task.checkCancellation()
             if let downsampler = level.downsampler { y = downsampler(y) }
-            y = level.block(y)
+            y = level.block(consume y)
         }
         return latentNorm(latentLayer(y))
     }
@@ -145,7 +152,7 @@ public struct StageA: Sendable {
         for level in decoder {
             for block in level.blocks {
                 try Task.checkCancellation()
-                y = block(y)
+                y = block(consume y)
             }
             try Task.checkCancellation()
             if let upsampler = level.upsampler { y = upsampler(y) }

@@ -21,13 +21,15 @@ public struct StageB: Sendable {
     /// - Parameters:
     ///   - configuration: The architecture's numbers.
     ///   - source: The parameters under their published names.
+    ///   - precision: The numbers that the large matrices are stored in and multiplied with.
     ///   - latentScale: Positions of the image latent per position of the semantic latent.
     ///   - schedule: How noise grows with time.
     /// - Throws: ``WuerstchenError`` when the configuration contradicts itself, when parameters are
     ///   missing, surplus or misshapen, or when OpenBLAS is not installed.
     public init(
         configuration: Configuration, parameters source: any ParameterSource,
-        latentScale: Double = 10.67, schedule: NoiseSchedule = NoiseSchedule()
+        precision: Precision = .float32, latentScale: Double = 10.67,
+        schedule: NoiseSchedule = NoiseSchedule()
     ) throws {
         _ = try BLAS.load()
         try configuration.validate()
@@ -36,7 +38,9 @@ public struct StageB: Sendable {
         self.configuration = configuration
         self.latentScale = latentScale
         self.schedule = schedule
-        network = try Parameters.load(from: source) { try StageBNetwork($0, configuration) }
+        network = try Parameters.load(from: source, precision: precision) {
+            try StageBNetwork($0, configuration)
+        }
     }
 
     static func validate(latentScale: Double) throws {

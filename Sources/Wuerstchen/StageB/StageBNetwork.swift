@@ -4,7 +4,8 @@ internal import TensorCore
 struct StageBNetwork: Sendable {
     /// One block of a level.
     private enum Block: Sendable {
-        case residual(ResidualBlock)
+        /// With the timestep block behind it, whose work the residual block's last layer does.
+        case residual(ResidualBlock, TimestepBlock?)
         case timestep(TimestepBlock)
         /// With its place among all attention blocks, in the order of ``attentionBlocks``.
         case attention(AttentionBlock, Int)
@@ -33,17 +34,17 @@ struct StageBNetwork: Sendable {
         let levels = c.channels.count
         patchSize = c.patchSize
         timestepChannels = c.timestepChannels
-        textMapper = try Linear(root["clip_mapper"], c.textChannels, c.conditioningChannels)
+        let ends = root.exact
+        textMapper = try Linear(ends["clip_mapper"], c.textChannels, c.conditioningChannels)
         embedding = try Linear(
-            root["embedding"][1], c.latentChannels * patch, c.channels[0], .pointwiseConvolution)
+            ends["embedding"][1], c.latentChannels * patch, c.channels[0], .pointwiseConvolution)
         output = try Linear(
-            root["clf"][1], c.channels[0], 2 * c.outputChannels * patch, .pointwiseConvolution)
+            ends["clf"][1], c.channels[0], 2 * c.outputChannels * patch, .pointwiseConvolution)
         // The mappers are numbered over the levels down, then over the levels up.
-        func semanticMapper(_ number: Int, _ level: Int) throws -> Linear? {
+        func semanticMapper(_ number: Int, _ level: Int) throws -> SemanticMapper? {
             guard c.injectsSemantics[level] else { return nil }
-            return try Linear(
-                root["effnet_mappers"][number], c.semanticChannels, c.conditioningChannels,
-                .pointwiseConvolution)
+            return try SemanticMapper(
+                root["effnet_mappers"][number], c.semanticChannels, c.conditioningChannels)
         }
         for level in 0..<levels {
             let parameters = root["down_blocks"][level]
@@ -79,13 +80,13 @@ struct StageBNetwork: Sendable {
         let parameters: Parameters
         let configuration: StageB.Configuration
         let level: Int
-        let semanticMapper: Linear?
+        let semanticMapper: SemanticMapper?
         var skipChannels = 0
         private(set) var next = 0
 
         init(
             _ parameters: Parameters, _ configuration: StageB.Configuration, _ level: Int,
-            _ semanticMapper: Linear?
+            _ semanticMapper: SemanticMapper?
         ) throws {
             self.parameters = parameters
             self.configuration = configuration
@@ -112,12 +113,15 @@ struct StageBNetwork: Sendable {
                             .residual(
                                 try ResidualBlock(
                                     scope, channels: channels, skipChannels: skipChannels,
-                                    semanticMapper: semanticMapper, kernel: c.kernelSize)))
+                                    semanticMapper: semanticMapper, kernel: c.kernelSize), nil))
                     case "T":
-                        blocks.append(
-                            .timestep(
-                                try TimestepBlock(
-                                    scope, channels: channels, embedding: c.timestepChannels)))
+                        let timestep = try TimestepBlock(
+                            scope, channels: channels, embedding: c.timestepChannels)
+                        if case .residual(let block, nil) = blocks.last {
+                            blocks[blocks.count - 1] = .residual(block, timestep)
+                        } else {
+                            blocks.append(.timestep(timestep))
+                        }
                     default:
                         let block = try AttentionBlock(
                             scope, channels: channels, textChannels: c.conditioningChannels,
@@ -161,9 +165,10 @@ struct StageBNetwork: Sendable {
         for (place, block) in blocks.enumerated() {
             try Task.checkCancellation()
             switch block {
-            case .residual(let block):
+            case .residual(let block, let timestep):
                 y = block(
-                    y, skip: place == 0 ? skip : nil, semantic: conditioning.semantic[level])
+                    y, skip: place == 0 ? skip : nil, semantic: conditioning.semantic[level],
+                    modulation: timestep?.modulation(time))
             case .timestep(let block):
                 y = block(y, time)
             case .attention(let block, let place):

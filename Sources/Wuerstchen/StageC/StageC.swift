@@ -25,13 +25,14 @@ public struct StageC: Sendable {
     /// - Parameters:
     ///   - configuration: The architecture's numbers.
     ///   - source: The parameters under their published names.
+    ///   - precision: The numbers that the large matrices are stored in and multiplied with.
     ///   - latentSpace: How the latents relate to pictures and to what Stage B takes.
     ///   - schedule: How noise grows with time.
     /// - Throws: ``WuerstchenError`` when the configuration contradicts itself, when parameters are
     ///   missing, surplus or misshapen, or when OpenBLAS is not installed.
     public init(
         configuration: Configuration, parameters source: any ParameterSource,
-        latentSpace: SemanticLatentSpace = SemanticLatentSpace(),
+        precision: Precision = .float32, latentSpace: SemanticLatentSpace = SemanticLatentSpace(),
         schedule: NoiseSchedule = NoiseSchedule()
     ) throws {
         _ = try BLAS.load()
@@ -42,12 +43,15 @@ public struct StageC: Sendable {
         self.latentSpace = latentSpace
         self.schedule = schedule
         let c = configuration
-        (projection, textMapper, blocks, output) = try Parameters.load(from: source) { root in
-            (
-                try Linear(root["projection"], c.latentChannels, c.channels, .pointwiseConvolution),
+        (projection, textMapper, blocks, output) = try Parameters.load(
+            from: source, precision: precision
+        ) { root in
+            let ends = root.exact
+            return (
+                try Linear(ends["projection"], c.latentChannels, c.channels, .pointwiseConvolution),
                 (
-                    try Linear(root["cond_mapper"][0], c.textChannels, c.channels),
-                    try Linear(root["cond_mapper"][2], c.channels, c.channels)
+                    try Linear(ends["cond_mapper"][0], c.textChannels, c.channels),
+                    try Linear(ends["cond_mapper"][2], c.channels, c.channels)
                 ),
                 try (0..<c.depth).map { index in
                     let blocks = root["blocks"]
@@ -61,7 +65,7 @@ public struct StageC: Sendable {
                             heads: c.heads)
                     )
                 },
-                try Linear(root["out"][1], c.channels, 2 * c.latentChannels, .pointwiseConvolution)
+                try Linear(ends["out"][1], c.channels, 2 * c.latentChannels, .pointwiseConvolution)
             )
         }
     }
@@ -111,9 +115,7 @@ public struct StageC: Sendable {
         trace?("projection", y)
         for (index, block) in blocks.enumerated() {
             try Task.checkCancellation()
-            y = block.residual(y)
-            trace?("block_\(3 * index)", y)
-            y = block.timestep(y, embedding)
+            y = block.residual(y, modulation: block.timestep.modulation(embedding))
             trace?("block_\(3 * index + 1)", y)
             try Task.checkCancellation()
             y = block.attention(y, text: conditioning.text[index])

@@ -122,9 +122,13 @@ public struct CLIPTextModel: Sendable {
     ///   - configuration: The architecture's numbers.
     ///   - source: The parameters under their published names, with or without `text_model.` in
     ///     front.
+    ///   - precision: The numbers that the large matrices are stored in and multiplied with.
     /// - Throws: ``WuerstchenError`` when the configuration contradicts itself, when parameters are
     ///   missing, surplus or misshapen, or when OpenBLAS is not installed.
-    public init(configuration: Configuration, parameters source: any ParameterSource) throws {
+    public init(
+        configuration: Configuration, parameters source: any ParameterSource,
+        precision: Precision = .float32
+    ) throws {
         _ = try BLAS.load()
         try configuration.validate()
         self.configuration = configuration
@@ -137,7 +141,7 @@ public struct CLIPTextModel: Sendable {
             $0.hasSuffix("position_ids") || $0 == "text_projection.weight"
         }
         (tokenEmbedding, positionEmbedding, layers, finalNorm) = try Parameters.load(
-            from: source, ignoring: ignored
+            from: source, precision: precision, ignoring: ignored
         ) { top in
             let root = bare ? top : top["text_model"]
             func norm(_ parameters: Parameters) throws -> (Tensor, Tensor) {
@@ -204,13 +208,16 @@ public struct CLIPTextModel: Sendable {
             mask.joined().map { $0 ? 0 : -.infinity }, [ids.count, tokens])
         for (index, layer) in layers.enumerated() {
             try Task.checkCancellation()
-            let normed = x.layerNormalized(epsilon: epsilon, affine: layer.attentionNorm)
+            let normed = x.layerNormalized(
+                epsilon: epsilon, affine: layer.attentionNorm, for: layer.queries.matrix)
             let memory = Tensor.KeyValues(
                 keys: layer.keys(normed), values: layer.values(normed), mask: visible)
             let attended = layer.queries(normed).attention(
-                to: [memory], heads: configuration.heads, causal: true)
+                to: [memory], heads: configuration.heads, causal: true,
+                precision: layer.queries.matrix.precision)
             x = layer.output(attended, residual: x)
-            let second = x.layerNormalized(epsilon: epsilon, affine: layer.perceptronNorm)
+            let second = x.layerNormalized(
+                epsilon: epsilon, affine: layer.perceptronNorm, for: layer.first.matrix)
             x = layer.second(layer.first(second, activation), residual: x)
             trace?("after_layer_\(index + 1)", x)
         }

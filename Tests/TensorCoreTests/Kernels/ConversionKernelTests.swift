@@ -2,6 +2,7 @@ import CWuerstchenKernels
 import Foundation
 import TensorCore
 import Testing
+import _WuerstchenTestSupport
 
 @Suite("Kernels: other number formats")
 struct ConversionKernelTests {
@@ -56,6 +57,61 @@ struct ConversionKernelTests {
             }
             #expect(y == x.dropFirst().map(want) + [7])
         }
+    }
+
+    @Test(
+        "to bfloat16, rounded to nearest, ties to even", arguments: KernelLevel.available)
+    func toBrainFloat(level: KernelLevel) throws {
+        var x: [Float] = [
+            0, -0.0, .infinity, -.infinity, .nan, -.nan, .signalingNaN, .greatestFiniteMagnitude,
+            -.greatestFiniteMagnitude, .leastNonzeroMagnitude, .leastNormalMagnitude,
+            Float(bitPattern: 0x7fff_ffff), Float(bitPattern: 0xff80_0001),
+        ]
+        // Around every tie of one binade and around the largest numbers.
+        for upper in (0x3f80...0x4000).map({ UInt32($0) }) + [0x7f7e, 0x7f7f, 0xff7f, 0x0001] {
+            for lower: UInt32 in [0, 1, 0x7fff, 0x8000, 0x8001, 0xffff] {
+                x.append(Float(bitPattern: upper << 16 | lower))
+            }
+        }
+        var y = [UInt16](repeating: 77, count: x.count + 1)
+        try level.kernels.narrow_bfloat16(&y, x, x.count)
+        #expect(y.removeLast() == 77)
+        #expect(y == x.map(Twin.bfloat16))
+    }
+
+    @Test("to bytes and back, with a scale", arguments: KernelLevel.available, awkwardWidths)
+    func signedBytes(level: KernelLevel, count: Int) throws {
+        var numbers = RandomNumbers(seed: count)
+        let kernels = try level.kernels
+        for x in [
+            numbers.floats(count, spread: 3), numbers.floats(count, spread: 1e-20, centre: -1e-20),
+            [Float](repeating: -5, count: count), [Float](repeating: 0, count: count),
+        ] {
+            var bytes = [Int8](repeating: 77, count: count + 1)
+            let scale = kernels.narrow_int8(&bytes, x, count)
+            #expect(bytes[count] == 77)
+            let largest = x.map { abs($0) }.max() ?? 0
+            #expect(scale == largest / 127)
+            var back = [Float](repeating: 7, count: count + 1)
+            kernels.widen_int8(&back, bytes, count, scale)
+            #expect(back.removeLast() == 7)
+            // Half a step, and a little for the roundings of the scale.
+            expectNear(back, x.map(Double.init), largest: 0.50001 * Double(scale))
+            #expect(bytes.dropLast().allSatisfy { $0 >= -127 })
+        }
+    }
+
+    @Test(
+        "a row that is not finite stays so in bytes", arguments: KernelLevel.available,
+        [.nan, .infinity, -.infinity] as [Float])
+    func brokenBytes(level: KernelLevel, value: Float) throws {
+        var x: [Float] = [1, 2, 3, 4, 5]
+        x[2] = value
+        var bytes = [Int8](repeating: 77, count: 5)
+        let scale = try level.kernels.narrow_int8(&bytes, x, 5)
+        var back = x
+        try level.kernels.widen_int8(&back, bytes, 5, scale)
+        #expect(back.allSatisfy { !$0.isFinite })
     }
 
     @Test("bytes are clamped and rounded, ties to even", arguments: KernelLevel.available)

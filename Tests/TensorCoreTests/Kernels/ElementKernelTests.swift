@@ -5,7 +5,7 @@ import _WuerstchenTestSupport
 
 @Suite("Kernels: element by element")
 struct ElementKernelTests {
-    @Test("combine, multiply and scale_shift", arguments: KernelLevel.available, awkwardWidths)
+    @Test("combine and scale_shift", arguments: KernelLevel.available, awkwardWidths)
     func arithmetic(level: KernelLevel, count: Int) throws {
         var numbers = RandomNumbers(seed: count)
         let (a, b) = (numbers.floats(count), numbers.floats(count))
@@ -21,7 +21,6 @@ struct ElementKernelTests {
             #expect(y.gapsAreUntouched, sourceLocation: sourceLocation)
         }
         check({ kernels.combine(&$0, 1.5, a, -0.25, b, count) }, { 1.5 * $0 - 0.25 * $1 })
-        check({ kernels.multiply(&$0, a, b, count) }, { $0 * $1 })
         check({ kernels.scale_shift(&$0, a, -2, 0.5, count) }, { a, _ in -2 * a + 0.5 })
     }
 

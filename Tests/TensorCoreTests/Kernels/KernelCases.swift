@@ -57,12 +57,12 @@ struct SpacedRows {
     }
 }
 
-/// Floats at a fixed place, for structures of pointers.
-final class FixedFloats {
-    let base: UnsafeMutablePointer<Float>
+/// Elements at a fixed place, for structures of pointers.
+final class Fixed<Element> {
+    let base: UnsafeMutablePointer<Element>
     let count: Int
 
-    init(_ elements: [Float]) {
+    init(_ elements: [Element]) {
         count = elements.count
         base = .allocate(capacity: max(1, count))
         base.initialize(from: elements, count: count)
@@ -72,6 +72,11 @@ final class FixedFloats {
         base.deallocate()
     }
 
-    var elements: [Float] { Array(UnsafeBufferPointer(start: base, count: count)) }
+    var elements: [Element] { Array(UnsafeBufferPointer(start: base, count: count)) }
+}
+
+typealias FixedFloats = Fixed<Float>
+
+extension Fixed<Float> {
     var doubles: [Double] { elements.map(Double.init) }
 }

@@ -23,6 +23,28 @@ struct NormTests {
         expectNear(got, (want, x.shape), squares: NormTests.bound)
     }
 
+    /// The operand is looked at through the product with the unit matrix.
+    @Test("layer norm for a matrix", arguments: MatrixForm.allCases, [3, 16, 33, 100])
+    func layerNorm(form: MatrixForm, channels: Int) {
+        let x = Tensor.random([2, 400, channels], seed: 1, spread: 2, centre: 1)
+        let affine = (
+            weight: Tensor.random([channels], seed: 2), bias: Tensor.random([channels], seed: 3)
+        )
+        let unit = Tensor(
+            (0..<channels * channels).map { $0 % (channels + 1) == 0 ? 1 : 0 },
+            [channels, channels])
+        let matrix = form(unit)
+        for affine in [nil, affine] {
+            let want = x.layerNormalized(epsilon: 1e-5, affine: affine)
+            poisonIdleMemory()
+            let got = x.layerNormalized(epsilon: 1e-5, affine: affine, for: matrix)
+            #expect(got.shape == x.shape)
+            expectNear(
+                Tensor.linear([Tensor.Term(got, matrix)]), (want.doubles, x.shape),
+                squares: form.bound(NormTests.bound))
+        }
+    }
+
     /// More rows than one piece of work has.
     @Test("layer norm of many rows")
     func manyRows() {

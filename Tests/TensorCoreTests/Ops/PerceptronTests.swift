@@ -5,9 +5,25 @@ import _WuerstchenTestSupport
 @Suite("Perceptron block by block")
 struct PerceptronTests {
     @Test(
-        "the same as its parts one after the other", arguments: [1, 3, 17, 257], [false, true])
-    func parts(positions: Int, hasBias: Bool) {
-        let (channels, hidden) = (6, 24)
+        "the same as its parts one after the other", arguments: [1, 3, 17, 257], [6, 15, 50])
+    func parts(positions: Int, channels: Int) {
+        // Wide layers of odd lengths too.
+        for (hidden, hasBias) in [(2 * channels, true), (37, false)] {
+            check(
+                MatrixForm.allCases.map { ($0, $0) }, positions, channels, hidden: hidden,
+                hasBias: hasBias)
+        }
+    }
+
+    @Test("matrices in two forms", arguments: MatrixForm.allCases)
+    func forms(first: MatrixForm) {
+        check(MatrixForm.allCases.map { (first, $0) }, 5, 21, hidden: 63, hasBias: true)
+    }
+
+    private func check(
+        _ forms: [(MatrixForm, MatrixForm)], _ positions: Int, _ channels: Int, hidden: Int,
+        hasBias: Bool
+    ) {
         let x = Tensor.random([2, positions, channels], seed: 1, spread: 2)
         let first = Tensor.random([hidden, channels], seed: 2)
         let second = Tensor.random([channels, hidden], seed: 3)
@@ -26,9 +42,14 @@ struct PerceptronTests {
             Twin.product(Tensor(wide.map { Float($0) }, [2, positions, hidden]), second),
             samples: 2, outputs: channels, Epilogue(bias: secondBias, residual: x, gain: 0.75)
         ).values
-        expectNear(
-            x.addingPerceptron(
-                scale: 1.25, shift: -0.5, (first, firstBias), (second, secondBias), gain: 0.75),
-            (want, x.shape), squares: 1e-11)
+        for (firstForm, secondForm) in forms {
+            poisonIdleMemory()
+            expectNear(
+                x.addingPerceptron(
+                    scale: 1.25, shift: -0.5, (firstForm(first), firstBias),
+                    (secondForm(second), secondBias), gain: 0.75),
+                (want, x.shape), squares: max(firstForm.bound(1e-11), secondForm.bound(1e-11)),
+                "\(firstForm), \(secondForm), \(hidden)")
+        }
     }
 }

@@ -12,42 +12,116 @@ struct BufferPoolTests {
         }
     }
 
+    /// A pool of its own for each test: the shared one serves other tests at the same time.
+    private let pool = BufferPool()
+
+    /// The place of a buffer that is taken and given back at once.
+    private func place(_ bytes: Int, isLasting: Bool = false) -> UnsafeMutableRawPointer {
+        let buffer = pool.take(bytes, isLasting: isLasting)
+        defer { pool.give(buffer) }
+        return buffer.pointer
+    }
+
+    /// Idle buffers of some sizes, the last one given back last.
+    private func idle(_ sizes: [Int]) -> [UnsafeMutableRawPointer] {
+        let buffers = sizes.map { pool.take($0) }
+        for buffer in buffers { pool.give(buffer) }
+        return buffers.map(\.pointer)
+    }
+
     @Test("a buffer that is given back serves all sizes of its eighth", arguments: [1, 1 << 12])
     func reuse(unit: Int) {
-        // A pool of its own: the shared one serves other tests at the same time. Between 32 and 64
-        // units, buffers come in steps of 4 units.
-        let pool = BufferPool()
+        // Between 32 and 64 units, buffers come in steps of 4 units.
         let unit = unit << 10
-        func address(_ bytes: Int) -> UnsafeMutableRawPointer {
-            let pointer = pool.take(bytes)
-            pool.give(pointer, bytes: bytes)
-            return pointer
-        }
-        let larger = pool.take(64 * unit)
-        let first = pool.take(40 * unit)
-        let smaller = pool.take(36 * unit)
-        pool.give(first, bytes: 40 * unit)
-        #expect(address(40 * unit) == first)
-        #expect(address(36 * unit + 4) == first)
-        #expect(address(40 * unit - 4) == first)
-        pool.give(larger, bytes: 64 * unit)
-        #expect(address(40 * unit + 4) != first)
-        #expect(address(36 * unit) != first)
-        pool.give(smaller, bytes: 36 * unit)
+        let buffers = idle([40 * unit])
+        for size in [40 * unit, 36 * unit + 4, 40 * unit - 4] { #expect(place(size) == buffers[0]) }
+        #expect(pool.idleBytes == 40 * unit)
         pool.releaseIdle()
     }
 
-    @Test("idle and used memory together are never more than was once in use")
+    @Test("of the idle buffers the smallest that fits is taken, of equals the last")
+    func bestFit() {
+        let kilobyte = 1 << 10
+        let buffers = idle([48, 44, 40, 40, 36, 56].map { $0 * kilobyte })
+        #expect(place(40 * kilobyte) == buffers[3])
+        #expect(place(44 * kilobyte) == buffers[1])
+        #expect(place(46 * kilobyte) == buffers[0])
+        // While the best is in use, the next best; two are never in one place.
+        let several = (0..<4).map { _ in pool.take(40 * kilobyte) }
+        #expect(several.map(\.pointer) == [buffers[3], buffers[2], buffers[1], buffers[0]])
+        for buffer in several { pool.give(buffer) }
+        pool.releaseIdle()
+    }
+
+    @Test(
+        "an idle buffer that is much larger is left alone",
+        arguments: [
+            (64 << 10, false, 80 << 10), (16 << 20, false, 40 << 20), (16 << 20, true, 20 << 20),
+        ])
+    func largestSize(size: Int, isLasting: Bool, largest: Int) {
+        let fitting = idle([largest])
+        #expect(place(size, isLasting: isLasting) == fitting[0])
+        pool.releaseIdle()
+        // The next larger size that there is, and so much besides that nothing is released.
+        _ = idle([largest + 1, 20 * size])
+        let idleBytes = pool.idleBytes
+        let buffer = pool.take(size, isLasting: isLasting)
+        #expect(pool.idleBytes == idleBytes)
+        pool.give(buffer)
+        pool.releaseIdle()
+    }
+
+    @Test("memory is little more than was once in use, and the oldest goes first")
     func footprint() {
-        let pool = BufferPool()
-        for size in [1, 3, 2, 7, 5, 4, 6] {
-            let pointer = pool.take(size << 20)
-            pool.give(pointer, bytes: size << 20)
-            #expect(pool.idleBytes <= pool.peakBytes)
-        }
-        #expect(pool.peakBytes == 7 << 20)
+        let megabyte = 1 << 20
+        // 32 in use at once, so that 36 may be there.
+        let buffers = idle([4, 8, 20].map { $0 * megabyte })
+        #expect(pool.peakBytes == 32 * megabyte && pool.idleBytes == 32 * megabyte)
+        // Nothing fits, but there is room.
+        let small = pool.take(2 * megabyte)
+        #expect(pool.idleBytes == 32 * megabyte)
+        // There is room for so much when the oldest is gone.
+        let next = pool.take(3 * megabyte)
+        #expect(pool.idleBytes == 28 * megabyte)
+        #expect(place(8 * megabyte) == buffers[1] && place(20 * megabyte) == buffers[2])
+        // What was given back again is the youngest now.
+        _ = place(8 * megabyte)
+        let another = pool.take(1 * megabyte)
+        #expect(pool.idleBytes == 28 * megabyte)
+        let large = pool.take(3 * megabyte)
+        #expect(pool.idleBytes == 8 * megabyte && place(8 * megabyte) == buffers[1])
+        #expect(pool.peakBytes == 32 * megabyte)
+        for buffer in [small, next, another, large] { pool.give(buffer) }
         pool.releaseIdle()
         #expect(pool.idleBytes == 0 && pool.peakBytes == 0)
+    }
+
+    @Test("what is in use stays when idle memory is released, and counts from then on")
+    func release() {
+        let used = pool.take(3 << 20)
+        _ = idle([1 << 20, 5 << 20])
+        #expect(pool.peakBytes == 9 << 20)
+        pool.releaseIdle()
+        #expect(pool.idleBytes == 0 && pool.peakBytes == 3 << 20)
+        pool.give(used)
+        #expect(place(3 << 20) == used.pointer)
+        pool.releaseIdle()
+    }
+
+    @Test("sizes are rounded up by less than an eighth")
+    func rounding() {
+        for bytes in [
+            0, 1, 511, 512, 513, 1000, 4096, 4097, 5000, 1 << 20, (1 << 20) + 1, 9_999_999,
+        ] {
+            _ = place(bytes)
+            let size = pool.peakBytes
+            #expect(size >= max(512, bytes) && size % 64 == 0)
+            #expect(size <= max(512, bytes + bytes / 8 + 64))
+            pool.releaseIdle()
+            _ = place(size)
+            #expect(pool.peakBytes == size)
+            pool.releaseIdle()
+        }
     }
 
     @Test("buffers in use are not handed out twice")

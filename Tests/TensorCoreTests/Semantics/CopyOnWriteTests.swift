@@ -81,7 +81,8 @@ struct CopyOnWriteTests {
         _ = x.modulated(by: Epilogue.Modulation(scale: rows, shift: rows))
         _ = x.linear(matrix, Epilogue(residual: x, gain: 2))
         _ = x.layerNormalized()
-        _ = x.addingPerceptron(scale: 1, shift: 0, (matrix, nil), (matrix, nil), gain: 1)
+        let layer = (matrix: Matrix(plain: matrix), bias: nil as Tensor?)
+        _ = x.addingPerceptron(scale: 1, shift: 0, layer, layer, gain: 1)
         #expect(x.elements == before)
     }
 

@@ -13,82 +13,114 @@ struct SampleOperation: Sendable, CustomStringConvertible {
     }
 
     private static let maps = Tensor.random([4, 17, 19, 33], seed: 1)
+    /// Several bands of rows.
+    private static let high = Tensor.random([4, 70, 3, 33], seed: 17)
     private static let sequences = Tensor.random([4, 150, 24], seed: 2, spread: 2)
     private static let residuals = Tensor.random([4, 17, 19, 33], seed: 3)
     private static let wide = Tensor.random([4, 600, 100], seed: 4)
+    /// As many rows as packed products need for several tiles.
+    private static let wideForPacked = Tensor.random([4, 150, 100], seed: 16)
     private static let factors = Tensor.random([4, 33], seed: 5)
-    private static let matrix = Tensor.random([33, 33], seed: 6)
+    private static let weight = Tensor.random([33, 33], seed: 6)
     private static let bias = Tensor.random([33], seed: 7)
-    private static let wideMatrix = Tensor.random([512, 100], seed: 9)
-    private static let tallMatrix = Tensor.random([400, 33], seed: 10)
-    private static let kernel = Tensor.random([7, 9 * 33], seed: 11)
-    private static let phases = Tensor.random([4, 5, 4 * 33], seed: 12)
+    private static let wideWeight = Tensor.random([512, 100], seed: 9)
+    private static let tallWeight = Tensor.random([330, 33], seed: 10)
+    private static let kernelWeight = Tensor.random([7, 9 * 33], seed: 11)
+    private static let phaseWeights = (0..<4).map { Tensor.random([5, 4 * 33], seed: 12 + $0) }
     private static let taps = Tensor.random([9, 33], seed: 13)
     private static let text = Tensor.random([2, 530, 24], seed: 8)
 
-    static let all = [
-        SampleOperation("linear with every part") { samples in
-            let modulation = Epilogue.Modulation(
-                scale: factors[samples], shift: factors[samples])
-            return maps[samples].linear(
-                matrix,
-                Epilogue(
-                    scale: bias, bias: bias, activation: .gelu, residual: residuals[samples],
-                    gain: 0.5, modulation: modulation))
+    /// What multiplies, with matrices of one form.
+    private static func products(_ form: MatrixForm) -> [SampleOperation] {
+        let (matrix, wideMatrix, tallMatrix) = (form(weight), form(wideWeight), form(tallWeight))
+        let kernel = form(kernelWeight)
+        let wide = form == .plain ? wide : wideForPacked
+        let phases = phaseWeights.map { form($0) }
+        return [
+            SampleOperation("\(form): linear with every part") { samples in
+                let modulation = Epilogue.Modulation(
+                    scale: factors[samples], shift: factors[samples])
+                return maps[samples].linear(
+                    matrix,
+                    Epilogue(
+                        scale: bias, bias: bias, activation: .gelu, residual: residuals[samples],
+                        gain: 0.5, modulation: modulation))
+            },
+            SampleOperation("\(form): linear in several tiles") { samples in
+                wide[samples].linear(wideMatrix)
+            },
+            SampleOperation("\(form): linear with scaled rows") { samples in
+                Tensor.linear([
+                    Tensor.Term(maps[samples], tallMatrix, inputScale: factors[samples]),
+                    Tensor.Term(residuals[samples], tallMatrix),
+                ])
+            },
+            SampleOperation("\(form): linear with scaled weights") { samples in
+                Tensor.linear([Tensor.Term(maps[samples], matrix, inputScale: factors[samples])])
+            },
+            SampleOperation("\(form): energy") { samples in
+                Tensor.linearWithEnergy(
+                    [Tensor.Term(wide[samples], wideMatrix)], Epilogue(activation: .silu),
+                    for: matrix
+                ).energy
+            },
+            SampleOperation("\(form): norms, two layers and a response") { samples in
+                let normed = maps[samples].normalizedDepthwiseConvolution(
+                    taps, bias: bias, for: matrix)
+                let (hidden, energy) = Tensor.linearWithEnergy(
+                    [Tensor.Term(normed, matrix)], Epilogue(activation: .gelu), for: matrix)
+                let response = Tensor.globalResponse(energy: energy, gamma: bias)
+                let y = Tensor.linear([Tensor.Term(hidden, matrix, inputScale: response)])
+                return Tensor.linear([Tensor.Term(y.layerNormalized(for: matrix), matrix)])
+            },
+            SampleOperation("\(form): convolution") { samples in
+                maps[samples].convolution(
+                    kernel, kernel: 3, padding: 1, Epilogue(activation: .silu))
+            },
+            SampleOperation("\(form): transposed convolution") { samples in
+                maps[samples].transposedConvolution(
+                    phases, bias: nil, kernel: 4, stride: 2, padding: 1)
+            },
+            SampleOperation("\(form): perceptron") { samples in
+                maps[samples].addingPerceptron(
+                    scale: 1.5, shift: 0.5, (matrix, bias), (matrix, bias), gain: 0.5)
+            },
+        ]
+    }
+
+    private static func attention(_ precision: Precision) -> [SampleOperation] {
+        [
+            SampleOperation("\(precision.rawValue): attention to oneself") { samples in
+                let x = sequences[samples]
+                return x.attention(
+                    to: [Tensor.KeyValues(keys: x, values: x)], heads: 3, precision: precision)
+            },
+            SampleOperation("\(precision.rawValue): attention to a shared text and oneself") {
+                samples in
+                // Two neighbours look at one text.
+                let owner = samples.lowerBound / 2
+                let keys = text[owner..<owner + max(1, samples.count / 2)]
+                let x = sequences[samples]
+                return x.attention(
+                    to: [
+                        Tensor.KeyValues(keys: keys, values: keys),
+                        Tensor.KeyValues(keys: x, values: x),
+                    ], heads: 2, precision: precision)
+            },
+        ]
+    }
+
+    static let all =
+        [.plain, .float32, .bfloat16, .int8, .narrowInt8].flatMap(products)
+        + [Precision.float32, .bfloat16].flatMap(attention) + others
+
+    private static let others = [
+        SampleOperation("depthwise convolution") { samples in
+            maps[samples].depthwiseConvolution(taps, bias: bias)
         },
-        SampleOperation("linear in several tiles") { samples in
-            wide[samples].linear(wideMatrix)
-        },
-        SampleOperation("linear with scaled rows") { samples in
-            Tensor.linear([
-                Tensor.Term(maps[samples], tallMatrix, inputScale: factors[samples]),
-                Tensor.Term(residuals[samples], tallMatrix),
-            ])
-        },
-        SampleOperation("linear with scaled weights") { samples in
-            Tensor.linear([Tensor.Term(maps[samples], matrix, inputScale: factors[samples])])
-        },
-        SampleOperation("energy") { samples in
-            Tensor.linearWithEnergy(
-                [Tensor.Term(wide[samples], wideMatrix)],
-                Epilogue(activation: .silu)
-            ).energy
-        },
-        SampleOperation("attention to oneself") { samples in
-            let x = sequences[samples]
-            return x.attention(to: [Tensor.KeyValues(keys: x, values: x)], heads: 3)
-        },
-        SampleOperation("attention to a shared text and oneself") { samples in
-            // Two neighbours look at one text.
-            let owner = samples.lowerBound / 2
-            let keys = text[owner..<owner + max(1, samples.count / 2)]
-            let x = sequences[samples]
-            return x.attention(
-                to: [
-                    Tensor.KeyValues(keys: keys, values: keys),
-                    Tensor.KeyValues(keys: x, values: x),
-                ], heads: 2)
-        },
-        SampleOperation("convolution") { samples in
-            maps[samples].convolution(
-                kernel, kernel: 3, padding: 1,
-                Epilogue(activation: .silu))
-        },
-        SampleOperation("transposed convolution") { samples in
-            maps[samples].transposedConvolution(
-                phases, bias: nil, kernel: 4, stride: 2, padding: 1)
-        },
-        SampleOperation("depthwise convolution and norm") { samples in
-            maps[samples].depthwiseConvolution(
-                taps, bias: bias, residual: residuals[samples],
-                normalization: 1e-6)
-        },
-        SampleOperation("depthwise convolution of a norm") { samples in
-            maps[samples].depthwiseConvolution(taps, bias: bias, inputNormalization: (2, 1))
-        },
-        SampleOperation("perceptron") { samples in
-            maps[samples].addingPerceptron(
-                scale: 1.5, shift: 0.5, (matrix, bias), (matrix, bias), gain: 0.5)
+        SampleOperation("added depthwise convolution of a norm") { samples in
+            high[samples].addingDepthwiseConvolution(
+                taps, bias: bias, scale: 2, shift: 1, gain: 0.5)
         },
         SampleOperation("layer norm") { samples in wide[samples].layerNormalized() },
         SampleOperation("scaled channels") { samples in

@@ -27,9 +27,10 @@ func checkOperation(
         // Channels-last already. A linear layer with the unit matrix gives the energy.
         let x = try tensors("in.x")
         let width = x.shape.channels
-        let unit = Tensor(
-            (0..<width * width).map { $0 % (width + 1) == 0 ? 1 : 0 }, [width, width])
-        let (same, energy) = Tensor.linearWithEnergy([Tensor.Term(x, unit)])
+        let unit = Matrix(
+            plain: Tensor(
+                (0..<width * width).map { $0 % (width + 1) == 0 ? 1 : 0 }, [width, width]))
+        let (same, energy) = Tensor.linearWithEnergy([Tensor.Term(x, unit)], for: unit)
         let response = Tensor.globalResponse(
             energy: energy, gamma: try tensors("param.gamma").reshaped(to: [width]))
         let beta = try tensors("param.beta").reshaped(to: [width])
@@ -50,9 +51,12 @@ func checkOperation(
     case "depthwise3x3_zero_pad":
         try layer { try DepthwiseConvolution($0, try channels())(try x()) }
     case "depthwise3x3_replicate_pad":
-        try layer {
-            try DepthwiseConvolution($0[1], try channels(), padding: .replicate)(try x())
-        }
+        // The package has it behind a norm only; this is the twin that it is tested with.
+        let weight = try tensors("param.1.weight").reshaped(to: [try channels(), 9])
+        let result = Twin.depthwise(
+            try x(), weight.matrixTransposed(), bias: try tensors("param.1.bias"), kernel: 3,
+            replicates: true)
+        try comparison.check(map: "y", Tensor(result.values.map { Float($0) }, result.shape))
     case "conv_k2s2", "conv_k4s2p1":
         let shape = try tensors.shape("param.weight")
         try layer {
@@ -156,12 +160,13 @@ private func groupedResidualBlock(_ tensors: CaseTensors) throws -> Tensor {
         mixed = mixed + input.depthwiseConvolution(taps, bias: bias)
     }
     let hidden = 4 * channels
+    let expand = Matrix(plain: try tensors("param.channelwise.0.weight"))
+    let project = Matrix(plain: try tensors("param.channelwise.4.weight"))
     let (wide, energy) = Tensor.linearWithEnergy(
-        [Tensor.Term(mixed.layerNormalized(), try tensors("param.channelwise.0.weight"))],
-        Epilogue(bias: try tensors("param.channelwise.0.bias"), activation: .gelu))
+        [Tensor.Term(mixed.layerNormalized(), expand)],
+        Epilogue(bias: try tensors("param.channelwise.0.bias"), activation: .gelu), for: project)
     let response = Tensor.globalResponse(
         energy: energy, gamma: try tensors("param.channelwise.2.gamma").reshaped(to: [hidden]))
-    let project = try tensors("param.channelwise.4.weight")
     let beta = try tensors("param.channelwise.2.beta").reshaped(to: [1, 1, hidden])
     let bias = beta.linear(project, Epilogue(bias: try tensors("param.channelwise.4.bias")))
     return Tensor.linear(

@@ -9,6 +9,7 @@ import _WuerstchenTestSupport
 struct PublishedShapes: ParameterSource {
     let origin: String
     let names: Set<String>?
+    let hasValues = false
     private let shapes: [String: [Int]]
     private let zeros: Tensor
 

@@ -1,0 +1,91 @@
+// Matrix products with a factor that is packed once, at 32, 16 or 8 bits.
+//
+// The right factor, a layer's weights, is stored in the order in which the innermost loop reads it.
+// The left factor, activations, is read where it lies, row by row. Both are made of 32-bit words,
+// which hold as many neighbouring features as the processor multiplies and adds up in one lane of
+// one instruction: one float, two bfloat16 (vdpbf16ps) or four bytes (vpdpbusd).
+//
+// Rows of words:   [row][word], the last word filled up with zeros.
+// Panels of words: columns are cut into panels of 48, the last one or two 16 or 32 wide; a panel is
+//                  [word][column], so the panel that begins at column c begins at word c · words.
+//
+// 8-bit rows are unsigned, x ≈ scale · byte + offset with a scale and an offset for each row. 8-bit
+// panels are signed, with a scale for each column; `sums` holds Σ scale · byte of each column, by
+// which the offset of a row must be multiplied.
+#ifndef WUERSTCHEN_PRODUCTS_H
+#define WUERSTCHEN_PRODUCTS_H
+
+#include "wuerstchen_kernels.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum wk_format { WK_FLOAT32, WK_BFLOAT16, WK_INT8 } wk_format;
+
+enum { WK_PANEL = 48 };
+
+typedef struct wk_rows {
+    const uint32_t *_Nonnull words;
+    ptrdiff_t ld; // words between rows
+    const float *_Nullable scale;
+    const float *_Nullable offset;
+} wk_rows;
+
+typedef struct wk_panels {
+    const uint32_t *_Nonnull words;
+    ptrdiff_t count; // words of one column
+    const float *_Nullable scale;
+    const float *_Nullable sums;
+} wk_panels;
+
+// The kernels of one format, fixed when the library is built.
+typedef struct __attribute__((swift_attr("@Sendable"))) wk_products {
+    // Columns first ..< end of a matrix of which the words, scales and sums are given whole. x is
+    // the first of its rows of `depth` floats, which become the panels' columns.
+    void (*_Nonnull pack)(uint32_t *_Nonnull words, float *_Nullable scale, float *_Nullable sums,
+                          const float *_Nonnull x, ptrdiff_t ldx, ptrdiff_t first, ptrdiff_t end,
+                          ptrdiff_t columns, ptrdiff_t depth);
+
+    // A whole matrix from rows of `columns` floats, `depth` of them: the panels of xᵀ. Null for
+    // 8 bits.
+    void (*_Nullable pack_transposed)(uint32_t *_Nonnull words, const float *_Nonnull x,
+                                      ptrdiff_t ldx, ptrdiff_t columns, ptrdiff_t depth);
+
+    // wk_kernels.softmax_block with the exponentials as rows of words, for bfloat16 only.
+    void (*_Nullable softmax_block)(uint32_t *_Nonnull words, ptrdiff_t ldw,
+                                    float *_Nonnull scores, ptrdiff_t ld, ptrdiff_t rows,
+                                    ptrdiff_t columns, float scale, const float *_Nullable mask,
+                                    const ptrdiff_t *_Nullable limit, float *_Nonnull maximum,
+                                    float *_Nonnull sum, float *_Nonnull correction);
+
+    // Floats as rows of words, each feature times its factor first.
+    void (*_Nonnull convert)(uint32_t *_Nonnull words, ptrdiff_t ld, float *_Nullable scale,
+                             float *_Nullable offset, const float *_Nonnull x, ptrdiff_t ldx,
+                             ptrdiff_t rows, ptrdiff_t depth, const float *_Nullable factors);
+
+    // The same from rows of bfloat16 words.
+    void (*_Nonnull convert_bfloat16)(uint32_t *_Nonnull words, ptrdiff_t ld,
+                                      float *_Nullable scale, float *_Nullable offset,
+                                      const uint32_t *_Nonnull x, ptrdiff_t ldx, ptrdiff_t rows,
+                                      ptrdiff_t depth, const float *_Nullable factors);
+
+    // Columns first ..< end of c = a · b, or c += a · b; `first` is the beginning of a panel, and
+    // c the element of the first row and column.
+    void (*_Nonnull multiply)(float *_Nonnull c, ptrdiff_t ldc, const wk_rows *_Nonnull a,
+                              ptrdiff_t rows, const wk_panels *_Nonnull b, ptrdiff_t first,
+                              ptrdiff_t end, ptrdiff_t columns, bool adding);
+
+    // The panels of the matrix with each feature times its factor. Null for 8 bits.
+    void (*_Nullable scale_panels)(uint32_t *_Nonnull y, const uint32_t *_Nonnull words,
+                                   ptrdiff_t first, ptrdiff_t end, ptrdiff_t columns,
+                                   ptrdiff_t depth, const float *_Nonnull factors);
+} wk_products;
+
+// The kernels of a format, or NULL where the level or the processor lacks the instructions.
+const wk_products *_Nullable wk_products_at(wk_level level, wk_format format);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

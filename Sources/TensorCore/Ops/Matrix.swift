@@ -1,0 +1,264 @@
+package import CWuerstchenKernels
+
+/// The weight of a linear layer, `[outputs, features]`, in the form in which it is multiplied.
+///
+/// Where the processor has AVX-512, weights are packed once into the order in which the package's own
+/// products read them, in any ``Precision``. Elsewhere 32-bit weights are used as they lie, by
+/// OpenBLAS; weights of 16 and 8 bits are kept row by row and widened for it block by block.
+public struct Matrix: Sendable {
+    /// Rows of the weight.
+    public let outputs: Int
+    /// Columns of the weight.
+    public let features: Int
+    /// The numbers that the weight is stored in.
+    public let precision: Precision
+    let form: Form
+
+    enum Form: Sendable {
+        /// Rows of floats as they come, for OpenBLAS.
+        case plain(Tensor)
+        /// Panels for the products of the precision.
+        case panels(Panels)
+        /// Rows of 16- or 8-bit numbers, for OpenBLAS after widening.
+        case narrow(NarrowRows)
+    }
+
+    /// A weight as it comes, `[outputs, features]`. Nothing is packed, so that it may change.
+    public init(plain weight: Tensor) {
+        precondition(weight.shape.rank == 2, "a weight is [outputs, features], not \(weight.shape)")
+        self.init(weight, .float32, .plain(weight))
+    }
+
+    /// A weight at a precision, in the form that this processor multiplies fastest.
+    ///
+    /// - Parameters:
+    ///   - weight: `[outputs, features]`.
+    ///   - precision: The numbers to store it in.
+    public init(_ weight: Tensor, precision: Precision) {
+        self.init(weight, precision: precision, products: precision.products)
+    }
+
+    /// The same for a processor that has these products, or none.
+    package init(
+        _ weight: Tensor, precision: Precision, products: UnsafePointer<wk_products>?
+    ) {
+        precondition(weight.shape.rank == 2, "a weight is [outputs, features], not \(weight.shape)")
+        if let products {
+            let panels = Panels(packing: weight, precision, products.pointee)
+            self.init(weight, precision, .panels(panels))
+        } else if precision == .float32 {
+            self.init(plain: weight)
+        } else {
+            self.init(weight, precision, .narrow(NarrowRows(weight, precision)))
+        }
+    }
+
+    private init(_ weight: Tensor, _ precision: Precision, _ form: Form) {
+        outputs = weight.shape[0]
+        features = weight.shape[1]
+        self.precision = precision
+        self.form = form
+    }
+
+    private init(_ matrix: Matrix, _ form: Form) {
+        outputs = matrix.outputs
+        features = matrix.features
+        precision = matrix.precision
+        self.form = form
+    }
+
+    /// What the left factor of a product with this matrix must be made of.
+    public var operandPrecision: Precision {
+        if case .panels = form { precision } else { .float32 }
+    }
+
+    /// Whether the weight's own elements are not needed any more.
+    var isCopy: Bool { if case .plain = form { false } else { true } }
+
+    var isPacked: Bool { if case .panels = form { true } else { false } }
+
+    /// The matrix with each feature times its factor, or nil where only the rows that it is
+    /// multiplied with can be scaled.
+    func scaled(by factors: UnsafePointer<Float>) -> Matrix? {
+        switch form {
+        case .plain(let weight):
+            var result = Tensor(uninitialized: weight.shape)
+            let target = result.mutablePointer()
+            let block = 64
+            parallel((outputs + block - 1) / block) { index in
+                let place = index * block * features
+                kernels.scale_columns(
+                    target + place, features, weight.pointer + place, features,
+                    min(block, outputs - index * block), features, factors)
+            }
+            return Matrix(self, .plain(result))
+        case .panels(let panels):
+            return panels.scaled(by: factors, outputs, features).map { Matrix(self, .panels($0)) }
+        case .narrow:
+            return nil
+        }
+    }
+
+    /// `c = a · columnsᵀ` (+ c) for some rows `a` and some of the outputs; on the calling thread.
+    ///
+    /// - Precondition: `columns` begins at a multiple of ``columnUnit`` and, unless it reaches the
+    ///   end, leaves more than 16 columns for the next.
+    func multiply(
+        _ a: OperandRows, rows: Int, columns: Range<Int>, adding: Bool,
+        into c: UnsafeMutablePointer<Float>, stride: Int
+    ) {
+        switch form {
+        case .plain(let weight):
+            multiplyTransposed(
+                a.floats, stride: a.stride, weight.pointer + columns.lowerBound * features,
+                stride: features, rows: rows, columns: columns.count, depth: features,
+                adding: adding, into: c, stride: stride)
+        case .panels(let panels):
+            var left = a.kernelRows
+            var right = panels.kernelPanels
+            panels.products.multiply(
+                c, stride, &left, rows, &right, columns.lowerBound, columns.upperBound, outputs,
+                adding)
+        case .narrow(let narrow):
+            // A few hundred kilobytes of widened rows at a time.
+            let block = max(16, (1 << 16) / max(1, features))
+            let wide = Storage(count: min(block, columns.count) * features)
+            for first in Swift.stride(from: columns.lowerBound, to: columns.upperBound, by: block) {
+                let count = min(block, columns.upperBound - first)
+                narrow.widen(first..<first + count, into: wide.base)
+                multiplyTransposed(
+                    a.floats, stride: a.stride, wide.base, stride: features, rows: rows,
+                    columns: count, depth: features, adding: adding,
+                    into: c + first - columns.lowerBound, stride: stride)
+            }
+        }
+    }
+
+    /// How many columns of a product are computed before they are put through the epilogue: few
+    /// enough that they are still in the innermost cache.
+    var chunk: Int {
+        // A deep product passes over its columns several times; see the kernels' depth block.
+        isPacked ? (precision.words(features) > 1536 ? 8 : 1) * Matrix.columnUnit : .max
+    }
+
+    /// Packed columns are cut at multiples of this.
+    static let columnUnit = Int(WK_PANEL)
+
+    /// `columns` in pieces of about `size`, cut where panels begin.
+    static func pieces(_ columns: Range<Int>, of size: Int) -> [Range<Int>] {
+        guard size < columns.count else { return [columns] }
+        // A piece of one vector at the end would lie in the midst of the last two panels.
+        let count = max(1, (columns.count - 17) / size + 1)
+        return (0..<count).map { piece in
+            let first = columns.lowerBound + piece * size
+            return first..<(piece == count - 1 ? columns.upperBound : first + size)
+        }
+    }
+}
+
+/// A packed weight; see `wuerstchen_products.h` for the layout.
+struct Panels: Sendable {
+    let products: wk_products
+    private let words: Storage
+    /// Scales, then sums, of 8-bit columns.
+    private let scales: Storage?
+    private let outputs: Int
+    private let depth: Int
+
+    private init(
+        _ products: wk_products, words: Storage, scales: Storage?, outputs: Int, depth: Int
+    ) {
+        self.products = products
+        self.words = words
+        self.scales = scales
+        self.outputs = outputs
+        self.depth = depth
+    }
+
+    init(packing weight: Tensor, _ precision: Precision, _ products: wk_products) {
+        let (outputs, features) = (weight.shape[0], weight.shape[1])
+        self.init(
+            products,
+            words: Storage(
+                count: Panels.columns(outputs) * precision.words(features), isLasting: true),
+            scales: precision == .int8 ? Storage(count: 2 * outputs, isLasting: true) : nil,
+            outputs: outputs,
+            depth: precision.words(features))
+        let (target, scale) = (words.words, scales?.base)
+        let pieces = Matrix.pieces(0..<outputs, of: Matrix.columnUnit)
+        parallel(pieces.count) { index in
+            let piece = pieces[index]
+            products.pack(
+                target, scale, scale.map { $0 + outputs },
+                weight.pointer + piece.lowerBound * features, features, piece.lowerBound,
+                piece.upperBound, outputs, features)
+        }
+    }
+
+    /// Columns in whole vectors.
+    static func columns(_ outputs: Int) -> Int { (outputs + 15) / 16 * 16 }
+
+    var kernelPanels: wk_panels {
+        wk_panels(
+            words: words.words, count: depth, scale: scales?.base,
+            sums: scales.map { $0.base + outputs })
+    }
+
+    func scaled(by factors: UnsafePointer<Float>, _ outputs: Int, _ features: Int) -> Panels? {
+        guard let scale = products.scale_panels else { return nil }
+        let result = Panels(
+            products, words: Storage(count: words.count), scales: nil, outputs: outputs,
+            depth: depth)
+        let (source, target) = (words.words, result.words.words)
+        let pieces = Matrix.pieces(0..<outputs, of: Matrix.columnUnit)
+        parallel(pieces.count) { index in
+            scale(
+                target, source, pieces[index].lowerBound, pieces[index].upperBound, outputs,
+                features, factors)
+        }
+        return result
+    }
+}
+
+/// A weight of 16 or 8 bits for processors that cannot multiply it.
+struct NarrowRows: Sendable {
+    private let numbers: Storage
+    private let scales: Storage?
+    private let features: Int
+
+    init(_ weight: Tensor, _ precision: Precision) {
+        let (outputs, features) = (weight.shape[0], weight.shape[1])
+        self.features = features
+        let bytes = outputs * features * (precision == .int8 ? 1 : 2)
+        numbers = Storage(count: (bytes + 3) / 4, isLasting: true)
+        scales = precision == .int8 ? Storage(count: outputs, isLasting: true) : nil
+        let (target, scale) = (UnsafeMutableRawPointer(numbers.base), scales?.base)
+        parallel(outputs) { output in
+            let row = weight.pointer + output * features
+            if let scale {
+                let bytes = target.assumingMemoryBound(to: Int8.self) + output * features
+                scale[output] = kernels.narrow_int8(bytes, row, features)
+            } else {
+                let halves = target.assumingMemoryBound(to: UInt16.self) + output * features
+                kernels.narrow_bfloat16(halves, row, features)
+            }
+        }
+    }
+
+    /// Some of the rows as floats.
+    func widen(_ rows: Range<Int>, into target: UnsafeMutablePointer<Float>) {
+        let first = rows.lowerBound * features
+        let source = UnsafeRawPointer(numbers.base)
+        guard let scales else {
+            let halves = source.assumingMemoryBound(to: UInt16.self) + first
+            kernels.widen_bfloat16(target, halves, rows.count * features)
+            return
+        }
+        for row in rows {
+            kernels.widen_int8(
+                target + (row - rows.lowerBound) * features,
+                source.assumingMemoryBound(to: Int8.self) + row * features, features,
+                scales.base[row])
+        }
+    }
+}

@@ -1,0 +1,232 @@
+internal import CWuerstchenKernels
+
+/// Rows of features as the left factor of products: floats, or what floats were converted to for a
+/// ``Matrix`` of lower precision. Prepared once, it serves any number of products.
+public struct Operand: Sendable {
+    /// As the tensor that it stands for, `[samples, …, features]`.
+    public let shape: Shape
+    let elements: Elements
+
+    enum Elements: Sendable {
+        case float32(Tensor)
+        /// Rows of 32-bit words, each filled up with zeros.
+        case bfloat16(Storage)
+        /// Rows of 32-bit words; each row's scale, then each row's offset.
+        case int8(Storage, scales: Storage)
+    }
+
+    /// A tensor as it is.
+    public init(_ tensor: Tensor) {
+        shape = tensor.shape
+        elements = .float32(tensor)
+    }
+
+    init(_ shape: Shape, _ elements: Elements) {
+        self.shape = shape
+        self.elements = elements
+    }
+
+    /// Room for rows of a precision.
+    init(uninitialized shape: Shape, _ precision: Precision) {
+        self.shape = shape
+        let rows = shape.count / max(1, shape.channels)
+        let words = rows * precision.words(shape.channels)
+        switch precision {
+        case .float32: elements = .float32(Tensor(uninitialized: shape))
+        case .bfloat16: elements = .bfloat16(Storage(count: words))
+        case .int8: elements = .int8(Storage(count: words), scales: Storage(count: 2 * rows))
+        }
+    }
+
+    var precision: Precision {
+        switch elements {
+        case .float32: .float32
+        case .bfloat16: .bfloat16
+        case .int8: .int8
+        }
+    }
+
+    /// The tensor, if the rows are floats.
+    package var floats: Tensor? { if case .float32(let tensor) = elements { tensor } else { nil } }
+
+    /// Rows of all samples.
+    var rowCount: Int { shape.count / max(1, shape.channels) }
+
+    /// Rows of one sample.
+    var rowsInSample: Int { shape.count(of: 1..<shape.rank - 1) }
+
+    /// Where the rows from `row` on lie.
+    func rows(from row: Int) -> OperandRows {
+        let stride = precision.words(shape.channels)
+        switch elements {
+        case .float32(let tensor):
+            return OperandRows(tensor.pointer + row * stride, stride: stride)
+        case .bfloat16(let words):
+            return OperandRows(
+                words.words + row * stride, stride: stride, scales: nil, offsets: nil)
+        case .int8(let words, let scales):
+            return OperandRows(
+                words.words + row * stride, stride: stride, scales: scales.base + row,
+                offsets: scales.base + rowCount + row)
+        }
+    }
+
+    /// This operand in another precision, each feature times its sample's factor.
+    ///
+    /// - Parameters:
+    ///   - precision: What the matrix takes that the operand will be multiplied with.
+    ///   - factors: `[samples, features]`, or nil for none.
+    /// - Returns: An operand of the same shape.
+    package func converted(to precision: Precision, factors: Tensor? = nil) -> Operand {
+        if factors == nil, precision == self.precision { return self }
+        let result = Operand(uninitialized: shape, precision)
+        let (rows, features) = (rowsInSample, shape.channels)
+        let block = max(1, (1 << 15) / max(1, features))
+        let blocks = (rows + block - 1) / block
+        parallel((shape.rank > 0 ? shape[0] : 0) * blocks) { index in
+            let sample = index / blocks
+            let first = index % blocks * block
+            let row = sample * rows + first
+            self.rows(from: row).convert(
+                from: self.precision, count: min(block, rows - first), features: features,
+                factors: factors.map { $0.pointer + sample * features }, to: precision,
+                result.rows(from: row))
+        }
+        return result
+    }
+}
+
+/// A place in an operand, or in scratch memory that is laid out like one.
+struct OperandRows {
+    let words: UnsafeMutablePointer<UInt32>
+    /// Words between rows.
+    let stride: Int
+    let scales: UnsafeMutablePointer<Float>?
+    let offsets: UnsafeMutablePointer<Float>?
+
+    init(
+        _ words: UnsafeMutablePointer<UInt32>, stride: Int, scales: UnsafeMutablePointer<Float>?,
+        offsets: UnsafeMutablePointer<Float>?
+    ) {
+        self.words = words
+        self.stride = stride
+        self.scales = scales
+        self.offsets = offsets
+    }
+
+    init(_ floats: UnsafePointer<Float>, stride: Int) {
+        self.init(
+            UnsafeMutableRawPointer(mutating: floats).assumingMemoryBound(to: UInt32.self),
+            stride: stride, scales: nil, offsets: nil)
+    }
+
+    /// The words of an operand of 32-bit floats.
+    var floats: UnsafeMutablePointer<Float> {
+        UnsafeMutableRawPointer(words).assumingMemoryBound(to: Float.self)
+    }
+
+    var kernelRows: wk_rows {
+        wk_rows(words: words, ld: stride, scale: scales, offset: offsets)
+    }
+
+    /// Writes these rows to `target` in another precision, each feature times its factor.
+    func convert(
+        from: Precision, count: Int, features: Int, factors: UnsafePointer<Float>? = nil,
+        to precision: Precision, _ target: OperandRows
+    ) {
+        if let products = precision.products?.pointee {
+            switch from {
+            case .float32:
+                products.convert(
+                    target.words, target.stride, target.scales, target.offsets, floats, stride,
+                    count, features, factors)
+            case .bfloat16:
+                products.convert_bfloat16(
+                    target.words, target.stride, target.scales, target.offsets, words, stride,
+                    count, features, factors)
+            case .int8:
+                preconditionFailure("8-bit rows are not converted again")
+            }
+        } else {
+            // Other precisions only exist where there are products for them.
+            precondition(from == .float32 && precision == .float32, "\(from) to \(precision)")
+            if let factors {
+                kernels.scale_columns(
+                    target.floats, target.stride, floats, stride, count, features, factors)
+            } else {
+                for row in 0..<count {
+                    (target.floats + row * target.stride).update(
+                        from: floats + row * stride, count: features)
+                }
+            }
+        }
+    }
+}
+
+/// Scratch memory for some rows of an operand.
+struct OperandScratch {
+    private let precision: Precision
+    private let words: Storage
+    private let scales: Storage?
+    private let stride: Int
+    private let count: Int
+
+    /// Room for rows.
+    init(rows: Int, features: Int, _ precision: Precision) {
+        self.precision = precision
+        stride = precision.words(features)
+        count = rows
+        words = Storage(count: rows * stride)
+        scales = precision == .int8 ? Storage(count: 2 * rows) : nil
+        // Rows of brain floats end with a whole word.
+        if precision == .bfloat16, features % 2 == 1 {
+            words.base.update(repeating: 0, count: words.count)
+        }
+    }
+
+    /// Floats in scratch memory, converted if the matrix wants other numbers.
+    init(_ floats: Storage, rows: Int, features: Int, for matrix: Matrix) {
+        self.init(wrapping: floats, rows: rows, features: features)
+        self.init(self, rows: rows, features: features, for: matrix)
+    }
+
+    /// Rows in scratch memory, converted if the matrix wants other numbers.
+    init(_ source: OperandScratch, rows: Int, features: Int, for matrix: Matrix) {
+        if source.precision == matrix.operandPrecision {
+            self = source
+        } else {
+            self.init(rows: rows, features: features, matrix.operandPrecision)
+            source.rows.convert(
+                from: source.precision, count: rows, features: features, to: precision, self.rows)
+        }
+    }
+
+    private init(wrapping floats: Storage, rows: Int, features: Int) {
+        precision = .float32
+        words = floats
+        scales = nil
+        stride = features
+        count = rows
+    }
+
+    /// The rows; the scratch must outlive their use.
+    var rows: OperandRows {
+        OperandRows(
+            words.words, stride: stride, scales: scales?.base,
+            offsets: scales.map { $0.base + count })
+    }
+
+    /// The same as where results go: floats or brain floats.
+    var target: LayerTarget {
+        precision == .float32
+            ? .floats(words.base)
+            : .halves(UnsafeMutableRawPointer(words.base).assumingMemoryBound(to: UInt16.self))
+    }
+}
+
+extension Storage {
+    /// The elements as words of another format.
+    var words: UnsafeMutablePointer<UInt32> {
+        UnsafeMutableRawPointer(base).assumingMemoryBound(to: UInt32.self)
+    }
+}

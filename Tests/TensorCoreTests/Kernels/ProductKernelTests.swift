@@ -1,0 +1,312 @@
+import CWuerstchenKernels
+import TensorCore
+import Testing
+import _WuerstchenTestSupport
+
+@Suite("Kernels: products with packed matrices")
+struct ProductKernelTests {
+    private static let columnCounts = [1, 15, 16, 17, 33, 48, 49, 64, 65, 80, 96, 100, 113]
+    private static let depths = [1, 2, 3, 5, 31, 64, 100]
+
+    /// What a float becomes when it is stored, but for 8 bits, which depend on the row.
+    private func stored(_ x: Float, _ precision: Precision) -> Double {
+        precision == .float32 ? Double(x) : Double(Twin.value(ofBFloat16: Twin.bfloat16(x)))
+    }
+
+    /// Makes sure that a row of 8-bit numbers is right to half a step.
+    private func expectQuantized(
+        _ got: ArraySlice<Double>, _ want: ArraySlice<Float>, step: Float, _ comment: String
+    ) {
+        expectNear(
+            want.map { $0 }, got.map { $0 }, largest: 0.5001 * Double(step) + 1e-30, comment)
+    }
+
+    @Test("rows are converted", arguments: PackedProducts.available, depths)
+    func convert(products: PackedProducts, depth: Int) {
+        let rows = 5
+        var random = RandomNumbers(seed: depth)
+        var x = random.floats(rows * depth, spread: 3, centre: 0.5)
+        // One row of equal numbers, and one of zeros.
+        for place in depth..<2 * depth { x[place] = -2.5 }
+        for place in 2 * depth..<3 * depth { x[place] = 0 }
+        let halves = WordRows(bfloat16: x, depth: depth)
+        for factors in [nil, random.floats(depth, spread: 2)] {
+            for (source, got) in [
+                (x, WordRows(SpacedRows(x, columns: depth), products, factors: factors)),
+                (halves.values.map { Float($0) }, WordRows(halves, products, factors: factors)),
+            ] {
+                let want = source.enumerated().map { $1 * (factors?[$0 % depth] ?? 1) }
+                check(got, want, rows, depth)
+            }
+        }
+    }
+
+    private func check(_ got: WordRows, _ want: [Float], _ rows: Int, _ depth: Int) {
+        #expect(got.gapsAreUntouched)
+        if got.precision != .int8 {
+            #expect(got.values == want.map { stored($0, got.precision) })
+            for row in 0..<rows { #expect(got.stored(row).dropFirst(depth).allSatisfy { $0 == 0 }) }
+            return
+        }
+        for row in 0..<rows {
+            let row = row * depth..<(row + 1) * depth
+            let (least, largest) = (want[row].min() ?? 0, want[row].max() ?? 0)
+            let place = row.lowerBound / depth
+            #expect(got.offset[place] == least && got.scale[place] == (largest - least) / 255)
+            expectQuantized(
+                got.values[row], want[row], step: (largest - least) / 255, "row \(place)")
+        }
+    }
+
+    @Test("columns are packed", arguments: PackedProducts.available, columnCounts)
+    func pack(products: PackedProducts, columns: Int) {
+        var random = RandomNumbers(seed: columns)
+        for depth in ProductKernelTests.depths {
+            var x = random.floats(columns * depth, spread: 2, centre: -0.5)
+            for place in 0..<depth { x[columns / 2 * depth + place] = 0 }
+            let rows = SpacedRows(x, columns: depth)
+            let got = PanelWords(rows, products)
+            #expect(got.endIsUntouched)
+            for column in columns..<(got.starts.last ?? 0) {
+                #expect(got.stored(column).allSatisfy { $0 == 0 })
+            }
+            for column in 0..<columns {
+                let stored = got.stored(column)
+                #expect(stored.dropFirst(depth).allSatisfy { $0 == 0 })
+                let want = x[column * depth..<(column + 1) * depth]
+                guard products.precision == .int8 else {
+                    #expect(
+                        stored.prefix(depth)
+                            == want.map { self.stored($0, products.precision) }[...])
+                    continue
+                }
+                let scale = (want.map { abs($0) }.max() ?? 0) / 127
+                #expect(got.scale[column] == scale)
+                #expect(stored.allSatisfy { abs($0) <= 127 })
+                expectQuantized(
+                    stored.prefix(depth).map { $0 * Double(scale) }[...], want, step: scale,
+                    "column \(column)")
+                let sum = stored.reduce(0, +) * Double(scale)
+                #expect(abs(Double(got.sums[column]) - sum) <= 1e-7 * abs(sum))
+            }
+            let inPieces = PanelWords(rows, products, inPieces: true)
+            #expect(inPieces.words == got.words)
+        }
+    }
+
+    @Test("a transposed matrix is packed", arguments: PackedProducts.available, columnCounts)
+    func packTransposed(products: PackedProducts, columns: Int) {
+        guard let packTransposed = products.table.pack_transposed else {
+            #expect(products.precision == .int8)
+            return
+        }
+        var random = RandomNumbers(seed: columns)
+        for depth in ProductKernelTests.depths {
+            let x = SpacedRows(random.floats(depth * columns), columns: columns)
+            let turned = (0..<columns).flatMap { column in
+                (0..<depth).map { x.memory[$0 * x.stride + column] }
+            }
+            var got = PanelWords(columns: columns, depth: depth, products.precision)
+            packTransposed(&got.words, x.memory, x.stride, columns, depth)
+            let want = PanelWords(SpacedRows(turned, columns: depth), products)
+            #expect(got.words == want.words)
+        }
+    }
+
+    @Test("panels are scaled", arguments: PackedProducts.available, columnCounts)
+    func scalePanels(products: PackedProducts, columns: Int) {
+        guard let scale = products.table.scale_panels else {
+            #expect(products.precision == .int8)
+            return
+        }
+        var random = RandomNumbers(seed: columns)
+        for depth in ProductKernelTests.depths {
+            let x = random.floats(columns * depth)
+            let factors = random.floats(depth, spread: 3)
+            let panels = PanelWords(SpacedRows(x, columns: depth), products)
+            let scaled = x.enumerated().map { place, x in
+                Float(stored(x, products.precision)) * factors[place % depth]
+            }
+            var got = PanelWords(columns: columns, depth: depth, products.precision)
+            for panel in panels.panels.reversed() {
+                scale(
+                    &got.words, panels.words, panel.lowerBound, panel.upperBound, columns, depth,
+                    factors)
+            }
+            #expect(got.endIsUntouched)
+            #expect(got.values == scaled.map { stored($0, products.precision) })
+            for column in 0..<(got.starts.last ?? 0) {
+                let rest = got.stored(column).dropFirst(column < columns ? depth : 0)
+                #expect(rest.allSatisfy { $0 == 0 })
+            }
+        }
+    }
+
+    /// Both factors of a product, and the product exactly.
+    private struct Case {
+        let products: PackedProducts
+        let rows: WordRows
+        let panels: PanelWords
+        let want: [Double]
+
+        init(_ products: PackedProducts, _ x: SpacedRows, _ weight: SpacedRows) {
+            let rows = WordRows(x, products)
+            let panels = PanelWords(weight, products)
+            var want = [Double](repeating: 0, count: x.rows * weight.rows)
+            let (depth, columns) = (x.columns, weight.rows)
+            rows.values.withUnsafeBufferPointer { a in
+                panels.values.withUnsafeBufferPointer { b in
+                    for place in want.indices {
+                        let (first, second) = (place / columns * depth, place % columns * depth)
+                        var sum = 0.0
+                        for index in 0..<depth { sum += a[first + index] * b[second + index] }
+                        want[place] = sum
+                    }
+                }
+            }
+            (self.products, self.rows, self.panels, self.want) = (products, rows, panels, want)
+        }
+
+        init(_ products: PackedProducts, rows: Int, columns: Int, depth: Int) {
+            var random = RandomNumbers(seed: columns + depth)
+            self.init(
+                products,
+                SpacedRows(random.floats(rows * depth, centre: 0.25), columns: depth),
+                SpacedRows(random.floats(columns * depth), columns: depth))
+        }
+
+        /// Some rows times some columns, added to what is there or not. A row before and one after
+        /// the result must stay as they are.
+        func multiply(_ rowCount: Int, _ columns: Range<Int>, adding: [Float]? = nil) -> [Float] {
+            let width = columns.count
+            let unused = SpacedRows(rows: rowCount, columns: width).elements
+            let around = SpacedRows(rows: 1, columns: width).elements
+            var c = SpacedRows(around + (adding ?? unused) + around, columns: width)
+            let (a, b) = (Fixed(rows.words), Fixed(panels.words))
+            let (scale, offset) = (Fixed(rows.scale), Fixed(rows.offset))
+            let (columnScale, sums) = (Fixed(panels.scale), Fixed(panels.sums))
+            var left = wk_rows(
+                words: a.base, ld: rows.stride, scale: scale.base, offset: offset.base)
+            var right = wk_panels(
+                words: b.base, count: panels.count, scale: columnScale.base, sums: sums.base)
+            let stride = c.stride
+            c.memory.withUnsafeMutableBufferPointer { memory in
+                guard let base = memory.baseAddress else { return }
+                products.table.multiply(
+                    base + stride, stride, &left, rowCount, &right, columns.lowerBound,
+                    columns.upperBound, panels.columns, adding != nil)
+            }
+            withExtendedLifetime((a, b, scale, offset, columnScale, sums)) {}
+            let elements = c.elements
+            let isAroundUntouched = zip(elements.prefix(width), around).allSatisfy {
+                $0.bitPattern == $1.bitPattern
+            }
+            let isEndUntouched = zip(elements.suffix(width), around).allSatisfy {
+                $0.bitPattern == $1.bitPattern
+            }
+            #expect(c.gapsAreUntouched && isAroundUntouched && isEndUntouched)
+            return Array(elements.dropFirst(width).dropLast(width))
+        }
+    }
+
+    /// Sums in single precision of products that are exact, or nearly so.
+    private static let bound = 1e-12
+
+    @Test("rows, columns and depths", arguments: PackedProducts.available, columnCounts)
+    func multiply(products: PackedProducts, columns: Int) {
+        var random = RandomNumbers(seed: columns)
+        for depth in ProductKernelTests.depths {
+            let test = Case(products, rows: 19, columns: columns, depth: depth)
+            for rows in 1...19 where (rows + columns + depth) % 3 == 0 || rows == 19 {
+                let want = Array(test.want.prefix(rows * columns))
+                expectNear(
+                    test.multiply(rows, 0..<columns), want, squares: ProductKernelTests.bound,
+                    "\(rows) rows, depth \(depth)")
+                let before = random.floats(rows * columns, spread: 5)
+                expectNear(
+                    test.multiply(rows, 0..<columns, adding: before),
+                    zip(want, before).map { $0 + Double($1) }, squares: ProductKernelTests.bound,
+                    "\(rows) rows added, depth \(depth)")
+            }
+        }
+    }
+
+    @Test("some of the columns", arguments: PackedProducts.available, columnCounts)
+    func columnRanges(products: PackedProducts, columns: Int) {
+        let rows = 11
+        let test = Case(products, rows: rows, columns: columns, depth: 37)
+        let whole = test.multiply(rows, 0..<columns)
+        for (number, panel) in test.panels.panels.enumerated() {
+            for end in test.panels.panels[number...].map(\.upperBound) {
+                let range = panel.lowerBound..<end
+                let want = (0..<rows).flatMap { row in range.map { whole[row * columns + $0] } }
+                #expect(test.multiply(rows, range) == want, "\(range)")
+            }
+        }
+    }
+
+    /// Sums that go to memory and back.
+    @Test("more words than a depth block has", arguments: PackedProducts.available)
+    func deep(products: PackedProducts) {
+        let depth = 1536 * products.precision.featuresInWord + 1
+        let test = Case(products, rows: 9, columns: 17, depth: depth)
+        expectNear(test.multiply(9, 0..<17), test.want, squares: ProductKernelTests.bound)
+        let before = [Float](repeating: 3, count: 9 * 17)
+        expectNear(
+            test.multiply(9, 0..<17, adding: before), test.want.map { $0 + 3 },
+            squares: ProductKernelTests.bound)
+    }
+
+    /// 255 · 127 in every place, which sums of 16 bits could not hold.
+    @Test("the largest products", arguments: PackedProducts.available)
+    func largest(products: PackedProducts) {
+        let depth = 6000
+        var x = SpacedRows([Float](repeating: 1, count: 2 * depth), columns: depth)
+        // From 0 on, and from 1 downwards.
+        x.memory[0] = 0
+        let weights = [Float](repeating: -1, count: depth) + [Float](repeating: 1, count: depth)
+        let test = Case(products, x, SpacedRows(weights, columns: depth))
+        let want = [1 - depth, depth - 1, -depth, depth].map { Double($0) }
+        expectNear(test.multiply(2, 0..<2), want, squares: ProductKernelTests.bound)
+    }
+
+    @Test("no rows, and rows of nothing", arguments: PackedProducts.available)
+    func nothing(products: PackedProducts) {
+        let test = Case(products, rows: 3, columns: 20, depth: 4)
+        #expect(test.multiply(0, 0..<20) == [])
+        guard products.precision != .int8 else { return }
+        let empty = PanelWords(columns: 20, depth: 0, products.precision)
+        let sums = empty.words.withUnsafeBufferPointer { words -> [Float] in
+            var c = [Float](repeating: 7, count: 40)
+            guard let base = words.baseAddress else { return c }
+            var left = wk_rows(words: base, ld: 0, scale: nil, offset: nil)
+            var right = wk_panels(words: base, count: 0, scale: nil, sums: nil)
+            products.table.multiply(&c, 20, &left, 2, &right, 0, 20, 20, false)
+            return c
+        }
+        #expect(sums == [Float](repeating: 0, count: 40))
+    }
+
+    /// Otherwise a network that has broken down would go on with numbers that look healthy.
+    @Test(
+        "what is not finite shows in its whole row or column", arguments: PackedProducts.available,
+        [.nan, .infinity, -.infinity] as [Float])
+    func notFinite(products: PackedProducts, value: Float) {
+        let (rows, columns) = (9, 35)
+        for depth in [1, 2, 17, 40] {
+            for place in [0, depth / 2, depth - 1] {
+                var random = RandomNumbers(seed: depth)
+                var x = SpacedRows(random.floats(rows * depth, centre: 2), columns: depth)
+                var weight = SpacedRows(
+                    random.floats(columns * depth, centre: 2), columns: depth)
+                x.memory[7 * x.stride + place] = value
+                weight.memory[33 * weight.stride + place] = value
+                let got = Case(products, x, weight).multiply(rows, 0..<columns)
+                for (index, number) in got.enumerated() {
+                    let isBroken = index / columns == 7 || index % columns == 33
+                    #expect(number.isFinite != isBroken, "\(index) of depth \(depth)")
+                }
+            }
+        }
+    }
+}
