@@ -91,6 +91,7 @@ struct CheckpointWriter {
 private final class Recorder: ParameterSource {
     let origin = "recorder"
     let names: Set<String>? = nil
+    let hasValues = false
     private(set) var shapes: [String: Shape] = [:]
     private var zeros = Tensor(repeating: 0, [1 << 20])
 

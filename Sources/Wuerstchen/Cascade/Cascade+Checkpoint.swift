@@ -1,5 +1,5 @@
 public import Foundation
-internal import TensorCore
+public import TensorCore
 
 extension Cascade {
     /// A cascade from a checkpoint in the published layout: a folder with `wuerstchen-prior/` and
@@ -12,15 +12,19 @@ extension Cascade {
     ///   - directory: The folder.
     ///   - variant: Which of several variants of the weights to take, such as `fp16`; by default the
     ///     plain one, or the only one there is.
+    ///   - precision: The numbers that the large matrices are stored in and multiplied with.
     ///   - memory: Whether all networks stay in memory.
     /// - Throws: ``WuerstchenError`` that names the file, the parameters or the setting at fault.
     public init(
-        contentsOf directory: URL, variant: String? = nil, memory: MemoryPolicy = .resident
+        contentsOf directory: URL, variant: String? = nil, precision: Precision = .float32,
+        memory: MemoryPolicy = .resident
     ) throws {
         let prior = try CheckpointFolder(
-            directory.appendingPathComponent("wuerstchen-prior"), variant: variant)
+            directory.appendingPathComponent("wuerstchen-prior"), variant: variant,
+            precision: precision)
         let main = try CheckpointFolder(
-            directory.appendingPathComponent("wuerstchen"), variant: variant)
+            directory.appendingPathComponent("wuerstchen"), variant: variant,
+            precision: precision)
         let priorIndex: PriorIndex = try prior.decode("model_index.json")
         let decoderIndex: DecoderIndex = try main.decode("model_index.json")
         let space = SemanticLatentSpace(

@@ -1,5 +1,5 @@
 public import Foundation
-internal import TensorCore
+public import TensorCore
 
 /// `scheduler/scheduler_config.json`
 private struct SchedulerConfiguration: Decodable {
@@ -13,11 +13,19 @@ public struct CheckpointFolder: Sendable {
     public let url: URL
     /// Which of several variants of the weights to take.
     public let variant: String?
+    /// The precision that networks are loaded at.
+    public let precision: Precision
 
     /// A folder that is there.
     ///
+    /// - Parameters:
+    ///   - url: The folder.
+    ///   - variant: Which of several variants of the weights to take.
+    ///   - precision: The precision that networks are loaded at.
     /// - Throws: ``WuerstchenError`` with code `fileNotFound` when it is not.
-    public init(_ url: URL, variant: String? = nil) throws {
+    public init(
+        _ url: URL, variant: String? = nil, precision: Precision = .float32
+    ) throws {
         var isDirectory: ObjCBool = false
         guard FileManager.default.fileExists(atPath: url.path, isDirectory: &isDirectory),
             isDirectory.boolValue
@@ -30,6 +38,7 @@ public struct CheckpointFolder: Sendable {
         }
         self.url = url
         self.variant = variant
+        self.precision = precision
     }
 
     /// The text encoder, from `text_encoder` and `tokenizer`.
@@ -39,7 +48,7 @@ public struct CheckpointFolder: Sendable {
             model: naming("text_encoder/config.json") {
                 try CLIPTextModel(
                     configuration: decode("text_encoder/config.json"),
-                    parameters: parameters("text_encoder"))
+                    parameters: parameters("text_encoder"), precision: precision)
             })
     }
 
@@ -49,7 +58,7 @@ public struct CheckpointFolder: Sendable {
         return try naming("prior/config.json") {
             try StageC(
                 configuration: decode("prior/config.json"), parameters: parameters("prior"),
-                latentSpace: space, schedule: schedule)
+                precision: precision, latentSpace: space, schedule: schedule)
         }
     }
 
@@ -59,14 +68,16 @@ public struct CheckpointFolder: Sendable {
         return try naming("decoder/config.json") {
             try StageB(
                 configuration: decode("decoder/config.json"), parameters: parameters("decoder"),
-                latentScale: scale, schedule: schedule)
+                precision: precision, latentScale: scale, schedule: schedule)
         }
     }
 
     /// Stage A, from `vqgan`.
     public func stageA() throws -> StageA {
         try naming("vqgan/config.json") {
-            try StageA(configuration: decode("vqgan/config.json"), parameters: parameters("vqgan"))
+            try StageA(
+                configuration: decode("vqgan/config.json"), parameters: parameters("vqgan"),
+                precision: precision)
         }
     }
 
