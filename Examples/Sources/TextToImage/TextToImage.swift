@@ -110,9 +110,9 @@ public import Wuerstchen
                     try previewFolder.write(
                         cascade.previewDecoder.decode(latent), step: step.index)
                 }
-            case .finished(let images):
+            case .pictures(let images, let first):
                 progress.finish()
-                for (index, image) in images.enumerated() {
+                for (index, image) in zip(first..., images) {
                     try image.write(
                         to: target[index],
                         text: request.metadata(picture: index, checkpoint: cascade.name))

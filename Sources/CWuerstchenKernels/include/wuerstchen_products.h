@@ -5,7 +5,8 @@
 // which hold as many neighbouring features as the processor multiplies and adds up in one lane of
 // one instruction: one float, two bfloat16 (vdpbf16ps) or four bytes (vpdpbusd).
 //
-// Rows of words:   [row][word], the last word filled up with zeros.
+// Rows of words:   [row][word]; a last word that is not full is filled up, floats and bfloat16 with
+//                  zeros, bytes with anything, for the panels have zeros there.
 // Panels of words: columns are cut into panels of 48, the last one or two 16 or 32 wide; a panel is
 //                  [word][column], so the panel that begins at column c begins at word c · words.
 //

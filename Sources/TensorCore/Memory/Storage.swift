@@ -6,10 +6,11 @@ private import Musl
 private import Darwin
 #endif
 
-/// The memory behind one or more tensors.
+/// The memory behind one or more tensors, or behind what tensors were packed into.
 ///
 /// Marked `@unchecked Sendable` under one rule: the elements change only through a `Tensor` that
-/// holds the only reference to the storage, or before the first `Tensor` over it is handed out.
+/// holds the only reference to the storage, or before the first value over it (a tensor, an operand,
+/// a packed matrix) is handed out. Scratch memory is never handed out.
 final class Storage: @unchecked Sendable {
     private enum Owner {
         /// From the pool, to go back there.

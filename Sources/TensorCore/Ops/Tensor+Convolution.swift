@@ -52,6 +52,7 @@ extension Tensor {
                     [(operand.rows, weight)], rows: rows, columns: 0..<outputs,
                     epilogue.steps(sample: sample, row: row, columns: outputs),
                     into: .floats(target + row * outputs))
+                withExtendedLifetime(operand) {}
             }
         }
         return result
@@ -127,6 +128,7 @@ extension Tensor {
                             (target + pixel * outputs).update(
                                 from: sums.base + position * outputs, count: outputs)
                         }
+                        withExtendedLifetime((operand, sums)) {}
                     }
                 }
             }

@@ -98,7 +98,9 @@ extension Tensor {
                     UnsafePointer(normed($0))
                 }
             }
+            withExtendedLifetime(ring) {}
         }
+        withExtendedLifetime(borders) {}
         return result
     }
 

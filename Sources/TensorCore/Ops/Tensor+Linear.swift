@@ -260,6 +260,7 @@ func multiply(
                 pointer + chunk.lowerBound, rowLength, sums, stride, rows, chunk.count, &steps)
         }
     }
+    withExtendedLifetime(scratch) {}
 }
 
 /// How the product of one sample's rows with a matrix is cut into tiles. It depends on the shapes

@@ -53,6 +53,7 @@ extension Tensor {
             normed.rows.convert(
                 from: .float32, count: rows.count, features: channels, to: precision,
                 result.rows(from: rows.lowerBound))
+            withExtendedLifetime(normed) {}
         }
         return result
     }

@@ -56,6 +56,7 @@ extension Tensor {
             multiply(
                 [(converted.rows, second.matrix)], rows: count, columns: 0..<channels,
                 outer.steps(sample: sample, row: row, columns: channels), into: .floats(corner))
+            withExtendedLifetime((narrow, wide, converted)) {}
         }
         return result
     }

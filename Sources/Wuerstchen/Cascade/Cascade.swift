@@ -66,20 +66,22 @@ public struct Cascade: Sendable {
     /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError``.
     public func makeImages(for request: GenerationRequest) throws -> [Image] {
         var run = try GenerationRun(self, request)
+        var images: [Image] = []
         while let event = try run.next() {
-            if case .finished(let images) = event { return images }
+            if case .pictures(let made, _) = event { images += made }
         }
-        return []
+        return images
     }
 
     /// Makes the pictures of a request without keeping Swift's own threads busy.
     ///
     /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError``.
     public func images(for request: GenerationRequest) async throws -> [Image] {
+        var images: [Image] = []
         for try await event in generation(of: request) {
-            if case .finished(let images) = event { return images }
+            if case .pictures(let made, _) = event { images += made }
         }
-        return []
+        return images
     }
 
     /// The rows and columns of the semantic latent for pictures of a size: enough to cover it, and

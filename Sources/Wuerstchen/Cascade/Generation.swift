@@ -5,8 +5,9 @@ public import TensorCore
 public enum GenerationEvent: Sendable {
     /// A stage took a step.
     case step(GenerationStep)
-    /// The pictures are done; nothing follows.
-    case finished([Image])
+    /// Some pictures are done, those of the request from number `first` on. A request of many large
+    /// pictures is worked off in batches, so that there may be more to come.
+    case pictures([Image], first: Int)
 }
 
 /// A step of a stage.
@@ -57,7 +58,8 @@ struct GenerationRun: Sendable {
     private let batchSize: Int
     private var text: TextEmbedding<StageC>?
     private var index = 0
-    private var images: [Image] = []
+    /// Pictures that are done.
+    private var done = 0
     private var state = State.beginning
 
     init(_ cascade: Cascade, _ request: GenerationRequest) throws {
@@ -107,10 +109,12 @@ struct GenerationRun: Sendable {
                         .invalidRequest,
                         "the decoder made \(made.count) pictures of \(batch.count) latents")
                 }
-                images += try made.map { try fit($0) }
+                let images = try made.map { try fit($0) }
+                let first = done
+                done += images.count
                 TensorMemory.releaseIdle()
-                if images.count >= request.count { return .finished(images) }
-                state = .beginning
+                if done < request.count { state = .beginning }
+                return .pictures(images, first: first)
             case .finished:
                 return nil
             }
@@ -119,7 +123,7 @@ struct GenerationRun: Sendable {
 
     /// The pictures that are made next.
     private var batch: Range<Int> {
-        images.count..<min(images.count + batchSize, request.count)
+        done..<min(done + batchSize, request.count)
     }
 
     private mutating func begin() throws -> State {
@@ -162,12 +166,12 @@ struct GenerationRun: Sendable {
 }
 
 extension Cascade {
-    /// The steps of a request as they happen, and at the end its pictures.
+    /// The steps of a request as they happen, and its pictures as they are done.
     ///
     ///     for try await event in cascade.generation(of: request) {
     ///         switch event {
     ///         case .step(let step): show(step)
-    ///         case .finished(let images): keep(images)
+    ///         case .pictures(let images, let first): keep(images, from: first)
     ///         }
     ///     }
     ///
@@ -181,7 +185,7 @@ extension Cascade {
 
 /// The events of one request; see ``Cascade/generation(of:)``.
 public struct Generation: AsyncSequence, Sendable {
-    /// A step, or the finished pictures.
+    /// A step, or finished pictures.
     public typealias Element = GenerationEvent
     /// What goes wrong: `CancellationError` or ``WuerstchenError``.
     public typealias Failure = any Error

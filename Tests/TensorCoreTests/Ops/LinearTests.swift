@@ -31,7 +31,7 @@ struct LinearTests {
         expectNear(
             got.elements, want.values, squares: bound, comment, sourceLocation: sourceLocation)
         // The matrix that comes next decides how the result is kept, not what it is.
-        for next in MatrixForm.allCases {
+        for next in [MatrixForm.plain, .bfloat16, .int8] {
             let matrix = next(Tensor(repeating: 1, [1, outputs]))
             let (kept, energy) = Tensor.linearWithEnergy(terms, epilogue, for: matrix)
             let isExact = matrix.operandPrecision == .float32
@@ -122,11 +122,11 @@ struct LinearTests {
         [MatrixForm.plain, .float32, .int8, .narrowBFloat16])
     func mixedTerms(first: MatrixForm, second: MatrixForm) {
         let (x, other) = (
-            Tensor.random([1, 32, 480], seed: 1), Tensor.random([1, 32, 1], seed: 2)
+            Tensor.random([1, 32, 480], seed: 1), Tensor.random([1, 32, 9], seed: 2)
         )
         let bound = max(first.bound(LinearTests.bound), second.bound(LinearTests.bound))
         let weight = Tensor.random([1100, 480], seed: 3, spread: 0.1)
-        let otherWeight = Tensor.random([1100, 1], seed: 4)
+        let otherWeight = Tensor.random([1100, 9], seed: 4)
         let got = Tensor.linear([
             Tensor.Term(x, first(weight)), Tensor.Term(other, second(otherWeight)),
         ])

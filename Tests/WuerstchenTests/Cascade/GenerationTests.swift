@@ -26,7 +26,7 @@ import Wuerstchen
             #expect((step.semanticLatent != nil) == isPrior)
             #expect(step.semanticLatent.map(\.space) == (isPrior ? cascade.latentSpace : nil))
         }
-        guard case .finished(let images) = try await iterator.next() else {
+        guard case .pictures(let images, first: 0) = try await iterator.next() else {
             Issue.record("the sixth event is not the end")
             return
         }
@@ -44,7 +44,7 @@ import Wuerstchen
             for try await event in generation {
                 switch event {
                 case .step: steps += 1
-                case .finished(let images): pictures.append(images)
+                case .pictures(let images, _): pictures.append(images)
                 }
             }
             #expect(steps == 4)
@@ -69,7 +69,10 @@ import Wuerstchen
                 stageIndices.append(step.stageIndex)
                 #expect(step.stageCount == 2)
                 #expect(step.total % 2 == 0 && step.index < step.total)
-            case .finished(let made): images = made
+            case .pictures(let made, let first):
+                // As soon as they are done, before the next batch begins.
+                #expect(first == images.count && indices.count == (first / 3 + 1) * 2)
+                images += made
             }
         }
         #expect(indices == Array(indices.indices))
