@@ -16,12 +16,12 @@ struct ResultTable {
         self.blasCore = blasCore
         commit = ResultTable.currentCommit()
         guard !asJSON else { return }
-        print(
+        emit(
             "\(Threads.count) threads, OpenBLAS core \(blasCore), kernels "
                 + "\(KernelLevel.active.rawValue), \(runs) runs each, "
                 + "commit \(commit ?? "unknown")")
-        print("")
-        print(row("", "precision", "min s", "median s", "GFLOP/s", "of sgemm", "peak GB"))
+        emit("")
+        emit(row("", "precision", "min s", "median s", "GFLOP/s", "of sgemm", "peak GB"))
     }
 
     /// Times a piece of work whose arithmetic is known.
@@ -65,7 +65,7 @@ struct ResultTable {
         if asJSON {
             write(["name": name, "precision": precision.rawValue, unit: decibels])
         } else {
-            print(row(name, precision.rawValue, format(decibels, 1) + " dB", unit))
+            emit(row(name, precision.rawValue, format(decibels, 1) + " dB", unit))
         }
     }
 
@@ -101,14 +101,19 @@ struct ResultTable {
             name, precision.rawValue, format(seconds[0], 4), format(median, 4),
             rate.map { format($0 / 1e9, 0) } ?? "", share.map { format(100 * $0, 0) + " %" } ?? "",
             format(Double(peakMemory) / 1e9, 2))
-        print(note.map { "\(text)   \($0)" } ?? text)
+        emit(note.map { "\(text)   \($0)" } ?? text)
     }
 
     private func write(_ fields: [String: Any]) {
         guard
             let line = try? JSONSerialization.data(withJSONObject: fields, options: .sortedKeys)
         else { return }
-        print(String(decoding: line, as: UTF8.self))
+        emit(String(decoding: line, as: UTF8.self))
+    }
+
+    /// Writes a line at once, into a file or a pipe too.
+    private func emit(_ line: String) {
+        try? FileHandle.standardOutput.write(contentsOf: Data("\(line)\n".utf8))
     }
 
     /// Makes the system count the most memory from now on (Linux; elsewhere from the start).

@@ -168,6 +168,10 @@ public struct Parameters {
         return matrix(weight.reshaped(to: [outputs, features]))
     }
 
+    /// Says that a parameter was copied or multiplied into others and is not needed as it is. What of
+    /// it lies in a mapped file no longer takes memory.
+    public func release(_ parameter: Tensor) { parameter.releasePages() }
+
     /// A matrix that was computed from parameters, or is part of one, in ``precision``.
     public func matrix(_ weight: Tensor) -> Matrix {
         if !reader.hasValues { return Matrix(plain: weight) }

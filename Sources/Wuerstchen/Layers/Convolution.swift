@@ -12,9 +12,9 @@ package struct Convolution: Sendable {
         _ parameters: Parameters, _ inputs: Int, _ outputs: Int, kernel: Int, stride: Int = 1,
         padding: Int = 0, hasBias: Bool = true
     ) throws {
-        weight = parameters.matrix(
-            Tensor.convolutionWeight(
-                try parameters("weight", [outputs, inputs, kernel, kernel])))
+        let stored = try parameters("weight", [outputs, inputs, kernel, kernel])
+        weight = parameters.matrix(Tensor.convolutionWeight(stored))
+        if kernel > 1 { parameters.release(stored) }
         bias = hasBias ? try parameters("bias", [outputs]) : nil
         self.kernel = kernel
         self.stride = stride
@@ -49,10 +49,11 @@ package struct TransposedConvolution: Sendable {
         _ parameters: Parameters, _ inputs: Int, _ outputs: Int, kernel: Int, stride: Int,
         padding: Int = 0
     ) throws {
+        let stored = try parameters("weight", [inputs, outputs, kernel, kernel])
         phases = Tensor.transposedConvolutionWeight(
-            try parameters("weight", [inputs, outputs, kernel, kernel]), kernel: kernel,
-            stride: stride, padding: padding
+            stored, kernel: kernel, stride: stride, padding: padding
         ).map { parameters.matrix($0) }
+        parameters.release(stored)
         bias = try parameters("bias", [outputs])
         self.kernel = kernel
         self.stride = stride

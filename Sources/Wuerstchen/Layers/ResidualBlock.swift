@@ -55,6 +55,7 @@ package struct ResidualBlock: Sendable {
             expandSemantic = nil
             expandBias = bias
         }
+        if skipEnd + mapped > channels { parameters.release(weight) }
         gamma = try pointwise[2]("gamma", [1, 1, 1, hidden]).reshaped(to: [hidden])
         let beta = try pointwise[2]("beta", [1, 1, 1, hidden])
         let projectWeight = try pointwise[4]("weight", [channels, hidden])
