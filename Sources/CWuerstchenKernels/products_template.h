@@ -148,6 +148,12 @@ static void multiply(float *c, ptrdiff_t ldc, const wk_rows *a, ptrdiff_t rows, 
 
 #if WP_FEATURES == 2
 INLINE __m256i narrow(__m512 x) { return (__m256i)_mm512_cvtneps_pbh(x); }
+
+// Words of two neighbouring features each.
+INLINE __m512i words_of_pairs(__m512 even, __m512 odd) {
+    const __m512i low = _mm512_cvtepu16_epi32(narrow(even));
+    return _mm512_or_si512(low, _mm512_slli_epi32(_mm512_cvtepu16_epi32(narrow(odd)), 16));
+}
 #endif
 
 // Lanes that are not numbers, which minima and maxima pass over.
@@ -239,21 +245,21 @@ INLINE __m512 features(const void *x, bool narrow, ptrdiff_t k, ptrdiff_t depth,
     return factors ? _mm512_mul_ps(v, _mm512_maskz_loadu_ps(mask, factors + k)) : v;
 }
 
-INLINE void convert_row(uint32_t *words, float *scale, float *offset, const void *x, bool narrow,
+INLINE void convert_row(uint32_t *words, float *scale, float *offset, const void *x, bool is_narrow,
                         ptrdiff_t depth, const float *factors) {
 #if WP_FEATURES == 1
     for (ptrdiff_t k = 0; k < depth; k += 16)
         _mm512_mask_storeu_ps((float *)words + k, lanes(depth - k),
-                              features(x, narrow, k, depth, factors));
+                              features(x, is_narrow, k, depth, factors));
 #elif WP_FEATURES == 2
     for (ptrdiff_t k = 0; k < depth; k += 16)
         _mm256_mask_storeu_epi32(words + k / 2, (__mmask8)lanes((depth - k + 1) / 2),
-                                 (__m256i)_mm512_cvtneps_pbh(features(x, narrow, k, depth, factors)));
+                                 narrow(features(x, is_narrow, k, depth, factors)));
 #else
     __m512 low = _mm512_set1_ps(INFINITY), high = _mm512_set1_ps(-INFINITY);
     __mmask16 broken = 0;
     for (ptrdiff_t k = 0; k < depth; k += 16) {
-        const __m512 v = features(x, narrow, k, depth, factors);
+        const __m512 v = features(x, is_narrow, k, depth, factors);
         const __mmask16 mask = lanes(depth - k);
         low = _mm512_mask_min_ps(low, mask, low, v);
         high = _mm512_mask_max_ps(high, mask, high, v);
@@ -266,7 +272,7 @@ INLINE void convert_row(uint32_t *words, float *scale, float *offset, const void
     *offset = least;
     for (ptrdiff_t k = 0; k < depth; k += 16) {
         const __m512i q = _mm512_cvtps_epi32(
-            _mm512_fmadd_ps(features(x, narrow, k, depth, factors), inverse, shift));
+            _mm512_fmadd_ps(features(x, is_narrow, k, depth, factors), inverse, shift));
         _mm_mask_storeu_epi32(words + k / 4, (__mmask8)lanes((depth - k + 3) / 4),
                               _mm512_cvtusepi32_epi8(_mm512_max_epi32(q, _mm512_setzero_si512())));
     }
@@ -302,10 +308,7 @@ static void pack_transposed(uint32_t *words, const float *x, ptrdiff_t ldx, ptrd
                 __m512 value = _mm512_maskz_loadu_ps(mask, row);
 #if WP_FEATURES == 2
                 const __mmask16 second = 2 * k + 1 < depth ? mask : 0;
-                const __m512i even = _mm512_cvtepu16_epi32(narrow(value));
-                const __m512i odd =
-                    _mm512_cvtepu16_epi32(narrow(_mm512_maskz_loadu_ps(second, row + ldx)));
-                value = (__m512)_mm512_or_si512(even, _mm512_slli_epi32(odd, 16));
+                value = (__m512)words_of_pairs(value, _mm512_maskz_loadu_ps(second, row + ldx));
 #endif
                 _mm512_storeu_ps(words + 16 * (v * count + k * width + part), value);
             }
@@ -403,10 +406,7 @@ static void scale_panels(uint32_t *y, const uint32_t *words, ptrdiff_t first, pt
                 const __m512 odd_product =
                     _mm512_mul_ps((__m512)_mm512_and_si512(w, _mm512_set1_epi32((int)0xffff0000)),
                                   _mm512_set1_ps(odd));
-                const __m512i even_bits = _mm512_cvtepu16_epi32(narrow(even_product));
-                const __m512i odd_bits = _mm512_cvtepu16_epi32(narrow(odd_product));
-                _mm512_storeu_si512(y + place,
-                                    _mm512_or_si512(even_bits, _mm512_slli_epi32(odd_bits, 16)));
+                _mm512_storeu_si512(y + place, words_of_pairs(even_product, odd_product));
 #endif
             }
         v += width;

@@ -72,6 +72,9 @@ public struct Matrix: Sendable {
         if case .panels = form { precision } else { .float32 }
     }
 
+    /// What a layer's results are kept in until this matrix is multiplied with them.
+    var keptPrecision: Precision { operandPrecision == .float32 ? .float32 : .bfloat16 }
+
     /// Whether the weight's own elements are not needed any more.
     var isCopy: Bool { if case .plain = form { false } else { true } }
 

@@ -30,11 +30,12 @@ public struct Operand: Sendable {
     init(uninitialized shape: Shape, _ precision: Precision) {
         self.shape = shape
         let rows = shape.count / max(1, shape.channels)
-        let words = rows * precision.words(shape.channels)
         switch precision {
         case .float32: elements = .float32(Tensor(uninitialized: shape))
-        case .bfloat16: elements = .bfloat16(Storage(count: words))
-        case .int8: elements = .int8(Storage(count: words), scales: Storage(count: 2 * rows))
+        case .bfloat16: elements = .bfloat16(Storage(brainFloatRows: rows, of: shape.channels))
+        case .int8:
+            let words = rows * precision.words(shape.channels)
+            elements = .int8(Storage(count: words), scales: Storage(count: 2 * rows))
         }
     }
 
@@ -69,6 +70,20 @@ public struct Operand: Sendable {
                 words.words + row * stride, stride: stride, scales: scales.base + row,
                 offsets: scales.base + rowCount + row)
         }
+    }
+
+    /// The same as where results go: floats or brain floats.
+    var target: LayerTarget { rows(from: 0).target(precision) }
+
+    /// Lets `compute` write some rows as floats, and converts them while they are in the cache.
+    func writeRows(from row: Int, count: Int, _ compute: (UnsafeMutablePointer<Float>) -> Void) {
+        let place = rows(from: row)
+        guard precision != .float32 else { return compute(place.floats) }
+        let scratch = OperandScratch(rows: count, features: shape.channels, .float32)
+        compute(scratch.rows.floats)
+        scratch.rows.convert(
+            from: .float32, count: count, features: shape.channels, to: precision, place)
+        withExtendedLifetime(scratch) {}
     }
 
     /// This operand in another precision, each feature times its sample's factor.
@@ -125,6 +140,13 @@ struct OperandRows {
         UnsafeMutableRawPointer(words).assumingMemoryBound(to: Float.self)
     }
 
+    /// The rows as where results go: floats or brain floats.
+    func target(_ precision: Precision) -> LayerTarget {
+        precision == .float32
+            ? .floats(floats)
+            : .halves(UnsafeMutableRawPointer(words).assumingMemoryBound(to: UInt16.self))
+    }
+
     var kernelRows: wk_rows {
         wk_rows(words: words, ld: stride, scale: scales, offset: offsets)
     }
@@ -176,12 +198,10 @@ struct OperandScratch {
         self.precision = precision
         stride = precision.words(features)
         count = rows
-        words = Storage(count: rows * stride)
+        words =
+            precision == .bfloat16
+            ? Storage(brainFloatRows: rows, of: features) : Storage(count: rows * stride)
         scales = precision == .int8 ? Storage(count: 2 * rows) : nil
-        // Rows of brain floats end with a whole word.
-        if precision == .bfloat16, features % 2 == 1 {
-            words.base.update(repeating: 0, count: words.count)
-        }
     }
 
     /// Floats in scratch memory, converted if the matrix wants other numbers.
@@ -217,14 +237,16 @@ struct OperandScratch {
     }
 
     /// The same as where results go: floats or brain floats.
-    var target: LayerTarget {
-        precision == .float32
-            ? .floats(words.base)
-            : .halves(UnsafeMutableRawPointer(words.base).assumingMemoryBound(to: UInt16.self))
-    }
+    var target: LayerTarget { rows.target(precision) }
 }
 
 extension Storage {
+    /// Room for rows of brain floats, each filled up with zeros to a whole word.
+    fileprivate convenience init(brainFloatRows rows: Int, of features: Int) {
+        self.init(count: rows * Precision.bfloat16.words(features))
+        if features % 2 == 1 { base.update(repeating: 0, count: count) }
+    }
+
     /// The elements as words of another format.
     var words: UnsafeMutablePointer<UInt32> {
         UnsafeMutableRawPointer(base).assumingMemoryBound(to: UInt32.self)

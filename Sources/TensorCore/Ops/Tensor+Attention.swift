@@ -168,8 +168,11 @@ private struct AttentionMemory {
     private let pieces: [Range<Int>]
     private let format: Precision
     private let products: wk_products?
-    /// For each sample and head the panels of its keys, then for each piece those of its values.
+    /// For each sample and head the panels of its keys, then for each piece those of its values. A
+    /// piece begins at a whole word, so that what lies before it follows from where it begins.
     private let words: Storage?
+    private let keyWords: Int
+    private let valueWords: Int
 
     /// Positions that are visited at a time. The last piece may be longer by a vector.
     private static let piece = 8 * Matrix.columnUnit
@@ -184,13 +187,14 @@ private struct AttentionMemory {
         depth = channels / heads
         pieces = Matrix.pieces(0..<positions, of: AttentionMemory.piece)
         products = format.products?.pointee
+        keyWords = Panels.columns(positions) * format.words(depth)
+        valueWords = Panels.columns(depth) * format.words(positions)
         guard let products, let transpose = products.pack_transposed else {
             words = nil
             return
         }
-        let keyWords = AttentionMemory.keyWords(positions, depth, format)
-        let valueWords = AttentionMemory.valueWords(pieces, depth, format)
         let words = Storage(count: samples * heads * (keyWords + valueWords))
+        let (keyWords, valueWords) = (keyWords, valueWords)
         let (pieces, positions, depth) = (pieces, positions, depth)
         parallel(samples * heads * pieces.count) { index in
             let owner = index / pieces.count
@@ -201,22 +205,11 @@ private struct AttentionMemory {
             products.pack(
                 panels, nil, nil, segment.keys.pointer + corner, channels, piece.lowerBound,
                 piece.upperBound, positions, depth)
-            let before = AttentionMemory.valueWords(
-                Array(pieces[..<(index % pieces.count)]), depth, format)
             transpose(
-                panels + keyWords + before, segment.values.pointer + corner, channels, depth,
-                piece.count)
+                panels + keyWords + Panels.columns(depth) * format.words(piece.lowerBound),
+                segment.values.pointer + corner, channels, depth, piece.count)
         }
         self.words = words
-    }
-
-    private static func keyWords(_ positions: Int, _ depth: Int, _ format: Precision) -> Int {
-        Panels.columns(positions) * format.words(depth)
-    }
-
-    private static func valueWords(_ pieces: [Range<Int>], _ depth: Int, _ format: Precision) -> Int
-    {
-        pieces.reduce(0) { $0 + Panels.columns(depth) * format.words($1.count) }
     }
 
     /// - Parameters:
@@ -226,11 +219,7 @@ private struct AttentionMemory {
     ///   - firstQuery: The position of the first query if queries see only positions up to their own.
     func visit(by run: inout AttentionRun, sample: Int, head: Int, firstQuery: Int?) {
         let channels = heads * depth
-        let keyWords = AttentionMemory.keyWords(positions, depth, format)
-        let valueWords = AttentionMemory.valueWords(pieces, depth, format)
-        var panels = words.map { $0.words + (sample * heads + head) * (keyWords + valueWords) }
-        let keys = panels
-        panels = panels.map { $0 + keyWords }
+        let panels = words.map { $0.words + (sample * heads + head) * (keyWords + valueWords) }
         let rows = run.rows
         let (depth, positions) = (depth, positions)
         for piece in pieces {
@@ -241,11 +230,13 @@ private struct AttentionMemory {
             }
             let corner = (sample * positions + piece.lowerBound) * channels + head * depth
             let mask = segment.mask.map { $0.pointer + sample * positions + piece.lowerBound }
-            if let products, let keys, let values = panels {
+            if let products, let panels {
+                let values =
+                    panels + keyWords + Panels.columns(depth) * format.words(piece.lowerBound)
                 run.attend(to: piece.count, limits: limits, mask: mask) { queries, scores in
                     var left = queries.kernelRows
                     var right = wk_panels(
-                        words: keys, count: format.words(depth), scale: nil, sums: nil)
+                        words: panels, count: format.words(depth), scale: nil, sums: nil)
                     products.multiply(
                         scores, piece.count, &left, rows, &right, piece.lowerBound,
                         piece.upperBound, positions, false)
@@ -255,7 +246,6 @@ private struct AttentionMemory {
                         words: values, count: format.words(piece.count), scale: nil, sums: nil)
                     products.multiply(sums, depth, &left, rows, &right, 0, depth, depth, true)
                 }
-                panels = values + Panels.columns(depth) * format.words(piece.count)
             } else {
                 run.attend(to: piece.count, limits: limits, mask: mask) { queries, scores in
                     multiplyTransposed(

@@ -120,24 +120,17 @@ extension Tensor {
         let convolution = DepthwiseRows(
             of: shape, weight, bias, kernel: kernel, stride: 1, padding: .zeros)
         let (channels, width) = (shape.channels, convolution.outputShape[2])
-        let precision = matrix.operandPrecision
-        let result = Operand(uninitialized: convolution.outputShape, precision)
+        let result = Operand(uninitialized: convolution.outputShape, matrix.operandPrecision)
         let picture = convolution.inputLength * shape[1]
         parallel(convolution.rowCount) { row in
             let (sample, y) = (row / convolution.outputShape[1], row % convolution.outputShape[1])
-            let place = result.rows(from: row * width)
-            let scratch = precision == .float32 ? nil : Storage(count: convolution.outputLength)
-            let sums = scratch?.base ?? place.floats
-            convolution.compute(y, into: sums) {
-                pointer + sample * picture + $0 * convolution.inputLength
+            result.writeRows(from: row * width, count: width) { sums in
+                convolution.compute(y, into: sums) {
+                    pointer + sample * picture + $0 * convolution.inputLength
+                }
+                kernels.layer_norm(
+                    sums, channels, sums, channels, width, channels, epsilon, 1, 0, nil, nil)
             }
-            kernels.layer_norm(
-                sums, channels, sums, channels, width, channels, epsilon, 1, 0, nil, nil)
-            if precision != .float32 {
-                OperandRows(sums, stride: channels).convert(
-                    from: .float32, count: width, features: channels, to: precision, place)
-            }
-            withExtendedLifetime(scratch) {}
         }
         return result
     }

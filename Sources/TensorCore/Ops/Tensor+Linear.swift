@@ -78,21 +78,8 @@ extension Tensor {
         let (samples, outputs, tiles) = (layer.samples, layer.outputs, layer.tiling.rowTiles)
         var partial = Tensor(repeating: 0, [samples, tiles, outputs])
         let sums = partial.mutablePointer()
-        let result: Operand
-        if next.operandPrecision == .float32 {
-            var tensor = Tensor(uninitialized: layer.shape)
-            layer.run(into: .floats(tensor.mutablePointer()), energy: sums)
-            result = Operand(tensor)
-        } else {
-            let words = Storage(count: layer.rows * samples * Precision.bfloat16.words(outputs))
-            // Rows end with a whole word.
-            if outputs % 2 == 1 { words.base.update(repeating: 0, count: words.count) }
-            layer.run(
-                into: .halves(
-                    UnsafeMutableRawPointer(words.base).assumingMemoryBound(to: UInt16.self)),
-                energy: sums)
-            result = Operand(layer.shape, .bfloat16(words))
-        }
+        let result = Operand(uninitialized: layer.shape, next.keptPrecision)
+        layer.run(into: result.target, energy: sums)
         let energy = Tensor([samples, outputs]) { energy in
             for sample in 0..<samples {
                 for channel in 0..<outputs {

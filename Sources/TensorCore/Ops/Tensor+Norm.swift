@@ -14,18 +14,10 @@ extension Tensor {
         epsilon: Float = 1e-6, scale: Float = 1, shift: Float = 0,
         affine: (weight: Tensor, bias: Tensor)? = nil
     ) -> Tensor {
-        let channels = shape.channels
-        precondition(
-            affine.map { $0.weight.count == channels && $0.bias.count == channels } ?? true,
-            "an affine map of other than \(channels) channels")
         var result = Tensor(uninitialized: shape)
-        let source = pointer
         let target = result.mutablePointer()
-        forEachRowBlock(rows: count / max(1, channels), channels: channels) { rows in
-            let place = rows.lowerBound * channels
-            kernels.layer_norm(
-                target + place, channels, source + place, channels, rows.count, channels, epsilon,
-                scale, shift, affine?.weight.pointer, affine?.bias.pointer)
+        normalizeRows(epsilon, scale, shift, affine) { rows, normalize in
+            normalize(target + rows.lowerBound * shape.channels)
         }
         return result
     }
@@ -35,27 +27,34 @@ extension Tensor {
     public func layerNormalized(
         epsilon: Float = 1e-6, affine: (weight: Tensor, bias: Tensor)? = nil, for matrix: Matrix
     ) -> Operand {
-        let precision = matrix.operandPrecision
-        if precision == .float32 {
-            return Operand(layerNormalized(epsilon: epsilon, affine: affine))
+        let result = Operand(uninitialized: shape, matrix.operandPrecision)
+        normalizeRows(epsilon, 1, 0, affine) { rows, normalize in
+            result.writeRows(from: rows.lowerBound, count: rows.count, normalize)
         }
+        return result
+    }
+
+    /// Calls `body` for blocks of rows, on several threads, with a function that normalises the block
+    /// into a place.
+    private func normalizeRows(
+        _ epsilon: Float, _ scale: Float, _ shift: Float,
+        _ affine: (weight: Tensor, bias: Tensor)?,
+        _ body: (
+            _ rows: Range<Int>, _ normalize: (UnsafeMutablePointer<Float>) -> Void
+        ) -> Void
+    ) {
         let channels = shape.channels
         precondition(
             affine.map { $0.weight.count == channels && $0.bias.count == channels } ?? true,
             "an affine map of other than \(channels) channels")
-        let result = Operand(uninitialized: shape, precision)
         let source = pointer
         forEachRowBlock(rows: count / max(1, channels), channels: channels) { rows in
-            let normed = OperandScratch(rows: rows.count, features: channels, .float32)
-            kernels.layer_norm(
-                normed.rows.floats, channels, source + rows.lowerBound * channels, channels,
-                rows.count, channels, epsilon, 1, 0, affine?.weight.pointer, affine?.bias.pointer)
-            normed.rows.convert(
-                from: .float32, count: rows.count, features: channels, to: precision,
-                result.rows(from: rows.lowerBound))
-            withExtendedLifetime(normed) {}
+            body(rows) { target in
+                kernels.layer_norm(
+                    target, channels, source + rows.lowerBound * channels, channels, rows.count,
+                    channels, epsilon, scale, shift, affine?.weight.pointer, affine?.bias.pointer)
+            }
         }
-        return result
     }
 
     /// The factor by which global response normalisation multiplies each channel of each sample,

@@ -47,8 +47,7 @@ extension Tensor {
                 scale, shift, nil, nil)
             let narrow = OperandScratch(normed, rows: count, features: channels, for: first.matrix)
             let wide = OperandScratch(
-                rows: count, features: hidden,
-                second.matrix.operandPrecision == .float32 ? .float32 : .bfloat16)
+                rows: count, features: hidden, second.matrix.keptPrecision)
             multiply(
                 [(narrow.rows, first.matrix)], rows: count, columns: 0..<hidden,
                 inner.steps(sample: sample, row: 0, columns: hidden), into: wide.target)
