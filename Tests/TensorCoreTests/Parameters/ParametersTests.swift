@@ -1,5 +1,6 @@
 import TensorCore
 import Testing
+import _WuerstchenTestSupport
 
 @Suite("Parameters of a network")
 struct ParametersTests {
@@ -37,7 +38,7 @@ struct ParametersTests {
     @Test("one error lists everything that is missing, misshapen or surplus")
     func everythingAtOnce() {
         let source = Source(shapes: ["a": [2], "b": [3], "c": [4, 5], "d": [1], "e": [1]])
-        expectFailure(
+        expectError(
             .incompatibleParameters, "the source", "2 missing: x [1], y.z [2, 2]",
             "2 misshapen: b is [3], expected [4], c is [4, 5], expected [5, 4]; ",
             "2 surplus: d, e"
@@ -55,7 +56,7 @@ struct ParametersTests {
 
     @Test("a configuration that asks for more than any memory holds ends with what was found")
     func asksForTooMuch() {
-        expectFailure(
+        expectError(
             .incompatibleParameters, "1 missing: x [1]", "1 misshapen: a is [2]", "and more"
         ) {
             try Parameters.load(from: Source(shapes: ["a": [2]])) { parameters in
@@ -72,7 +73,7 @@ struct ParametersTests {
         try Parameters.load(from: source, ignoring: { $0.hasSuffix(".counter") }) {
             _ = try $0("a", [2])
         }
-        expectFailure(.incompatibleParameters, "1 surplus: a.counter") {
+        expectError(.incompatibleParameters, "1 surplus: a.counter") {
             try Parameters.load(from: source) { _ = try $0("a", [2]) }
         }
     }

@@ -1,6 +1,7 @@
 import Foundation
 import TensorCore
 import Testing
+import _WuerstchenTestSupport
 
 @Suite("Safetensors: checkpoints")
 struct SafetensorsCheckpointTests {
@@ -33,12 +34,12 @@ struct SafetensorsCheckpointTests {
         #expect(try Array(open("fp16").tensors.keys) == ["half"])
 
         try folder.writeTensors("brain", as: "model.bf16.safetensors")
-        expectFailure(.invalidRequest, folder.url.path, "bf16, fp16") { _ = try open() }
+        expectError(.invalidRequest, folder.url.path, "bf16, fp16") { _ = try open() }
 
         try folder.writeTensors("plain", as: "model.safetensors")
         #expect(try Array(open().tensors.keys) == ["plain"])
         #expect(try Array(open("bf16").tensors.keys) == ["brain"])
-        expectFailure(
+        expectError(
             .fileNotFound, "model.int8.safetensors", "model.safetensors.index.int8.json",
             "bf16, fp16"
         ) { _ = try open("int8") }
@@ -46,21 +47,21 @@ struct SafetensorsCheckpointTests {
 
     @Test("nothing there, no folder, no name")
     func missing() throws {
-        expectFailure(
+        expectError(
             .fileNotFound, folder.url.path, "model.safetensors", "model.safetensors.index.json"
         ) { _ = try open() }
-        expectFailure(.fileNotFound, "nowhere") {
+        expectError(.fileNotFound, "nowhere") {
             _ = try SafetensorsCheckpoint(directory: folder.file("nowhere"), stem: "model")
         }
         let file = try folder.write([])
-        expectFailure(.unreadableFile, file.path) {
+        expectError(.unreadableFile, file.path) {
             _ = try SafetensorsCheckpoint(directory: file, stem: "model")
         }
         for name in ["", "../model", "a/b", "a\0"] {
-            expectFailure(.invalidRequest, name.debugDescription) {
+            expectError(.invalidRequest, name.debugDescription) {
                 _ = try SafetensorsCheckpoint(directory: folder.url, stem: name)
             }
-            expectFailure(.invalidRequest, name.debugDescription) { _ = try open(name) }
+            expectError(.invalidRequest, name.debugDescription) { _ = try open(name) }
         }
     }
 
@@ -92,17 +93,17 @@ struct SafetensorsCheckpointTests {
         try folder.writeTensors("b", as: "2.safetensors")
         try folder.writeTensors("a", "b", as: "3.safetensors")
         try writeIndex(#"{"a": "1.safetensors", "b": "4.safetensors"}"#)
-        expectFailure(.fileNotFound, "4.safetensors", "index.json", "download") { _ = try open() }
+        expectError(.fileNotFound, "4.safetensors", "index.json", "download") { _ = try open() }
         try writeIndex(#"{"a": "1.safetensors", "b": "2.safetensors", "c": "2.safetensors"}"#)
-        expectFailure(.malformedFile, "\"c\"", "2.safetensors", "index.json") { _ = try open() }
+        expectError(.malformedFile, "\"c\"", "2.safetensors", "index.json") { _ = try open() }
         try writeIndex(#"{"a": "2.safetensors", "b": "1.safetensors"}"#)
-        expectFailure(.malformedFile, "\"a\"", "2.safetensors", "index.json") { _ = try open() }
+        expectError(.malformedFile, "\"a\"", "2.safetensors", "index.json") { _ = try open() }
         try writeIndex(#"{"a": "1.safetensors", "b": "3.safetensors"}"#)
-        expectFailure(.malformedFile, "\"a\"", "3.safetensors", "1.safetensors") { _ = try open() }
+        expectError(.malformedFile, "\"a\"", "3.safetensors", "1.safetensors") { _ = try open() }
         try writeIndex(#"{"a": "3.safetensors"}"#)
-        expectFailure(.malformedFile, "\"b\"", "3.safetensors", "does not list") { _ = try open() }
+        expectError(.malformedFile, "\"b\"", "3.safetensors", "does not list") { _ = try open() }
         try folder.write([1, 2, 3], as: "3.safetensors")
-        expectFailure(.malformedFile, "3.safetensors", "3 bytes") { _ = try open() }
+        expectError(.malformedFile, "3.safetensors", "3 bytes") { _ = try open() }
     }
 
     @Test(
@@ -110,7 +111,7 @@ struct SafetensorsCheckpointTests {
         arguments: ["../x", "/etc/passwd", "sub/x", "..", ".", "", #"..\\x"#, #"a\u0000"#])
     func traversal(_ name: String) throws {
         try writeIndex(#"{"a": "\#(name)"}"#)
-        expectFailure(.malformedFile, "index.json", #""weight_map"."a""#, "own folder") {
+        expectError(.malformedFile, "index.json", #""weight_map"."a""#, "own folder") {
             _ = try open()
         }
     }
@@ -132,6 +133,6 @@ struct SafetensorsCheckpointTests {
         ])
     func malformedIndex(_ text: String, _ fragment: String) throws {
         try folder.write(Array(text.utf8), as: "model.safetensors.index.json")
-        expectFailure(.malformedFile, "model.safetensors.index.json", fragment) { _ = try open() }
+        expectError(.malformedFile, "model.safetensors.index.json", fragment) { _ = try open() }
     }
 }

@@ -66,23 +66,3 @@ func safetensorsBytes(
         of: (length ?? UInt64(header.count)).littleEndian, Array.init)
     return prefix + header + (0..<data).map { UInt8(truncatingIfNeeded: $0) }
 }
-
-/// Makes sure that a call throws the package's error with this code, in words that hold all of these.
-func expectFailure(
-    _ code: WuerstchenError.Code, _ fragments: String...,
-    sourceLocation: SourceLocation = #_sourceLocation, _ body: () throws -> Void
-) {
-    do {
-        try body()
-        Issue.record("nothing was thrown", sourceLocation: sourceLocation)
-    } catch let error as WuerstchenError {
-        #expect(error.code == code, "\(error)", sourceLocation: sourceLocation)
-        for fragment in fragments {
-            #expect(
-                error.message.contains(fragment), "\(error) lacks \(fragment)",
-                sourceLocation: sourceLocation)
-        }
-    } catch {
-        Issue.record(error, sourceLocation: sourceLocation)
-    }
-}

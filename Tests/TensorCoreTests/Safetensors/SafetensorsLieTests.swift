@@ -1,6 +1,7 @@
 import Foundation
 import TensorCore
 import Testing
+import _WuerstchenTestSupport
 
 /// A broken file and what the message must say of it.
 struct SafetensorsLie: CustomTestStringConvertible, Sendable {
@@ -280,21 +281,21 @@ struct MappedFileTests {
 
     @Test("what is missing, a folder, a device or not a file at all")
     func refusals() throws {
-        expectFailure(.fileNotFound, "nowhere") {
+        expectError(.fileNotFound, "nowhere") {
             _ = try Safetensors(contentsOf: folder.file("nowhere"))
         }
         let file = try folder.write([])
-        expectFailure(.fileNotFound, "inside") {
+        expectError(.fileNotFound, "inside") {
             _ = try Safetensors(contentsOf: file.appendingPathComponent("inside"))
         }
-        expectFailure(.unreadableFile, folder.url.path, "a folder") {
+        expectError(.unreadableFile, folder.url.path, "a folder") {
             _ = try Safetensors(contentsOf: folder.url)
         }
-        expectFailure(.unreadableFile, "/dev/null", "a device") {
+        expectError(.unreadableFile, "/dev/null", "a device") {
             _ = try Safetensors(contentsOf: URL(fileURLWithPath: "/dev/null"))
         }
         let web = try #require(URL(string: "https://example.com/x.safetensors"))
-        expectFailure(.invalidRequest, "https://example.com/x.safetensors") {
+        expectError(.invalidRequest, "https://example.com/x.safetensors") {
             _ = try Safetensors(contentsOf: web)
         }
     }
@@ -305,7 +306,7 @@ struct MappedFileTests {
         try FileManager.default.setAttributes([.posixPermissions: 0], ofItemAtPath: url.path)
         // Whoever may read everything, such as the superuser, cannot see this failure.
         guard !FileManager.default.isReadableFile(atPath: url.path) else { return }
-        expectFailure(.unreadableFile, url.path, "permissions") {
+        expectError(.unreadableFile, url.path, "permissions") {
             _ = try Safetensors(contentsOf: url)
         }
     }

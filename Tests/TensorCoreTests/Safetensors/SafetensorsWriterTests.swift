@@ -1,6 +1,7 @@
 import Foundation
 import TensorCore
 import Testing
+import _WuerstchenTestSupport
 
 @Suite("Safetensors: the writer")
 struct SafetensorsWriterTests {
@@ -78,10 +79,10 @@ struct SafetensorsWriterTests {
         #expect(throws: Interruption.self) {
             try Safetensors.write([interrupted], to: folder.file("new.safetensors"))
         }
-        expectFailure(.invalidRequest, url.path, "\"a\"", "1 bytes fewer") {
+        expectError(.invalidRequest, url.path, "\"a\"", "1 bytes fewer") {
             try Safetensors.write([source("a", bytes: 3)], to: url)
         }
-        expectFailure(.invalidRequest, url.path, "\"a\"", "more than its 4 bytes") {
+        expectError(.invalidRequest, url.path, "\"a\"", "more than its 4 bytes") {
             try Safetensors.write([source("a", bytes: 5)], to: url)
         }
         #expect(try Data(contentsOf: url) == old)
@@ -106,19 +107,19 @@ struct SafetensorsWriterTests {
 
     @Test("requests that contradict themselves")
     func refusals() throws {
-        expectFailure(.invalidRequest, url.path, "\"a\"", "twice") {
+        expectError(.invalidRequest, url.path, "\"a\"", "twice") {
             try Safetensors.write([source("a"), source("a")], to: url)
         }
-        expectFailure(.invalidRequest, url.path, "\"__metadata__\"", "reserved") {
+        expectError(.invalidRequest, url.path, "\"__metadata__\"", "reserved") {
             try Safetensors.write([source("__metadata__")], to: url)
         }
-        expectFailure(.invalidRequest, url.path, "\"a\"", "[-1, -4]") {
+        expectError(.invalidRequest, url.path, "\"a\"", "[-1, -4]") {
             try Safetensors.write([source("a", [-1, -4])], to: url)
         }
-        expectFailure(.invalidRequest, url.path, "\"a\"", "too large") {
+        expectError(.invalidRequest, url.path, "\"a\"", "too large") {
             try Safetensors.write([source("a", [.max, 2])], to: url)
         }
-        expectFailure(.invalidRequest, url.path, "\"b\"", "too large") {
+        expectError(.invalidRequest, url.path, "\"b\"", "too large") {
             try Safetensors.write([source("a", [.max]), source("b", [.max])], to: url)
         }
         #expect(try folder.names() == [])
@@ -126,13 +127,13 @@ struct SafetensorsWriterTests {
 
     @Test("places that cannot be written")
     func places() throws {
-        expectFailure(.unwritableFile, "missing/x", "create the folder") {
+        expectError(.unwritableFile, "missing/x", "create the folder") {
             try Safetensors.write([], to: folder.file("missing/x"))
         }
-        expectFailure(.unwritableFile, folder.url.path, "a folder") {
+        expectError(.unwritableFile, folder.url.path, "a folder") {
             try Safetensors.write([], to: folder.url)
         }
         let web = try #require(URL(string: "https://example.com/x"))
-        expectFailure(.invalidRequest, "example.com") { try Safetensors.write([], to: web) }
+        expectError(.invalidRequest, "example.com") { try Safetensors.write([], to: web) }
     }
 }

@@ -1,6 +1,7 @@
 import TensorCore
 import Testing
 import Wuerstchen
+import _WuerstchenTestSupport
 
 /// Architectures at the edges of what configurations can say: they run, or are refused by name.
 @Suite("Odd architectures") struct ArchitectureTests {

@@ -1,6 +1,7 @@
 import TensorCore
 import Testing
 import Wuerstchen
+import _WuerstchenTestSupport
 
 @Suite("Semantic compressor") struct CompressorTests {
     /// The small compressor, told apart by the names of its parameters, which it lists.

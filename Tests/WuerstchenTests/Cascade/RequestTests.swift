@@ -1,6 +1,7 @@
 import TensorCore
 import Testing
 import Wuerstchen
+import _WuerstchenTestSupport
 
 @Suite("Requests") struct RequestTests {
     @Test("the published settings are the default")

@@ -1,5 +1,6 @@
 import Testing
 import Wuerstchen
+import _WuerstchenTestSupport
 
 @Suite("Sizes of pictures") struct SizeTests {
     @Test("a request that names no size gives the checkpoint's")

@@ -1,6 +1,7 @@
 import TensorCore
 import Testing
 import Wuerstchen
+import _WuerstchenTestSupport
 
 @Suite("Stage A") struct StageATests {
     private static let pattern: [Float] = (0..<1440).map { index in
