@@ -13,6 +13,7 @@ let package = Package(
     platforms: [.macOS(.v15)],
     products: [
         .library(name: "Wuerstchen", targets: ["Wuerstchen"]),
+        .library(name: "WuerstchenTraining", targets: ["WuerstchenTraining"]),
         .library(name: "TensorCore", targets: ["TensorCore"]),
     ],
     targets: [
@@ -33,6 +34,10 @@ let package = Package(
             dependencies: ["TensorCore", "CWuerstchenPNG"],
             swiftSettings: settings),
         .target(
+            name: "WuerstchenTraining",
+            dependencies: ["Wuerstchen", "TensorCore"],
+            swiftSettings: settings),
+        .target(
             name: "_WuerstchenTestSupport",
             dependencies: ["TensorCore", "Wuerstchen"],
             path: "Tests/_WuerstchenTestSupport",
@@ -45,6 +50,12 @@ let package = Package(
             name: "WuerstchenTests",
             dependencies: ["Wuerstchen", "TensorCore", "_WuerstchenTestSupport"],
             resources: [.copy("Fixtures")],
+            swiftSettings: settings),
+        .testTarget(
+            name: "WuerstchenTrainingTests",
+            dependencies: [
+                "WuerstchenTraining", "Wuerstchen", "TensorCore", "_WuerstchenTestSupport",
+            ],
             swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6],

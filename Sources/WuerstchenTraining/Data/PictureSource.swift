@@ -1,0 +1,34 @@
+public import TensorCore
+
+/// Pictures with captions, all of one size.
+public struct PictureBatch: Sendable {
+    /// `[batch, height, width, 3]`, 0…1.
+    public var pixels: Tensor
+    /// A caption for each picture; empty where there is none.
+    public var captions: [String]
+    /// For drawn scenes what each picture shows, as a class for each ``SceneAttribute``.
+    public var labels: [SceneLabels]
+
+    /// A batch of the given pictures.
+    public init(pixels: Tensor, captions: [String], labels: [SceneLabels] = []) {
+        self.pixels = pixels
+        self.captions = captions
+        self.labels = labels
+    }
+}
+
+/// What a trainer learns from: batches of captioned pictures, as many as it asks for.
+///
+/// A batch is a function of its number and of the source's own seed alone. Training that goes on at
+/// some step therefore sees what it would have seen without the interruption, and nothing about the
+/// data need be saved.
+public protocol PictureSource: Sendable {
+    /// A batch.
+    ///
+    /// - Parameters:
+    ///   - number: Which batch, from 0; usually the training step.
+    ///   - count: How many pictures.
+    /// - Returns: The pictures, the same for the same number and count.
+    /// - Throws: ``WuerstchenError`` when no picture can be read.
+    func batch(_ number: Int, count: Int) throws -> PictureBatch
+}

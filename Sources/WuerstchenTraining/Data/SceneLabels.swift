@@ -1,0 +1,36 @@
+/// What a drawn scene can be asked about.
+public enum SceneAttribute: Int, CaseIterable, Sendable {
+    /// House, tree, sailboat, balloon, lighthouse.
+    case object
+    /// Red, blue, yellow, green, white, purple, orange.
+    case color
+    /// The object's place: left, centre, right.
+    case position
+    /// Small, large.
+    case size
+    /// Hills, mountains, desert, sea, city.
+    case ground
+    /// Day, sunset, overcast, night.
+    case sky
+    /// None, sun, full moon, crescent moon.
+    case celestial
+    /// The place of the sun or moon: left, centre, right; meaningless without one.
+    case side
+
+    /// The number of values.
+    public var classCount: Int { [5, 7, 3, 2, 5, 4, 4, 3][rawValue] }
+}
+
+/// What a picture shows and what its caption says of it.
+public struct SceneLabels: Sendable, Hashable {
+    /// The value of each ``SceneAttribute``, by its raw value.
+    public var classes: [Int]
+    /// Whether the caption mentions it.
+    public var isMentioned: [Bool]
+
+    /// Labels of the given values.
+    public init(classes: [Int], isMentioned: [Bool]) {
+        self.classes = classes
+        self.isMentioned = isMentioned
+    }
+}
