@@ -77,11 +77,10 @@ INLINE vf exponential(vf x) {
 
 INLINE vf sigmoid(vf x) { return 1.0f / (1.0f + exponential(-x)); }
 
-// x · Φ(x). Φ(−a) = 2^(q(a) − 1) with q(a) = log₂ erfc(a/√2), a minimax polynomial weighted for
+// Φ(−a), for x · Φ(x). Φ(−a) = 2^(q(a) − 1) with q(a) = log₂ erfc(a/√2), a minimax polynomial weighted for
 // the absolute error of the result (2.4·10⁻⁷, the rounding of the product). Beyond 6.5 the lower
 // tail is below 10⁻⁹.
-INLINE vf gelu(vf x) {
-    const vf a = minimum(absolute(x), splat(6.5f));
+INLINE vf normal_tail(vf a) {
     vf q = splat(3.356583988534112e-7f);
     q = q * a - 7.060477855702629e-6f;
     q = q * a + 6.0629998188233e-5f;
@@ -101,8 +100,13 @@ INLINE vf gelu(vf x) {
     p = p * r + 2.4022646248340607e-1f;
     p = p * r + 6.931471824645996e-1f;
     p = p * r + 1.0f;
+    return p * power_of_two(n);
+}
+
+INLINE vf gelu(vf x) {
+    const vf a = minimum(absolute(x), splat(6.5f));
     // x · Φ(−|x|), with x cut off at ±6.5 too, or far out the error of Φ would grow with x.
-    const vf tail = select(x < 0.0f, -a, a) * (p * power_of_two(n));
+    const vf tail = select(x < 0.0f, -a, a) * normal_tail(a);
     return select(x < 0.0f, tail, x - tail);
 }
 
@@ -146,16 +150,20 @@ INLINE vi rounded_bits(vf v) {
 
 // x · Φ(x) for a result of eight significant bits: Φ as ½ and an odd polynomial on −4…4, minimax for
 // the absolute error of the product (1.9·10⁻⁴, plus 1.5·10⁻⁵ |x| beyond).
-INLINE vf gelu_short(vf x) {
-    const vf a = minimum(splat(4), maximum(splat(-4), x)), s = a * a;
+INLINE vf short_normal(vf a) {
+    const vf s = a * a;
     vf p = splat(2.2781427e-8f);
     p = p * s - 1.5986017e-6f;
     p = p * s + 4.7955506e-5f;
     p = p * s - 8.1401534e-4f;
     p = p * s + 8.772388e-3f;
     p = p * s - 6.457311e-2f;
-    p = p * s + 3.9788336e-1f;
-    return x * (p * a + 0.5f);
+    return p * s + 3.9788336e-1f;
+}
+
+INLINE vf gelu_short(vf x) {
+    const vf a = minimum(splat(4), maximum(splat(-4), x));
+    return x * (short_normal(a) * a + 0.5f);
 }
 
 // One strip of `n` vectors of columns, or of the first `part` columns of one vector. What belongs to
@@ -594,6 +602,8 @@ static void to_bytes(uint8_t *y, const float *x, ptrdiff_t count) {
     }
 }
 
+#include "gradients_template.h"
+
 const wk_kernels WK_TABLE = {
     .name = WK_LABEL,
     .epilogue = epilogue,
@@ -616,4 +626,15 @@ const wk_kernels WK_TABLE = {
     .narrow_int8 = narrow_int8,
     .widen_int8 = widen_int8,
     .to_bytes = to_bytes,
+    .activate_gradient = activate_gradient,
+    .gelu_gradient = gelu_gradient,
+    .gelu_gradient_bfloat16 = gelu_gradient_bfloat16,
+    .layer_norm_gradient = layer_norm_gradient,
+    .depthwise_weight_gradient = depthwise_weight_gradient,
+    .depthwise_input_gradient = depthwise_input_gradient,
+    .dot_columns = dot_columns,
+    .dot_columns_bfloat16 = dot_columns_bfloat16,
+    .dot = dot,
+    .softmax_gradient = softmax_gradient,
+    .adam = adam,
 };

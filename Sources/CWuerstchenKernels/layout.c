@@ -59,3 +59,24 @@ void wk_gather_windows(float *y, const float *x, ptrdiff_t first, ptrdiff_t coun
         }
     }
 }
+
+void wk_scatter_windows(float *x, const float *y, ptrdiff_t first, ptrdiff_t count,
+                        const wk_windows *g) {
+    const ptrdiff_t run = g->kernel * g->channels;
+    for (ptrdiff_t p = first; p < first + count; ++p) {
+        const ptrdiff_t top = p / g->output_width * g->stride - g->top;
+        const ptrdiff_t left = p % g->output_width * g->stride - g->left;
+        const ptrdiff_t skip = left < 0 ? -left : 0;
+        ptrdiff_t end = g->width - left;
+        end = end > g->kernel ? g->kernel : end;
+        for (ptrdiff_t i = 0; i < g->kernel; ++i, y += run) {
+            const ptrdiff_t row = top + i;
+            if (row < 0 || row >= g->height || end <= skip)
+                continue;
+            float *out = x + (row * g->width + left + skip) * g->channels;
+            const float *in = y + skip * g->channels;
+            for (ptrdiff_t c = 0; c < (end - skip) * g->channels; ++c)
+                out[c] += in[c];
+        }
+    }
+}

@@ -46,9 +46,10 @@ INLINE void micro(int m, int n, float *c, ptrdiff_t ldc, const wk_rows *a, ptrdi
             sum[i][j] = WP_FEATURES < 4 && adding
                             ? _mm512_maskz_loadu_ps(j + 1 < n ? 0xffff : last, c + i * ldc + 16 * j)
                             : _mm512_setzero_ps();
-    const ptrdiff_t ld = a->ld;
-    const uint32_t *low = a->words + row * ld + word, *high = low + 4 * ld;
-    for (ptrdiff_t k = 0; k < count; ++k, ++low, ++high, panel += 16 * n, next += stride) {
+    const ptrdiff_t ld = a->ld, step = a->step;
+    const uint32_t *low = a->words + row * ld + word * step, *high = low + 4 * ld;
+    for (ptrdiff_t k = 0; k < count;
+         ++k, low += step, high += step, panel += 16 * n, next += stride) {
         __m512 p[3];
         _mm_prefetch(next, _MM_HINT_T1);
 #pragma clang loop unroll(full)
@@ -414,6 +415,47 @@ static void scale_panels(uint32_t *y, const uint32_t *words, ptrdiff_t first, pt
 }
 #endif
 
+#if WP_FEATURES == 2
+static void interleave(uint32_t *words, ptrdiff_t ldw, const void *x, bool is_narrow, ptrdiff_t ldx,
+                       ptrdiff_t columns, ptrdiff_t depth, const float *factors, ptrdiff_t first,
+                       ptrdiff_t rows_in_sample) {
+    const ptrdiff_t vectors = (columns + 15) / 16, count = (depth + 1) / 2;
+    const ptrdiff_t bytes = ldx * (is_narrow ? 2 : 4);
+    for (ptrdiff_t k = 0; k < count; ++k) {
+        const char *row = (const char *)x + 2 * k * bytes;
+        const bool has_second = 2 * k + 1 < depth;
+        const float *low = factors ? factors + (first + 2 * k) / rows_in_sample * columns : NULL;
+        const float *high = factors ? factors + (first + 2 * k + 1) / rows_in_sample * columns : NULL;
+        for (ptrdiff_t v = 0; v < vectors;) {
+            const ptrdiff_t width = panel_width(v, vectors);
+            for (ptrdiff_t part = 0; part < width; ++part) {
+                const ptrdiff_t column = 16 * (v + part);
+                const __mmask16 mask = lanes(columns - column);
+                __m512i w;
+                if (is_narrow && !factors) {
+                    const uint16_t *p = (const uint16_t *)row + column;
+                    w = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, p));
+                    if (has_second)
+                        w = _mm512_or_si512(
+                            w, _mm512_slli_epi32(_mm512_cvtepu16_epi32(
+                                                     _mm256_maskz_loadu_epi16(mask, p + ldx)),
+                                                 16));
+                } else
+                    w = words_of_pairs(features(row, is_narrow, column, columns, low),
+                                       has_second
+                                           ? features(row + bytes, is_narrow, column, columns, high)
+                                           : _mm512_setzero_ps());
+                if (ldw)
+                    _mm512_mask_storeu_epi32(words + k * ldw + column, mask, w);
+                else
+                    _mm512_storeu_si512(words + 16 * (v * count + k * width + part), w);
+            }
+            v += width;
+        }
+    }
+}
+#endif
+
 const wk_products WP_TABLE = {
     .pack = pack,
     .convert = convert,
@@ -424,6 +466,7 @@ const wk_products WP_TABLE = {
     .scale_panels = scale_panels,
 #endif
 #if WP_FEATURES == 2
+    .interleave = interleave,
     .softmax_block = softmax_block,
 #endif
 };

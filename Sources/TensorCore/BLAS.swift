@@ -54,3 +54,14 @@ func multiply(
     wuerstchen_sgemm(
         false, false, rows, columns, depth, a, lda, b, ldb, adding ? 1 : 0, c, ldc)
 }
+
+/// c = aᵀ · b, where a is depth × rows and b is depth × columns; on the calling thread.
+func multiplyOverRows(
+    _ a: UnsafePointer<Float>, stride lda: Int, _ b: UnsafePointer<Float>, stride ldb: Int,
+    rows: Int, columns: Int, depth: Int, adding: Bool = false,
+    into c: UnsafeMutablePointer<Float>, stride ldc: Int
+) {
+    _ = BLAS.isOpen
+    wuerstchen_sgemm(
+        true, false, rows, columns, depth, a, lda, b, ldb, adding ? 1 : 0, c, ldc)
+}

@@ -42,13 +42,24 @@ extension Tensor {
     /// - Precondition: The tensor is a matrix, and each number one of its rows.
     package func gatheringRows(_ numbers: [Int]) -> Tensor {
         let width = shape[1]
-        return Tensor([numbers.count, width]) { target in
+        let result = Tensor([numbers.count, width]) { target in
             for (row, number) in numbers.enumerated() {
                 precondition((0..<shape[0]).contains(number), "row \(number) of \(shape)")
                 for column in 0..<width {
                     target[row * width + column] = pointer[number * width + column]
                 }
             }
+        }
+        guard Recording.isOn(edge) else { return result }
+        let whole = shape
+        return result.recorded(from: edge) { gradient in
+            var sum = Tensor(repeating: 0, whole)
+            let target = sum.mutablePointer()
+            for (row, number) in numbers.enumerated() {
+                let (place, source) = (target + number * width, gradient.pointer + row * width)
+                kernels.combine(place, 1, place, 1, source, width)
+            }
+            return [sum]
         }
     }
 }

@@ -9,6 +9,8 @@ public struct Tensor: Sendable {
     public let shape: Shape
     private var storage: Storage
     private let offset: Int
+    /// What the tensor was computed by, where that is recorded.
+    package var edge: GradientEdge?
 
     /// The number of elements.
     public var count: Int { shape.count }
@@ -83,6 +85,8 @@ public struct Tensor: Sendable {
 
     /// The first element, after making sure that no other tensor sees it.
     mutating func mutablePointer() -> UnsafeMutablePointer<Float> {
+        // Other elements are not what was recorded.
+        edge = nil
         if !isKnownUniquelyReferenced(&storage) || !storage.isWritable {
             self = Tensor(shape) {
                 _ = $0.initialize(from: UnsafeBufferPointer(start: pointer, count: count))
@@ -113,7 +117,10 @@ public struct Tensor: Sendable {
     /// - Precondition: Both shapes have the same number of elements.
     public func reshaped(to shape: Shape) -> Tensor {
         precondition(shape.count == count, "\(self.shape) cannot become \(shape)")
-        return Tensor(shape, storage: storage, offset: offset)
+        let result = Tensor(shape, storage: storage, offset: offset)
+        guard Recording.isOn(edge) else { return result }
+        let original = self.shape
+        return result.recorded(from: edge) { [$0.reshaped(to: original)] }
     }
 
     /// Part of the tensor along its first axis, such as some pictures of a batch. Shares elements.
@@ -123,7 +130,15 @@ public struct Tensor: Sendable {
             "\(range) of the first axis of \(shape)")
         let part = Shape([range.count] + shape.array.dropFirst())
         let rest = shape.count(of: 1..<shape.rank)
-        return Tensor(part, storage: storage, offset: offset + range.lowerBound * rest)
+        let result = Tensor(part, storage: storage, offset: offset + range.lowerBound * rest)
+        guard Recording.isOn(edge) else { return result }
+        let whole = shape
+        return result.recorded(from: edge) { gradient in
+            var sum = Tensor(repeating: 0, whole)
+            (sum.mutablePointer() + range.lowerBound * rest)
+                .update(from: gradient.pointer, count: gradient.count)
+            return [sum]
+        }
     }
 
     /// Tensors one after the other along their first axis.
@@ -137,12 +152,22 @@ public struct Tensor: Sendable {
             parts.allSatisfy { $0.shape.array.dropFirst() == rest },
             "parts differ in more than the first axis: \(parts.map(\.shape))")
         let length = parts.reduce(0) { $0 + $1.shape[0] }
-        return Tensor(Shape([length] + rest)) { target in
+        let result = Tensor(Shape([length] + rest)) { target in
             var rest = target
             for part in parts {
                 _ = rest.initialize(
                     from: UnsafeBufferPointer(start: part.pointer, count: part.count))
                 rest = UnsafeMutableBufferPointer(rebasing: rest.dropFirst(part.count))
+            }
+        }
+        let edges = parts.map(\.edge)
+        guard Recording.isOn(edges) else { return result }
+        let lengths = parts.map { $0.shape[0] }
+        return result.recorded(fromAll: edges) { gradient in
+            var first = 0
+            return lengths.map { length in
+                defer { first += length }
+                return gradient[first..<first + length]
             }
         }
     }

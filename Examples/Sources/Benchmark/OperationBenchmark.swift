@@ -42,14 +42,15 @@ enum OperationBenchmark {
         let (first, second) = (matrix(1536, 384), matrix(384, 1536))
         let mixTaps = random("taps", [9, 384])
         let mixBias = random("bias", [384])
+        let mixing = Mixing(Tensor([0, 0, 0.1], [3]))
         var pixels = random("a", [1, 256, 256, 384])
         try measure("depthwise 3×3 of a norm, A", 26 * 65536 * 384) {
             pixels = (consume pixels).addingDepthwiseConvolution(
-                mixTaps, bias: mixBias, scale: 1, shift: 0, gain: 0.1)
+                mixTaps, bias: mixBias, mixing: mixing)
         }
         try measure("perceptron, A", 4 * 65536 * 384 * 1536) {
             pixels = (consume pixels).addingPerceptron(
-                scale: 1, shift: 0, (first, nil), (second, nil), gain: 0.1)
+                (first, nil), (second, nil), mixing: mixing)
         }
         let phases = (0..<4).map { _ in matrix(192, 4 * 384) }
         try measure("convolution 4×4 up, A", 2 * 262144 * 4 * 384 * 192) {

@@ -48,6 +48,14 @@ typedef struct wk_depthwise {
     bool replicate; // repeat the border pixel instead of padding with zeros
 } wk_depthwise;
 
+// One step of AdamW (Loshchilov and Hutter, 2019), the same for all elements:
+//   g = gradient_scale · gradient;  m = β₁ m + (1 − β₁) g;  v = β₂ v + (1 − β₂) g²;
+//   p = decay · p − rate · m / (√v · second_correction + ε)
+// with rate = lr / (1 − β₁ⁿ), second_correction = 1 / √(1 − β₂ⁿ) and decay = 1 − lr · λ.
+typedef struct wk_adam {
+    float beta1, beta2, epsilon, rate, second_correction, decay, gradient_scale;
+} wk_adam;
+
 // A table of functions, fixed when the library is built: safe to share between threads.
 typedef struct __attribute__((swift_attr("@Sendable"))) wk_kernels {
     const char *_Nonnull name;
@@ -123,6 +131,54 @@ typedef struct __attribute__((swift_attr("@Sendable"))) wk_kernels {
                                 float scale);
     // clamp to 0…1, times 255, round half to even
     void (*_Nonnull to_bytes)(uint8_t *_Nonnull y, const float *_Nonnull x, ptrdiff_t count);
+
+    // Derivatives. d… is the gradient of what is named after it.
+
+    // dx = dy · activation'(x); dx may be dy.
+    void (*_Nonnull activate_gradient)(float *_Nonnull dx, const float *_Nonnull dy,
+                                       const float *_Nonnull x, ptrdiff_t count,
+                                       wk_activation activation);
+    // du = (dg + 2 · gelu(u) · denergy[c]) · gelu'(u), where denergy belongs to Σ gelu(u)².
+    void (*_Nonnull gelu_gradient)(float *_Nonnull du, const float *_Nonnull dg,
+                                   const float *_Nonnull u, ptrdiff_t rows, ptrdiff_t columns,
+                                   const float *_Nonnull denergy);
+    // The same for u, and with du, in bfloat16; ldu counts those, and what lies between columns and
+    // ldu becomes zero.
+    void (*_Nonnull gelu_gradient_bfloat16)(uint16_t *_Nonnull du, ptrdiff_t ldu,
+                                            const float *_Nonnull dg, const uint16_t *_Nonnull u,
+                                            ptrdiff_t rows, ptrdiff_t columns,
+                                            const float *_Nonnull denergy);
+    // Adds to dweight and dbias where they are given.
+    void (*_Nonnull layer_norm_gradient)(float *_Nonnull dx, const float *_Nonnull dy,
+                                         const float *_Nonnull x, ptrdiff_t rows,
+                                         ptrdiff_t columns, float epsilon, float scale,
+                                         const float *_Nullable weight, float *_Nullable dweight,
+                                         float *_Nullable dbias);
+    // One output row: adds to dw and dbias.
+    void (*_Nonnull depthwise_weight_gradient)(float *_Nonnull dw, float *_Nonnull dbias,
+                                               const float *_Nonnull dy,
+                                               const float *_Nullable const *_Nonnull rows,
+                                               const wk_depthwise *_Nonnull geometry);
+    // One output row: adds to the gradients of the input rows under the kernel's rows.
+    void (*_Nonnull depthwise_input_gradient)(float *_Nullable const *_Nonnull rows,
+                                              const float *_Nonnull dy,
+                                              const float *_Nonnull weights,
+                                              const wk_depthwise *_Nonnull geometry);
+    // sums[c] += Σ_r a[r][c] · b[r][c]
+    void (*_Nonnull dot_columns)(float *_Nonnull sums, const float *_Nonnull a, ptrdiff_t lda,
+                                 const float *_Nonnull b, ptrdiff_t ldb, ptrdiff_t rows,
+                                 ptrdiff_t columns);
+    void (*_Nonnull dot_columns_bfloat16)(float *_Nonnull sums, const float *_Nonnull a,
+                                          ptrdiff_t lda, const uint16_t *_Nonnull b, ptrdiff_t ldb,
+                                          ptrdiff_t rows, ptrdiff_t columns);
+    double (*_Nonnull dot)(const float *_Nonnull a, const float *_Nonnull b, ptrdiff_t count);
+    // dp[r] becomes p · (dp − Σ p · dp) · scale.
+    void (*_Nonnull softmax_gradient)(float *_Nonnull dp, const float *_Nonnull p, ptrdiff_t ld,
+                                      ptrdiff_t rows, ptrdiff_t columns, float scale);
+
+    void (*_Nonnull adam)(float *_Nonnull parameters, float *_Nonnull first,
+                          float *_Nonnull second, const float *_Nonnull gradient,
+                          ptrdiff_t count, const wk_adam *_Nonnull step);
 } wk_kernels;
 
 typedef enum wk_level { WK_PORTABLE, WK_AVX2, WK_AVX512 } wk_level;
@@ -152,6 +208,10 @@ typedef struct wk_windows {
 // Rows [kernel][kernel][channels] of the windows of output pixels first ..< first + count.
 void wk_gather_windows(float *_Nonnull y, const float *_Nonnull x, ptrdiff_t first,
                        ptrdiff_t count, const wk_windows *_Nonnull geometry);
+
+// The adjoint: adds the windows' rows to the picture where they came from.
+void wk_scatter_windows(float *_Nonnull x, const float *_Nonnull y, ptrdiff_t first,
+                        ptrdiff_t count, const wk_windows *_Nonnull geometry);
 
 #ifdef __cplusplus
 }

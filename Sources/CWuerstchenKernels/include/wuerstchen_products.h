@@ -28,7 +28,8 @@ enum { WK_PANEL = 48 };
 
 typedef struct wk_rows {
     const uint32_t *_Nonnull words;
-    ptrdiff_t ld; // words between rows
+    ptrdiff_t ld;   // words between rows
+    ptrdiff_t step; // words between neighbouring words of a row
     const float *_Nullable scale;
     const float *_Nullable offset;
 } wk_rows;
@@ -70,6 +71,16 @@ typedef struct __attribute__((swift_attr("@Sendable"))) wk_products {
                                       float *_Nullable scale, float *_Nullable offset,
                                       const uint32_t *_Nonnull x, ptrdiff_t ldx, ptrdiff_t rows,
                                       ptrdiff_t depth, const float *_Nullable factors);
+
+    // Pairs of rows of x, floats or bfloat16 (ldx counts those), as words: the word of rows 2k and
+    // 2k + 1 and column c goes to k · ldw + c, or, where ldw is 0, to its place in the panels of a
+    // matrix of `depth` features. So xᵀ becomes the left or the right factor of a product over the
+    // rows. Row r is multiplied with the factors of sample (first + r) / rows_in_sample first, where
+    // there are any. For bfloat16 only.
+    void (*_Nullable interleave)(uint32_t *_Nonnull words, ptrdiff_t ldw, const void *_Nonnull x,
+                                 bool is_narrow, ptrdiff_t ldx, ptrdiff_t columns,
+                                 ptrdiff_t depth, const float *_Nullable factors, ptrdiff_t first,
+                                 ptrdiff_t rows_in_sample);
 
     // Columns first ..< end of c = a · b, or c += a · b; `first` is the beginning of a panel, and
     // c the element of the first row and column.

@@ -38,7 +38,17 @@ extension Tensor {
                 target + range.lowerBound, source + range.lowerBound, range.count,
                 activation.kernel)
         }
-        return result
+        guard Recording.isOn(edge) else { return result }
+        return result.recorded(from: edge) { gradient in
+            var gradient = gradient
+            let target = gradient.mutablePointer()
+            forEachChunk(of: gradient.count) { range in
+                let place = target + range.lowerBound
+                kernels.activate_gradient(
+                    place, place, pointer + range.lowerBound, range.count, activation.kernel)
+            }
+            return [gradient]
+        }
     }
 }
 

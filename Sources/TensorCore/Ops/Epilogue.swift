@@ -48,6 +48,14 @@ public struct Epilogue: Sendable {
         self.modulation = modulation
     }
 
+    /// What the parts were computed by.
+    var edges: [GradientEdge?] {
+        [
+            scale?.edge, bias?.edge, residual?.edge, modulation?.scale.edge,
+            modulation?.shift.edge,
+        ]
+    }
+
     /// The kernel's description of the steps for the part of the result that starts at the given
     /// sample and row (of all samples' rows).
     func steps(sample: Int, row: Int, columns: Int) -> wk_epilogue {
@@ -84,6 +92,13 @@ extension wk_epilogue {
             residual_ld: residual_ld, modulation_scale: modulation_scale.map { $0 + column },
             modulation_shift: modulation_shift.map { $0 + column },
             energy: energy.map { $0 + column })
+    }
+
+    /// The scale and the bias alone.
+    var withoutActivation: wk_epilogue {
+        wk_epilogue(
+            scale: scale, bias: bias, activation: WK_IDENTITY, gain: 1, residual: nil,
+            residual_ld: 0, modulation_scale: nil, modulation_shift: nil, energy: nil)
     }
 
     /// Whether the steps change nothing and sum up nothing.

@@ -13,10 +13,14 @@ public struct Matrix: Sendable {
     /// The numbers that the weight is stored in.
     public let precision: Precision
     let form: Form
+    /// The weight, where it is tracked.
+    let tracked: Tensor?
 
     enum Form: Sendable {
         /// Rows of floats as they come, for OpenBLAS.
         case plain(Tensor)
+        /// The same with the features as rows: `[features, outputs]`.
+        case transposed(Tensor)
         /// Panels for the products of the precision.
         case panels(Panels)
         /// Rows of 16- or 8-bit numbers, for OpenBLAS after widening.
@@ -58,6 +62,7 @@ public struct Matrix: Sendable {
         features = weight.shape[1]
         self.precision = precision
         self.form = form
+        tracked = weight.isTracked ? weight : nil
     }
 
     private init(_ matrix: Matrix, _ form: Form) {
@@ -65,6 +70,31 @@ public struct Matrix: Sendable {
         features = matrix.features
         precision = matrix.precision
         self.form = form
+        tracked = nil
+    }
+
+    /// The transpose of a weight `[outputs, features]`: what gradients of results are multiplied with
+    /// to become gradients of features. 8-bit weights are not learnt; where theirs is asked for all
+    /// the same, gradients are multiplied in 16 bits.
+    init(transposing weight: Tensor, precision: Precision) {
+        outputs = weight.shape[1]
+        features = weight.shape[0]
+        let precision = precision == .int8 ? .bfloat16 : precision
+        tracked = nil
+        if let products = precision.products?.pointee, let pack = products.pack_transposed {
+            self.precision = precision
+            form = .panels(Panels(packingTransposed: weight, precision, products, pack))
+        } else {
+            self.precision = .float32
+            form = .transposed(weight)
+        }
+    }
+
+    /// The weight as it was given. For matrices of floats, and those of tracked weights.
+    var original: Tensor? {
+        if let tracked { return tracked }
+        if case .plain(let weight) = form { return weight }
+        return nil
     }
 
     /// What the left factor of a product with this matrix must be made of.
@@ -76,7 +106,12 @@ public struct Matrix: Sendable {
     var keptPrecision: Precision { operandPrecision == .float32 ? .float32 : .bfloat16 }
 
     /// Whether the weight's own elements are not needed any more.
-    var isCopy: Bool { if case .plain = form { false } else { true } }
+    var isCopy: Bool {
+        switch form {
+        case .plain, .transposed: false
+        case .panels, .narrow: true
+        }
+    }
 
     var isPacked: Bool { if case .panels = form { true } else { false } }
 
@@ -97,7 +132,7 @@ public struct Matrix: Sendable {
             return Matrix(self, .plain(result))
         case .panels(let panels):
             return panels.scaled(by: factors, outputs, features).map { Matrix(self, .panels($0)) }
-        case .narrow:
+        case .narrow, .transposed:
             return nil
         }
     }
@@ -116,6 +151,11 @@ public struct Matrix: Sendable {
                 a.floats, stride: a.stride, weight.pointer + columns.lowerBound * features,
                 stride: features, rows: rows, columns: columns.count, depth: features,
                 adding: adding, into: c, stride: stride)
+        case .transposed(let weight):
+            TensorCore.multiply(
+                a.floats, stride: a.stride, weight.pointer + columns.lowerBound, stride: outputs,
+                rows: rows, columns: columns.count, depth: features, adding: adding, into: c,
+                stride: stride)
         case .panels(let panels):
             var left = a.kernelRows
             var right = panels.kernelPanels
@@ -197,6 +237,31 @@ struct Panels: Sendable {
                 piece.upperBound, outputs, features)
         }
     }
+
+    /// Panels of the transpose of `weight`.
+    init(
+        packingTransposed weight: Tensor, _ precision: Precision, _ products: wk_products,
+        _ pack: @escaping PackTransposed
+    ) {
+        let (depth, columns) = (weight.shape[0], weight.shape[1])
+        let words = Storage(count: Panels.columns(columns) * precision.words(depth))
+        self.init(
+            products, words: words, scales: nil, outputs: columns, depth: precision.words(depth))
+        let target = words.words
+        let length = precision.words(depth)
+        let pieces = Matrix.pieces(0..<columns, of: 4 * Matrix.columnUnit)
+        parallel(pieces.count) { index in
+            let piece = pieces[index]
+            pack(
+                target + piece.lowerBound * length, weight.pointer + piece.lowerBound, columns,
+                piece.count, depth)
+        }
+    }
+
+    typealias PackTransposed =
+        @convention(c) (
+            UnsafeMutablePointer<UInt32>, UnsafePointer<Float>, Int, Int, Int
+        ) -> Void
 
     /// Columns in whole vectors.
     static func columns(_ outputs: Int) -> Int { (outputs + 15) / 16 * 16 }

@@ -6,6 +6,8 @@ public struct Operand: Sendable {
     /// As the tensor that it stands for, `[samples, …, features]`.
     public let shape: Shape
     let elements: Elements
+    /// What the operand was computed by, where that is recorded. Its gradient is a tensor.
+    var edge: GradientEdge?
 
     enum Elements: Sendable {
         case float32(Tensor)
@@ -19,6 +21,7 @@ public struct Operand: Sendable {
     public init(_ tensor: Tensor) {
         shape = tensor.shape
         elements = .float32(tensor)
+        edge = tensor.edge
     }
 
     init(_ shape: Shape, _ elements: Elements) {
@@ -148,7 +151,7 @@ struct OperandRows {
     }
 
     var kernelRows: wk_rows {
-        wk_rows(words: words, ld: stride, scale: scales, offset: offsets)
+        wk_rows(words: words, ld: stride, step: 1, scale: scales, offset: offsets)
     }
 
     /// Writes these rows to `target` in another precision, each feature times its factor.

@@ -13,7 +13,10 @@ extension Tensor {
             kernels.combine(
                 target + first, alpha, a.pointer + first, beta, b.pointer + first, range.count)
         }
-        return result
+        guard Recording.isOn(a.edge, b.edge) else { return result }
+        return result.recorded(from: a.edge, b.edge) { gradient in
+            [alpha, beta].map { $0 == 1 ? gradient : gradient.scaled(by: $0) }
+        }
     }
 
     /// Element by element.
@@ -31,10 +34,64 @@ extension Tensor {
             let first = range.lowerBound
             kernels.scale_shift(target + first, source + first, scale, shift, range.count)
         }
-        return result
+        guard Recording.isOn(edge) else { return result }
+        return result.recorded(from: edge) { [$0.scaled(by: scale)] }
     }
 
-    /// Each element put through a function; for small tensors.
+    /// Element by element.
+    public static func * (a: Tensor, b: Tensor) -> Tensor {
+        let result = zip(a, b, *)
+        guard Recording.isOn(a.edge, b.edge) else { return result }
+        return result.recorded(from: a.edge, b.edge) { gradient in
+            [a.edge.map { _ in zip(gradient, b, *) }, b.edge.map { _ in zip(gradient, a, *) }]
+        }
+    }
+
+    /// Element by element.
+    public static func / (a: Tensor, b: Tensor) -> Tensor {
+        let result = zip(a, b, /)
+        guard Recording.isOn(a.edge, b.edge) else { return result }
+        return result.recorded(from: a.edge, b.edge) { gradient in
+            let share = zip(gradient, b, /)
+            return [share, b.edge.map { _ in zip(share, result, *).scaled(by: -1) }]
+        }
+    }
+
+    /// Each element's distance from zero. Its derivative at zero is taken to be 0.
+    public func magnitude() -> Tensor {
+        let result = mapped(abs)
+        guard Recording.isOn(edge) else { return result }
+        return result.recorded(from: edge) { gradient in
+            [Tensor.zip(gradient, self) { $1 > 0 ? $0 : $1 < 0 ? -$0 : 0 }]
+        }
+    }
+
+    /// `1 / √(x + ε)` of each element.
+    public func inverseRoot(adding epsilon: Float) -> Tensor {
+        let result = mapped { 1 / ($0 + epsilon).squareRoot() }
+        guard Recording.isOn(edge) else { return result }
+        return result.recorded(from: edge) { gradient in
+            [Tensor.zip(gradient, result) { -0.5 * $0 * $1 * $1 * $1 }]
+        }
+    }
+
+    /// One element repeated to a shape, such as a learnt number that acts on all channels.
+    ///
+    /// - Parameters:
+    ///   - index: Which element, in row-major order.
+    ///   - shape: The shape of the result.
+    package func repeatingElement(_ index: Int, _ shape: Shape) -> Tensor {
+        let result = Tensor(repeating: pointer[index], shape)
+        guard Recording.isOn(edge) else { return result }
+        let whole = self.shape
+        return result.recorded(from: edge) { gradient in
+            var sum = Tensor(repeating: 0, whole)
+            sum.mutablePointer()[index] = gradient.elements.reduce(0, +)
+            return [sum]
+        }
+    }
+
+    /// Each element put through a function; for small tensors. Nothing is recorded.
     public func mapped(_ transform: (Float) -> Float) -> Tensor {
         Tensor(shape) { target in
             withUnsafeElements { source in
@@ -43,10 +100,8 @@ extension Tensor {
         }
     }
 
-    /// Pairs of elements put through a function; for small tensors.
-    ///
-    /// - Precondition: Both tensors have the same shape.
-    public static func zip(
+    /// Pairs of elements put through a function; for small tensors. Nothing is recorded.
+    private static func zip(
         _ a: Tensor, _ b: Tensor, _ transform: (Float, Float) -> Float
     ) -> Tensor {
         precondition(a.shape == b.shape, "shapes differ: \(a.shape) and \(b.shape)")
@@ -62,13 +117,24 @@ extension Tensor {
         let channels = shape.channels
         precondition(
             range.lowerBound >= 0 && range.upperBound <= channels, "channels \(range) of \(shape)")
-        return Tensor(shape.withChannels(range.count)) { target in
+        let result = Tensor(shape.withChannels(range.count)) { target in
             guard let base = target.baseAddress else { return }
             let source = pointer + range.lowerBound
             for row in 0..<count / max(1, channels) {
                 (base + row * range.count).update(
                     from: source + row * channels, count: range.count)
             }
+        }
+        guard Recording.isOn(edge) else { return result }
+        let whole = shape
+        return result.recorded(from: edge) { gradient in
+            var sum = Tensor(repeating: 0, whole)
+            let target = sum.mutablePointer() + range.lowerBound
+            for row in 0..<gradient.count / max(1, range.count) {
+                (target + row * channels).update(
+                    from: gradient.pointer + row * range.count, count: range.count)
+            }
+            return [sum]
         }
     }
 }

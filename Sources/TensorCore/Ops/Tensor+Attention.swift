@@ -50,6 +50,15 @@ extension Tensor {
                     } ?? true,
                 "keys \(segment.keys.shape) for queries \(shape)")
         }
+        let edges = [edge] + segments.flatMap(\.edges)
+        if Recording.isOn(edges) {
+            let result = withoutGradients {
+                attention(to: segments, heads: heads, causal: causal, precision: precision)
+            }
+            return result.recorded(fromAll: edges) {
+                attentionGradients($0, to: segments, heads: heads, causal: causal)
+            }
+        }
         let format: Precision =
             precision == .float32 || !Precision.bfloat16.isAccelerated ? .float32 : .bfloat16
         let memories = segments.map { AttentionMemory($0, heads: heads, format) }

@@ -31,6 +31,12 @@ extension Tensor {
         var geometry = wk_windows(
             height: height, width: width, channels: channels, kernel: kernel, stride: stride,
             top: padding, left: padding, output_width: outputWidth)
+        if Recording.isOn([edge, weight.tracked?.edge] + epilogue.edges) {
+            let windows = Windows(shape: shape, geometry: geometry, positions: positions)
+            return recordedConvolution(weight, windows, epilogue) {
+                convolution(weight, kernel: kernel, stride: stride, padding: padding, $0)
+            }
+        }
         var result = Tensor(uninitialized: [batch, outputHeight, outputWidth, outputs])
         epilogue.check(samples: batch, columns: outputs, count: result.count)
         let target = result.mutablePointer()
@@ -90,7 +96,9 @@ extension Tensor {
         var result = Tensor(uninitialized: [batch, outputHeight, outputWidth, outputs])
         let target = result.mutablePointer()
         let source = pointer
-        let epilogue = Epilogue(bias: bias, activation: activation)
+        let isRecorded = Recording.isOn([edge, bias?.edge] + phases.map { $0.tracked?.edge })
+        let epilogue = Epilogue(bias: bias, activation: isRecorded ? .identity : activation)
+        var windowsOfPhases: [Windows] = []
         for phaseY in 0..<stride {
             let rows = TransposedPhase(phaseY, kernel: kernel, stride: stride, padding: padding)
             let phaseHeight = (outputHeight - phaseY + stride - 1) / stride
@@ -103,6 +111,8 @@ extension Tensor {
                 var geometry = wk_windows(
                     height: height, width: width, channels: channels, kernel: taps, stride: 1,
                     top: rows.before, left: columns.before, output_width: phaseWidth)
+                windowsOfPhases.append(
+                    Windows(shape: shape, geometry: geometry, positions: positions))
                 let block = windowBlock(depth: depth)
                 let blocks = (positions + block - 1) / block
                 withUnsafePointer(to: &geometry) { geometry in
@@ -133,7 +143,10 @@ extension Tensor {
                 }
             }
         }
-        return result
+        guard isRecorded else { return result }
+        return recordedTransposedConvolution(
+            phases, windowsOfPhases, bias: bias, stride: stride, result
+        ).finished(by: Epilogue(activation: activation))
     }
 
     /// The weight of a transposed convolution, `[channels, outputs, kernel, kernel]` as PyTorch
@@ -152,21 +165,32 @@ extension Tensor {
                 phase / stride, kernel: kernel, stride: stride, padding: padding)
             let columns = TransposedPhase(
                 phase % stride, kernel: kernel, stride: stride, padding: padding)
-            return Tensor([outputs, taps * taps * channels]) { target in
+            // Where each element of the phase is in the weight.
+            func forEachElement(_ body: (_ place: Int, _ source: Int) -> Void) {
                 var place = 0
                 for output in 0..<outputs {
                     for y in 0..<taps {
                         for x in 0..<taps {
                             let offset = rows.kernelIndex(y) * kernel + columns.kernelIndex(x)
                             for channel in 0..<channels {
-                                target[place] =
-                                    weight.pointer[
-                                        (channel * outputs + output) * kernel * kernel + offset]
+                                body(
+                                    place, (channel * outputs + output) * kernel * kernel + offset)
                                 place += 1
                             }
                         }
                     }
                 }
+            }
+            let result = Tensor([outputs, taps * taps * channels]) { target in
+                forEachElement { target[$0] = weight.pointer[$1] }
+            }
+            guard Recording.isOn(weight.edge) else { return result }
+            let whole = weight.shape
+            return result.recorded(from: weight.edge) { gradient in
+                var sum = Tensor(repeating: 0, whole)
+                let target = sum.mutablePointer()
+                forEachElement { target[$1] = gradient.pointer[$0] }
+                return [sum]
             }
         }
     }
@@ -179,9 +203,19 @@ extension Tensor {
         let window = weight.shape[2] * weight.shape[3]
         let flat = weight.reshaped(to: [outputs, window * channels])
         if window == 1 { return flat }
-        return Tensor(flat.shape) { target in
+        let result = Tensor(flat.shape) { target in
             guard let base = target.baseAddress else { return }
             wk_transpose(base, weight.pointer, outputs, channels, window)
+        }
+        guard Recording.isOn(weight.edge) else { return result }
+        let whole = weight.shape
+        return result.recorded(from: weight.edge) { gradient in
+            [
+                Tensor(whole) { target in
+                    guard let base = target.baseAddress else { return }
+                    wk_transpose(base, gradient.pointer, outputs, window, channels)
+                }
+            ]
         }
     }
 

@@ -13,8 +13,14 @@ extension Tensor {
     public func depthwiseConvolution(
         _ weight: Tensor, bias: Tensor, kernel: Int = 3, stride: Int = 1
     ) -> Tensor {
+        depthwiseConvolution(weight, bias, kernel: kernel, stride: stride, padding: .zeros)
+    }
+
+    private func depthwiseConvolution(
+        _ weight: Tensor, _ bias: Tensor, kernel: Int, stride: Int, padding: Padding
+    ) -> Tensor {
         let convolution = DepthwiseRows(
-            of: shape, weight, bias, kernel: kernel, stride: stride, padding: .zeros)
+            of: shape, weight, bias, kernel: kernel, stride: stride, padding: padding)
         var result = Tensor(uninitialized: convolution.outputShape)
         let target = result.mutablePointer()
         let picture = convolution.inputLength * shape[1]
@@ -24,7 +30,14 @@ extension Tensor {
                 pointer + sample * picture + $0 * convolution.inputLength
             }
         }
-        return result
+        guard Recording.isOn(edge, weight.edge, bias.edge) else { return result }
+        return result.recorded(from: edge, weight.edge, bias.edge) { gradient in
+            let (weightGradient, biasGradient) = convolution.parameterGradients(gradient, self)
+            return [
+                edge.map { _ in convolution.inputGradient(gradient, self.shape) },
+                weightGradient, biasGradient,
+            ]
+        }
     }
 
     /// `x + gain · convolution of t`, with `t = layer norm of x · scale + shift` and a depthwise
@@ -39,14 +52,20 @@ extension Tensor {
     ///   - weight: `[kernel · kernel, channels]`.
     ///   - bias: `[channels]`.
     ///   - kernel: Side of the kernel in pixels, odd.
-    ///   - scale: A factor after the norm (ε = 10⁻⁶).
-    ///   - shift: A summand after the norm.
-    ///   - gain: A factor for what is added.
+    ///   - mixing: Scale and shift after the norm (ε = 10⁻⁶), and the gain of what is added.
     /// - Returns: A tensor of the same shape.
     public consuming func addingDepthwiseConvolution(
-        _ weight: Tensor, bias: Tensor, kernel: Int = 3, scale: Float, shift: Float, gain: Float
+        _ weight: Tensor, bias: Tensor, kernel: Int = 3, mixing: Mixing
     ) -> Tensor {
         precondition(kernel % 2 == 1, "a kernel of \(kernel) has no middle")
+        if Recording.isOn(edge, weight.edge, bias.edge, mixing.numbers.edge) {
+            let x = self
+            return mixing.adding(to: x) {
+                $0.depthwiseConvolution(
+                    weight, bias, kernel: kernel, stride: 1, padding: .replicate)
+            }
+        }
+        let (scale, shift, gain) = (mixing.scale, mixing.shift, mixing.gain)
         var result = self
         let shape = result.shape
         let convolution = DepthwiseRows(
@@ -117,6 +136,10 @@ extension Tensor {
     public func normalizedDepthwiseConvolution(
         _ weight: Tensor, bias: Tensor, kernel: Int = 3, epsilon: Float = 1e-6, for matrix: Matrix
     ) -> Operand {
+        if Recording.isOn(edge, weight.edge, bias.edge) {
+            return depthwiseConvolution(weight, bias: bias, kernel: kernel)
+                .layerNormalized(epsilon: epsilon, for: matrix)
+        }
         let convolution = DepthwiseRows(
             of: shape, weight, bias, kernel: kernel, stride: 1, padding: .zeros)
         let (channels, width) = (shape.channels, convolution.outputShape[2])
@@ -187,15 +210,89 @@ private struct DepthwiseRows {
         _ output: Int, into target: UnsafeMutablePointer<Float>, gain: Float = 1,
         residual: UnsafePointer<Float>? = nil, inputRow: (Int) -> UnsafePointer<Float>
     ) {
-        let top = output * geometry.stride - geometry.padding
-        let rows: [UnsafePointer<Float>?] = (top..<top + geometry.kernel_height).map { y in
-            if y < 0 || y >= height, !geometry.replicate { return nil }
-            return inputRow(min(max(y, 0), height - 1))
-        }
+        let rows = inputRows(output, inputRow)
         withUnsafePointer(to: geometry) {
             kernels.depthwise_row(
                 target, outputShape.channels, rows, weight.pointer, bias.pointer, gain, residual, $0
             )
         }
+    }
+
+    /// The input rows under the kernel's rows for an output row, nil where there is none.
+    private func inputRows(
+        _ output: Int, _ inputRow: (Int) -> UnsafePointer<Float>
+    ) -> [UnsafePointer<Float>?] {
+        let top = output * geometry.stride - geometry.padding
+        return (top..<top + geometry.kernel_height).map { y in
+            if y < 0 || y >= height, !geometry.replicate { return nil }
+            return inputRow(min(max(y, 0), height - 1))
+        }
+    }
+
+    // MARK: Gradients
+
+    /// The gradients of weight and bias, from that of the result and from the input.
+    func parameterGradients(_ gradient: Tensor, _ input: Tensor) -> (Tensor, Tensor) {
+        let taps = weight.shape[0]
+        let channels = outputShape.channels
+        let picture = inputLength * height
+        // Some output rows at a time; the kernel's sums, then the bias's.
+        let band = max(1, (1 << 15) / max(1, outputLength))
+        let bands = (rowCount + band - 1) / band
+        let length = (taps + 1) * channels
+        let sums = Storage(count: max(1, bands) * length)
+        sums.base.update(repeating: 0, count: sums.count)
+        parallel(bands) { index in
+            let target = sums.base + index * length
+            for row in index * band..<min(rowCount, (index + 1) * band) {
+                let sample = row / outputShape[1]
+                let rows = inputRows(row % outputShape[1]) {
+                    input.pointer + sample * picture + $0 * inputLength
+                }
+                withUnsafePointer(to: geometry) {
+                    kernels.depthwise_weight_gradient(
+                        target, target + taps * channels, gradient.pointer + row * outputLength,
+                        rows, $0)
+                }
+            }
+        }
+        let total = Tensor([taps + 1, channels]) { total in
+            total.update(repeating: 0)
+            guard let base = total.baseAddress else { return }
+            kernels.sum_columns(base, sums.base, length, bands, length)
+        }
+        return (
+            total[0..<taps].reshaped(to: weight.shape),
+            total[taps..<taps + 1].reshaped(to: bias.shape)
+        )
+    }
+
+    /// The gradient of the input.
+    func inputGradient(_ gradient: Tensor, _ shape: Shape) -> Tensor {
+        let kernel = geometry.kernel_height
+        if geometry.stride == 1, !geometry.replicate, kernel % 2 == 1 {
+            // The adjoint of a correlation is the correlation with the kernel turned around.
+            let taps = weight.shape[0]
+            let turned = weight.detached().gatheringRows((0..<taps).reversed())
+            return gradient.depthwiseConvolution(
+                turned, bias: Tensor(repeating: 0, bias.shape), kernel: kernel)
+        }
+        var result = Tensor(repeating: 0, shape)
+        let target = result.mutablePointer()
+        let picture = inputLength * height
+        parallel(shape[0]) { sample in
+            for y in 0..<outputShape[1] {
+                let rows = inputRows(y) {
+                    UnsafePointer(target + sample * picture + $0 * inputLength)
+                }
+                .map { $0.map { UnsafeMutablePointer(mutating: $0) } }
+                let row = sample * outputShape[1] + y
+                withUnsafePointer(to: geometry) {
+                    kernels.depthwise_input_gradient(
+                        rows, gradient.pointer + row * outputLength, weight.pointer, $0)
+                }
+            }
+        }
+        return result
     }
 }

@@ -20,10 +20,13 @@ extension Tensor {
     }
 
     private func transposed(_ batch: Int, _ a: Int, _ b: Int, to shape: Shape) -> Tensor {
-        Tensor(shape) { target in
+        let result = Tensor(shape) { target in
             guard let base = target.baseAddress else { return }
             wk_transpose(base, pointer, batch, a, b)
         }
+        guard Recording.isOn(edge) else { return result }
+        let original = self.shape
+        return result.recorded(from: edge) { [$0.transposed(batch, b, a, to: original)] }
     }
 
     /// Squares of `factor` × `factor` pixels into the channels of one: output channel
@@ -44,7 +47,8 @@ extension Tensor {
             wk_pixel_unshuffle(
                 target + $0 * size, source + $0 * size, height, width, channels, factor)
         }
-        return result
+        guard Recording.isOn(edge) else { return result }
+        return result.recorded(from: edge) { [$0.pixelShuffled(factor)] }
     }
 
     /// The inverse of ``pixelUnshuffled(_:)``.
@@ -63,7 +67,8 @@ extension Tensor {
             wk_pixel_shuffle(
                 target + $0 * size, source + $0 * size, height, width, channels, factor)
         }
-        return result
+        guard Recording.isOn(edge) else { return result }
+        return result.recorded(from: edge) { [$0.pixelUnshuffled(factor)] }
     }
 
     /// The four lengths of a channels-last picture or map.

@@ -56,9 +56,12 @@ extension Tensor {
     ///
     /// - Returns: `[samples, …, outputs]`, the other axes from the first term.
     public static func linear(_ terms: [Term], _ epilogue: Epilogue = Epilogue()) -> Tensor {
+        if Recording.isOn(terms.flatMap(\.edges) + epilogue.edges) {
+            return recordedLinear(terms, epilogue)
+        }
         let layer = LinearLayer(terms, epilogue)
         var result = Tensor(uninitialized: layer.shape)
-        layer.run(into: .floats(result.mutablePointer()), energy: nil)
+        layer.run(into: .floats(result.mutablePointer()))
         return result
     }
 
@@ -75,24 +78,51 @@ extension Tensor {
         _ terms: [Term], _ epilogue: Epilogue = Epilogue(), for next: Matrix
     ) -> (result: Operand, energy: Tensor) {
         let layer = LinearLayer(terms, epilogue)
-        let (samples, outputs, tiles) = (layer.samples, layer.outputs, layer.tiling.rowTiles)
-        var partial = Tensor(repeating: 0, [samples, tiles, outputs])
-        let sums = partial.mutablePointer()
+        let partial = TileSums(layer)
         let result = Operand(uninitialized: layer.shape, next.keptPrecision)
-        layer.run(into: result.target, energy: sums)
-        let energy = Tensor([samples, outputs]) { energy in
+        guard Recording.isOn(terms.flatMap(\.edges) + epilogue.edges) else {
+            layer.run(into: result.target, energy: partial)
+            return (result, partial.totals())
+        }
+        let sums = Operand(uninitialized: layer.shape, next.keptPrecision)
+        layer.run(into: result.target, energy: partial, unactivated: sums.target)
+        return recordedEnergy(terms, epilogue, sums, (result, partial.totals()))
+    }
+}
+
+/// Sums over the rows of each sample, collected tile by tile so that their order depends on the
+/// shapes alone.
+struct TileSums {
+    private let sums: Storage
+    private let samples: Int
+    private let tiles: Int
+    private let columns: Int
+
+    init(_ layer: LinearLayer) {
+        (samples, tiles, columns) = (layer.samples, layer.tiling.rowTiles, layer.outputs)
+        sums = Storage(count: samples * tiles * columns)
+        sums.base.update(repeating: 0, count: sums.count)
+    }
+
+    /// Where the sums of a tile of rows go, all columns of it.
+    func tile(_ tile: Int, ofSample sample: Int) -> UnsafeMutablePointer<Float> {
+        sums.base + (sample * tiles + tile) * columns
+    }
+
+    /// `[samples, columns]`
+    func totals() -> Tensor {
+        Tensor([samples, columns]) { totals in
             for sample in 0..<samples {
-                for channel in 0..<outputs {
+                for column in 0..<columns {
                     // In double and in a fixed order: maps have up to 10⁵ positions.
                     var sum = 0.0
-                    for tile in 0..<tiles {
-                        sum += Double(sums[(sample * tiles + tile) * outputs + channel])
+                    for number in 0..<tiles {
+                        sum += Double(tile(number, ofSample: sample)[column])
                     }
-                    energy[sample * outputs + channel] = Float(sum)
+                    totals[sample * columns + column] = Float(sum)
                 }
             }
         }
-        return (result, energy)
     }
 }
 
@@ -104,7 +134,7 @@ enum LayerTarget {
 }
 
 /// A sum of products and its epilogue, ready to be computed tile by tile.
-private struct LinearLayer {
+struct LinearLayer {
     let shape: Shape
     let samples: Int
     let rows: Int
@@ -164,22 +194,43 @@ private struct LinearLayer {
             isPacked: terms.contains { $0.matrix.isPacked })
     }
 
+    /// A part of the results that was computed at once.
+    struct Tile {
+        let sample: Int
+        /// Which of the sample's tiles of rows.
+        let rowTile: Int
+        /// The first row, counted over all samples.
+        let row: Int
+        let rowCount: Int
+        let columns: Range<Int>
+    }
+
     /// - Parameters:
     ///   - target: All results.
-    ///   - energy: Sums of squares, `[samples, tiling.rowTiles, outputs]`.
-    func run(into target: LayerTarget, energy: UnsafeMutablePointer<Float>?) {
+    ///   - energy: Gets the sums of squares.
+    ///   - unactivated: Gets the sums with their bias, before the activation.
+    ///   - finish: Is called with each tile while it is in the cache.
+    func run(
+        into target: LayerTarget, energy: TileSums? = nil, unactivated: LayerTarget? = nil,
+        finish: ((Tile) -> Void)? = nil
+    ) {
         parallel(samples * tiling.count) { index in
             let sample = index / tiling.count
             let tile = tiling[index % tiling.count]
             let row = sample * rows + tile.rows.lowerBound
             var steps = epilogue.steps(sample: sample, row: row, columns: outputs)
-            steps.energy = energy.map { $0 + (sample * tiling.rowTiles + tile.rowTile) * outputs }
+            steps.energy = energy?.tile(tile.rowTile, ofSample: sample)
             multiply(
                 products.map {
                     ($0.input.rows(from: row), $0.matrices[$0.matrices.count > 1 ? sample : 0])
                 },
                 rows: tile.rows.count, columns: tile.columns, steps,
-                into: target.moved(by: row * target.rowLength(outputs)))
+                into: target.moved(by: row * target.rowLength(outputs)),
+                unactivated: unactivated?.moved(by: row * target.rowLength(outputs)))
+            finish?(
+                Tile(
+                    sample: sample, rowTile: tile.rowTile, row: row, rowCount: tile.rows.count,
+                    columns: tile.columns))
         }
     }
 }
@@ -209,9 +260,10 @@ extension LayerTarget {
 ///   - columns: Which of the outputs; see ``Matrix/multiply(_:rows:columns:adding:into:stride:)``.
 ///   - steps: The epilogue for the first row from column 0 on.
 ///   - target: The first row's results from column 0 on.
+///   - unactivated: A place like it for the sums with scale and bias alone.
 func multiply(
     _ factors: [(rows: OperandRows, matrix: Matrix)], rows: Int, columns: Range<Int>,
-    _ steps: wk_epilogue, into target: LayerTarget
+    _ steps: wk_epilogue, into target: LayerTarget, unactivated: LayerTarget? = nil
 ) {
     let outputs = factors[0].matrix.outputs
     let rowLength = target.rowLength(outputs)
@@ -219,7 +271,7 @@ func multiply(
     // where they belong, if the numbers are the same and not yet to be added.
     let chunks = Matrix.pieces(columns, of: factors.map(\.matrix.chunk).min() ?? .max)
     var isInPlace = false
-    if chunks.count == 1, case .floats(let pointer) = target {
+    if chunks.count == 1, unactivated == nil, case .floats(let pointer) = target {
         isInPlace = steps.residual != UnsafePointer(pointer)
     }
     let width = chunks.map(\.count).max() ?? 0
@@ -237,15 +289,22 @@ func multiply(
                 factor.rows, rows: rows, columns: chunk, adding: number > 0, into: sums,
                 stride: stride)
         }
-        switch target {
-        case .floats(let pointer):
-            if isInPlace && steps.isEmpty { continue }
-            kernels.epilogue(
-                pointer + chunk.lowerBound, rowLength, sums, stride, rows, chunk.count, &steps)
-        case .halves(let pointer):
-            kernels.epilogue_bfloat16(
-                pointer + chunk.lowerBound, rowLength, sums, stride, rows, chunk.count, &steps)
+        func finish(_ target: LayerTarget, _ steps: inout wk_epilogue) {
+            switch target {
+            case .floats(let pointer):
+                kernels.epilogue(
+                    pointer + chunk.lowerBound, rowLength, sums, stride, rows, chunk.count, &steps)
+            case .halves(let pointer):
+                kernels.epilogue_bfloat16(
+                    pointer + chunk.lowerBound, rowLength, sums, stride, rows, chunk.count, &steps)
+            }
         }
+        if let unactivated {
+            var first = steps.withoutActivation
+            finish(unactivated, &first)
+        }
+        if isInPlace && steps.isEmpty { continue }
+        finish(target, &steps)
     }
     withExtendedLifetime(scratch) {}
 }

@@ -19,7 +19,10 @@ extension Tensor {
         normalizeRows(epsilon, scale, shift, affine) { rows, normalize in
             normalize(target + rows.lowerBound * shape.channels)
         }
-        return result
+        guard Recording.isOn(edge, affine?.weight.edge, affine?.bias.edge) else { return result }
+        return result.recorded(from: edge, affine?.weight.edge, affine?.bias.edge) {
+            layerNormGradients($0, epsilon, scale, affine)
+        }
     }
 
     /// The same as the left factor of products with a matrix: where that takes other numbers than
@@ -27,11 +30,50 @@ extension Tensor {
     public func layerNormalized(
         epsilon: Float = 1e-6, affine: (weight: Tensor, bias: Tensor)? = nil, for matrix: Matrix
     ) -> Operand {
-        let result = Operand(uninitialized: shape, matrix.operandPrecision)
+        var result = Operand(uninitialized: shape, matrix.operandPrecision)
         normalizeRows(epsilon, 1, 0, affine) { rows, normalize in
             result.writeRows(from: rows.lowerBound, count: rows.count, normalize)
         }
+        let edges = [edge, affine?.weight.edge, affine?.bias.edge]
+        if Recording.isOn(edges) {
+            // The gradient of what the operand stands for is a tensor like any other.
+            result.edge =
+                Tensor(uninitialized: []).recorded(fromAll: edges) {
+                    layerNormGradients($0, epsilon, 1, affine)
+                }.edge
+        }
         return result
+    }
+
+    /// The gradients of this tensor, of a norm's weight and of its bias.
+    private func layerNormGradients(
+        _ gradient: Tensor, _ epsilon: Float, _ scale: Float,
+        _ affine: (weight: Tensor, bias: Tensor)?
+    ) -> [Tensor?] {
+        let channels = shape.channels
+        var result = Tensor(uninitialized: shape)
+        let target = result.mutablePointer()
+        let rows = count / max(1, channels)
+        guard let affine else {
+            forEachRowBlock(rows: rows, channels: channels) { rows in
+                let place = rows.lowerBound * channels
+                kernels.layer_norm_gradient(
+                    target + place, gradient.pointer + place, pointer + place, rows.count, channels,
+                    epsilon, scale, nil, nil, nil)
+            }
+            return [result, nil, nil]
+        }
+        // Sums for the weight, then for the bias.
+        let sums = RowBlockSums(rows: rows, channels: 2 * channels) { rows, sums in
+            let place = rows.lowerBound * channels
+            kernels.layer_norm_gradient(
+                target + place, gradient.pointer + place, pointer + place, rows.count, channels,
+                epsilon, scale, affine.weight.pointer, sums, sums + channels)
+        }.total()
+        return [
+            result, sums[0..<channels].reshaped(to: affine.weight.shape),
+            sums[channels..<2 * channels].reshaped(to: affine.bias.shape),
+        ]
     }
 
     /// Calls `body` for blocks of rows, on several threads, with a function that normalises the block
@@ -68,7 +110,7 @@ extension Tensor {
     public static func globalResponse(energy: Tensor, gamma: Tensor) -> Tensor {
         let channels = energy.shape.channels
         precondition(gamma.count == channels, "γ \(gamma.shape) for \(channels) channels")
-        return Tensor(energy.shape) { factors in
+        let result = Tensor(energy.shape) { factors in
             for sample in 0..<energy.count / channels {
                 let energies = energy.pointer + sample * channels
                 var sum = 0.0
@@ -80,6 +122,41 @@ extension Tensor {
                 }
             }
         }
+        guard Recording.isOn(energy.edge, gamma.edge) else { return result }
+        return result.recorded(from: energy.edge, gamma.edge) { gradient in
+            globalResponseGradients(gradient, energy, gamma)
+        }
+    }
+
+    /// The gradients of energy and γ. That of an energy of zero is zero, as PyTorch has it.
+    private static func globalResponseGradients(
+        _ gradient: Tensor, _ energy: Tensor, _ gamma: Tensor
+    ) -> [Tensor?] {
+        let channels = energy.shape.channels
+        var gammaGradient = Tensor(repeating: 0, gamma.shape)
+        let gammas = gammaGradient.mutablePointer()
+        let energyGradient = Tensor(energy.shape) { target in
+            for sample in 0..<energy.count / channels {
+                let place = sample * channels
+                let roots = (0..<channels).map { energy.pointer[place + $0].squareRoot() }
+                let mean = Float(roots.reduce(0.0) { $0 + Double($1) } / Double(channels))
+                let inverse = 1 / (mean + 1e-6)
+                // N = G · inverse, and inverse falls with every G.
+                var fall: Double = 0
+                for channel in 0..<channels {
+                    let d = gradient.pointer[place + channel]
+                    gammas[channel] += d * roots[channel] * inverse
+                    fall += Double(d * gamma.pointer[channel] * roots[channel])
+                }
+                let share = Float(fall / Double(channels)) * inverse * inverse
+                for channel in 0..<channels {
+                    let d = gradient.pointer[place + channel] * gamma.pointer[channel] * inverse
+                    target[place + channel] =
+                        roots[channel] > 0 ? (d - share) / (2 * roots[channel]) : 0
+                }
+            }
+        }
+        return [energyGradient, gammaGradient]
     }
 
     /// A factor and a summand for each channel: a batch norm with fixed statistics.
@@ -100,6 +177,88 @@ extension Tensor {
             let place = rows.lowerBound * channels
             kernels.affine_columns(
                 target + place, source + place, rows.count, channels, scale.pointer, shift.pointer)
+        }
+        guard Recording.isOn(edge, scale.edge, shift.edge) else { return result }
+        return result.recorded(from: edge, scale.edge, shift.edge) { gradient in
+            [
+                edge.map { _ in
+                    gradient.scaledChannels(
+                        by: scale.detached(), shift: Tensor(repeating: 0, shift.shape))
+                },
+                scale.edge.map { _ in
+                    RowBlockSums(rows: count / max(1, channels), channels: channels) { rows, sums in
+                        let place = rows.lowerBound * channels
+                        kernels.dot_columns(
+                            sums, gradient.pointer + place, channels, pointer + place, channels,
+                            rows.count, channels)
+                    }.total().reshaped(to: scale.shape)
+                },
+                shift.edge.map { _ in gradient.columnSums(as: shift.shape) },
+            ]
+        }
+    }
+
+    /// Batch normalisation with the statistics of this batch (Ioffe and Szegedy, 2015), without an
+    /// affine map.
+    ///
+    /// - Parameter epsilon: Added to the (biased) variance.
+    /// - Returns: The normalised tensor, and mean and biased variance over all samples and positions,
+    ///   each `[channels]`. Of the statistics nothing is recorded.
+    public func batchNormalized(
+        epsilon: Float
+    ) -> (result: Tensor, mean: Tensor, variance: Tensor) {
+        let channels = shape.channels
+        let rows = count / max(1, channels)
+        let share = 1 / Float(max(1, rows))
+        let plain = detached()
+        let mean = plain.columnSums(as: [channels]).scaled(by: share)
+        let ones = Tensor(repeating: 1, [channels])
+        let centred = plain.scaledChannels(by: ones, shift: mean.scaled(by: -1))
+        let variance = centred.columnProducts(centred).scaled(by: share)
+        let inverse = variance.inverseRoot(adding: epsilon)
+        let zero = Tensor(repeating: 0, [channels])
+        let result = centred.scaledChannels(by: inverse, shift: zero)
+        guard Recording.isOn(edge) else { return (result, mean, variance) }
+        let recorded = result.recorded(from: edge) { gradient in
+            // dx = inverse · (g − mean g − n · mean(g · n)) with n the normalised values.
+            let mean = gradient.columnSums(as: [channels]).scaled(by: -share)
+            let product = gradient.columnProducts(result).scaled(by: -share)
+            let direct = gradient.scaledChannels(by: ones, shift: mean)
+            return [
+                (direct + result.scaledChannels(by: product, shift: zero))
+                    .scaledChannels(by: inverse, shift: zero)
+            ]
+        }
+        return (recorded, mean, variance)
+    }
+
+    /// For each channel the sum over all rows of the products with another tensor, `[channels]`.
+    private func columnProducts(_ other: Tensor) -> Tensor {
+        let channels = shape.channels
+        return RowBlockSums(rows: count / max(1, channels), channels: channels) { rows, sums in
+            let place = rows.lowerBound * channels
+            kernels.dot_columns(
+                sums, pointer + place, channels, other.pointer + place, channels, rows.count,
+                channels)
+        }.total()
+    }
+
+    /// For each sample and channel the sum over all positions of the products with another tensor,
+    /// `[samples, channels]`; of the elements alone where there is none.
+    func positionSums(times other: Tensor? = nil) -> Tensor {
+        let (samples, channels) = (shape[0], shape.channels)
+        let rows = count / max(1, samples * channels)
+        var result = Tensor(repeating: 0, [samples, channels])
+        let target = result.mutablePointer()
+        parallel(samples) { sample in
+            let (place, sums) = (sample * rows * channels, target + sample * channels)
+            if let other {
+                kernels.dot_columns(
+                    sums, pointer + place, channels, other.pointer + place, channels, rows,
+                    channels)
+            } else {
+                kernels.sum_columns(sums, pointer + place, channels, rows, channels)
+            }
         }
         return result
     }
@@ -122,7 +281,18 @@ extension Tensor {
             kernels.epilogue(
                 corner, channels, corner, channels, min(32, rows - first), channels, &steps)
         }
-        return result
+        let edges = [edge, modulation.scale.edge, modulation.shift.edge]
+        guard Recording.isOn(edges) else { return result }
+        return result.recorded(fromAll: edges) { gradient in
+            [
+                edge.map { _ in
+                    gradient.scaledChannels(
+                        bySample: modulation.scale.detached().scaled(by: 1, shift: 1))
+                },
+                gradient.positionSums(times: self).reshaped(to: modulation.scale.shape),
+                gradient.positionSums().reshaped(to: modulation.shift.shape),
+            ]
+        }
     }
 
     /// The mean over all positions of each sample and channel, `[samples, channels]`.
@@ -137,7 +307,13 @@ extension Tensor {
             kernels.sum_columns(sums, source + sample * rows * channels, channels, rows, channels)
             kernels.scale_shift(sums, sums, 1 / Float(max(1, rows)), 0, channels)
         }
-        return result
+        guard Recording.isOn(edge) else { return result }
+        let whole = shape
+        return result.recorded(from: edge) { gradient in
+            [
+                Tensor(repeating: 1 / Float(max(1, rows)), whole).scaledChannels(bySample: gradient)
+            ]
+        }
     }
 
     /// Each sample's channels times a factor of their own.
@@ -158,7 +334,15 @@ extension Tensor {
                 target + place, channels, source + place, channels, rows, channels,
                 factors.pointer + sample * channels)
         }
-        return result
+        guard Recording.isOn(edge, factors.edge) else { return result }
+        return result.recorded(from: edge, factors.edge) { gradient in
+            [
+                edge.map { _ in gradient.scaledChannels(bySample: factors.detached()) },
+                factors.edge.map { _ in
+                    gradient.positionSums(times: self).reshaped(to: factors.shape)
+                },
+            ]
+        }
     }
 }
 

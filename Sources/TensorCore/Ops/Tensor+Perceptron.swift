@@ -7,16 +7,26 @@ extension Tensor {
     /// the four times wider layer between the products never exists as a whole.
     ///
     /// - Parameters:
-    ///   - scale: A factor after the norm (ε = 10⁻⁶).
-    ///   - shift: A summand after the norm.
     ///   - first: W₁ `[hidden, channels]` and b₁ `[hidden]`.
     ///   - second: W₂ `[channels, hidden]` and b₂ `[channels]`.
-    ///   - gain: A factor for what is added.
+    ///   - mixing: Scale and shift after the norm (ε = 10⁻⁶), and the gain of what is added.
     /// - Returns: A tensor of the same shape.
     public consuming func addingPerceptron(
-        scale: Float, shift: Float, _ first: (matrix: Matrix, bias: Tensor?),
-        _ second: (matrix: Matrix, bias: Tensor?), gain: Float
+        _ first: (matrix: Matrix, bias: Tensor?), _ second: (matrix: Matrix, bias: Tensor?),
+        mixing: Mixing
     ) -> Tensor {
+        let parameters = [
+            first.matrix.tracked?.edge, first.bias?.edge, second.matrix.tracked?.edge,
+            second.bias?.edge, mixing.numbers.edge,
+        ]
+        if Recording.isOn(parameters + [edge]) {
+            let x = self
+            return mixing.adding(to: x) {
+                $0.linear(first.matrix, Epilogue(bias: first.bias, activation: .gelu))
+                    .linear(second.matrix, Epilogue(bias: second.bias))
+            }
+        }
+        let (scale, shift, gain) = (mixing.scale, mixing.shift, mixing.gain)
         // In place where nobody else looks at the elements: a block reads its own rows alone.
         var result = self
         let shape = result.shape

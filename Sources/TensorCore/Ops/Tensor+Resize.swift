@@ -31,6 +31,23 @@ public struct Resampling: Sendable {
         }
     }
 
+    /// The transposed map: what each input gives to the outputs.
+    func adjoint(inputs: Int) -> Resampling {
+        var shares = [[(output: Int, weight: Float)]](repeating: [], count: inputs)
+        for output in 0..<count {
+            forEachTap(of: output) { shares[$0].append((output, $1)) }
+        }
+        return Resampling(
+            shares.map { shares in
+                guard let first = shares.first?.output, let last = shares.last?.output else {
+                    return (0, [])
+                }
+                var weights = [Float](repeating: 0, count: last - first + 1)
+                for share in shares { weights[share.output - first] += share.weight }
+                return (first, weights)
+            })
+    }
+
     /// The same number of outputs, all like the first.
     var repeatingFirst: Resampling { Resampling(taps.map { _ in taps[0] }) }
 
@@ -90,6 +107,15 @@ extension Tensor {
 
     /// A channels-last picture or map resampled along both sides.
     public func resized(rows: Resampling, columns: Resampling) -> Tensor {
+        let result = resampled(rows, columns)
+        guard Recording.isOn(edge) else { return result }
+        let (height, width) = (shape[1], shape[2])
+        return result.recorded(from: edge) { gradient in
+            [gradient.resampled(rows.adjoint(inputs: height), columns.adjoint(inputs: width))]
+        }
+    }
+
+    private func resampled(_ rows: Resampling, _ columns: Resampling) -> Tensor {
         let (batch, height, width, channels) = axes4
         let between = Tensor(repeating: 0, [batch, height, columns.count, channels])
         let narrow = UnsafeMutablePointer(mutating: between.pointer)

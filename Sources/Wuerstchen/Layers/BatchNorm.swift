@@ -13,13 +13,13 @@ package struct BatchNorm: Sendable {
     ) throws {
         let mean = try parameters("running_mean", [channels])
         let variance = try parameters("running_var", [channels])
-        let inverse = variance.mapped { 1 / ($0 + epsilon).squareRoot() }
+        let inverse = variance.inverseRoot(adding: epsilon)
         if isAffine {
-            scale = Tensor.zip(try parameters("weight", [channels]), inverse, *)
-            shift = try parameters("bias", [channels]) - Tensor.zip(mean, scale, *)
+            scale = try parameters("weight", [channels]) * inverse
+            shift = try parameters("bias", [channels]) - mean * scale
         } else {
             scale = inverse
-            shift = Tensor.zip(mean, scale) { -$0 * $1 }
+            shift = mean.scaled(by: -1) * scale
         }
     }
 

@@ -97,10 +97,7 @@ package struct DepthwiseConvolution: Sendable {
 
     /// `x + gain · convolution of (layer norm of x · scale + shift)` with a border that repeats; for
     /// stride 1.
-    package func adding(
-        to x: consuming Tensor, scale: Float, shift: Float, gain: Float
-    ) -> Tensor {
-        x.addingDepthwiseConvolution(
-            weight, bias: bias, kernel: kernel, scale: scale, shift: shift, gain: gain)
+    package func adding(to x: consuming Tensor, mixing: Mixing) -> Tensor {
+        x.addingDepthwiseConvolution(weight, bias: bias, kernel: kernel, mixing: mixing)
     }
 }

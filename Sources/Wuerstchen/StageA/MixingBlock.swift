@@ -3,12 +3,13 @@ internal import TensorCore
 /// The residual block of Stage A: a depthwise convolution and a two-layer perceptron, each on
 /// layer-normalised features under a learnt scale and shift, each added with a learnt gain.
 package struct MixingBlock: Sendable {
-    private let gammas: [Float]
+    private let mixing: (depthwise: Mixing, perceptron: Mixing)
     private let depthwise: DepthwiseConvolution
     private let perceptron: (first: Linear, second: Linear)
 
     package init(_ parameters: Parameters, channels: Int) throws {
-        gammas = try parameters("gammas", [6]).elements
+        let gammas = try parameters("gammas", [6])
+        mixing = (Mixing(gammas[0..<3]), Mixing(gammas[3..<6]))
         depthwise = try DepthwiseConvolution(parameters["depthwise"][1], channels)
         perceptron = (
             try Linear(parameters["channelwise"][0], channels, 4 * channels),
@@ -19,10 +20,9 @@ package struct MixingBlock: Sendable {
     /// - Parameter x: `[batch, height, width, channels]`; given up, it is changed in place.
     /// - Returns: A map of the same shape.
     package func callAsFunction(_ x: consuming Tensor) -> Tensor {
-        depthwise.adding(to: x, scale: 1 + gammas[0], shift: gammas[1], gain: gammas[2])
+        depthwise.adding(to: x, mixing: mixing.depthwise)
             .addingPerceptron(
-                scale: 1 + gammas[3], shift: gammas[4],
                 (perceptron.first.matrix, perceptron.first.bias),
-                (perceptron.second.matrix, perceptron.second.bias), gain: gammas[5])
+                (perceptron.second.matrix, perceptron.second.bias), mixing: mixing.perceptron)
     }
 }

@@ -186,7 +186,7 @@ struct ProductKernelTests {
             let (scale, offset) = (Fixed(rows.scale), Fixed(rows.offset))
             let (columnScale, sums) = (Fixed(panels.scale), Fixed(panels.sums))
             var left = wk_rows(
-                words: a.base, ld: rows.stride, scale: scale.base, offset: offset.base)
+                words: a.base, ld: rows.stride, step: 1, scale: scale.base, offset: offset.base)
             var right = wk_panels(
                 words: b.base, count: panels.count, scale: columnScale.base, sums: sums.base)
             let stride = c.stride
@@ -279,7 +279,7 @@ struct ProductKernelTests {
         let sums = empty.words.withUnsafeBufferPointer { words -> [Float] in
             var c = [Float](repeating: 7, count: 40)
             guard let base = words.baseAddress else { return c }
-            var left = wk_rows(words: base, ld: 0, scale: nil, offset: nil)
+            var left = wk_rows(words: base, ld: 0, step: 1, scale: nil, offset: nil)
             var right = wk_panels(words: base, count: 0, scale: nil, sums: nil)
             products.table.multiply(&c, 20, &left, 2, &right, 0, 20, 20, false)
             return c

@@ -25,7 +25,8 @@ struct ArithmeticTests {
         check(a.scaled(by: 3, shift: 1)) { a, _ in 3 * a + 1 }
         check(a.activated(.leakyReLU)) { a, _ in a < 0 ? 0.2 * a : a }
         check(a.mapped { $0 * $0 }) { a, _ in a * a }
-        check(Tensor.zip(a, b, *), *)
+        check(a * b, *)
+        check(a / b.scaled(by: 1, shift: 3)) { $0 / ($1 + 3) }
         #expect(a.isFinite)
     }
 

@@ -157,7 +157,8 @@ struct ConvolutionTests {
             let before = x.elements
             poisonIdleMemory()
             let got = x.addingDepthwiseConvolution(
-                weight, bias: bias, kernel: kernel, scale: 1.5, shift: -0.25, gain: 0.5)
+                weight, bias: bias, kernel: kernel,
+                mixing: Mixing(Tensor([0.5, -0.25, 0.5], [3])))
             expectNear(got, (want, x.shape), squares: ConvolutionTests.bound)
             // Whoever else holds the elements keeps them as they were.
             #expect(x.elements == before)

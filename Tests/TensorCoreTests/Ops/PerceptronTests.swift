@@ -46,8 +46,8 @@ struct PerceptronTests {
             poisonIdleMemory()
             expectNear(
                 x.addingPerceptron(
-                    scale: 1.25, shift: -0.5, (firstForm(first), firstBias),
-                    (secondForm(second), secondBias), gain: 0.75),
+                    (firstForm(first), firstBias), (secondForm(second), secondBias),
+                    mixing: Mixing(Tensor([0.25, -0.5, 0.75], [3]))),
                 (want, x.shape), squares: max(firstForm.bound(1e-11), secondForm.bound(1e-11)),
                 "\(firstForm), \(secondForm), \(hidden)")
         }

@@ -82,7 +82,7 @@ struct CopyOnWriteTests {
         _ = x.linear(matrix, Epilogue(residual: x, gain: 2))
         _ = x.layerNormalized()
         let layer = (matrix: Matrix(plain: matrix), bias: nil as Tensor?)
-        _ = x.addingPerceptron(scale: 1, shift: 0, layer, layer, gain: 1)
+        _ = x.addingPerceptron(layer, layer, mixing: Mixing(Tensor([0, 0, 1], [3])))
         #expect(x.elements == before)
     }
 

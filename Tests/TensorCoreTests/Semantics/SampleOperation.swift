@@ -83,7 +83,7 @@ struct SampleOperation: Sendable, CustomStringConvertible {
             },
             SampleOperation("\(form): perceptron") { samples in
                 maps[samples].addingPerceptron(
-                    scale: 1.5, shift: 0.5, (matrix, bias), (matrix, bias), gain: 0.5)
+                    (matrix, bias), (matrix, bias), mixing: Mixing(Tensor([0.5, 0.5, 0.5], [3])))
             },
         ]
     }
@@ -120,7 +120,7 @@ struct SampleOperation: Sendable, CustomStringConvertible {
         },
         SampleOperation("added depthwise convolution of a norm") { samples in
             high[samples].addingDepthwiseConvolution(
-                taps, bias: bias, scale: 2, shift: 1, gain: 0.5)
+                taps, bias: bias, mixing: Mixing(Tensor([1, 1, 0.5], [3])))
         },
         SampleOperation("layer norm") { samples in wide[samples].layerNormalized() },
         SampleOperation("scaled channels") { samples in

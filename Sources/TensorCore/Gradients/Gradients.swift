@@ -1,0 +1,209 @@
+internal import CWuerstchenKernels
+
+/// The derivatives of a number with respect to what it was computed from.
+public struct Gradients: Sendable {
+    private var values: [ObjectIdentifier: Tensor] = [:]
+
+    init() {}
+
+    /// The gradient with respect to a tensor that ``Tensor/tracked()`` returned, in its shape; nil
+    /// where the number does not depend on it.
+    public subscript(leaf: Tensor) -> Tensor? {
+        leaf.edge.flatMap { values[ObjectIdentifier($0.node)] }
+    }
+
+    fileprivate mutating func keep(_ gradient: Tensor, for node: GradientNode) {
+        values[ObjectIdentifier(node)] = gradient
+    }
+}
+
+extension Tensor {
+    /// Whether operations on this tensor are recorded.
+    public var isTracked: Bool { edge != nil }
+
+    /// The same elements as the beginning of what is recorded: gradients can be asked for with
+    /// respect to the tensor that this returns.
+    public func tracked() -> Tensor {
+        var result = self
+        result.edge = GradientEdge(GradientNode(nil))
+        return result
+    }
+
+    /// The same elements, from which nothing is recorded.
+    public func detached() -> Tensor {
+        var result = self
+        result.edge = nil
+        return result
+    }
+
+    /// The derivatives of this number with respect to all tracked tensors behind it.
+    ///
+    /// What was recorded is kept, and can be asked again.
+    ///
+    /// - Precondition: The tensor has one element.
+    /// - Returns: The gradients; ``Gradients/subscript(_:)`` gives that of a leaf.
+    /// - Throws: What computing an activation anew throws; see ``recomputed(_:_:)``.
+    public func gradients() throws -> Gradients {
+        precondition(count == 1, "a gradient of \(shape), which is not a number")
+        var result = Gradients()
+        guard let edge else { return result }
+        let seed = Tensor(repeating: 1, shape)
+        for (node, gradient) in try Backpropagation.run(from: [(edge, seed)], after: 0) {
+            result.keep(gradient, for: node.node)
+        }
+        return result
+    }
+
+    /// `body(self)`, of which only input and result are kept; for the gradients, everything between
+    /// is computed once more (Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016).
+    ///
+    /// - Parameters:
+    ///   - isWanted: Whether to do so; otherwise `body` is recorded as usual.
+    ///   - body: What is computed. It must give the same when called again.
+    /// - Returns: What `body` returns.
+    /// - Throws: What `body` throws.
+    public func recomputed(
+        _ isWanted: Bool, _ body: @escaping (Tensor) throws -> Tensor
+    ) throws -> Tensor {
+        // Parameters in `body` may be tracked where the input is not, so this asks for neither.
+        guard isWanted, !Recording.isPaused else { return try body(self) }
+        let input = self
+        var result = try withoutGradients { try body(input.detached()) }
+        result.edge = GradientEdge(
+            GradientNode { gradients in
+                guard let gradient = gradients[0] else { return [] }
+                let first = GradientNode.nextNumber
+                let leaf = input.detached().tracked()
+                let output = try Recording.$isPaused.withValue(false) { try body(leaf) }
+                guard let edge = output.edge else { return [] }
+                // What `body` saw from outside gets its share from the outer pass.
+                let shares = try Backpropagation.run(from: [(edge, gradient)], after: first - 1)
+                return shares.compactMap { share in
+                    guard share.0.node === leaf.edge?.node else { return share }
+                    return input.edge.map { ($0, share.1) }
+                }
+            })
+        return result
+    }
+}
+
+/// Going backwards through what was recorded.
+enum Backpropagation {
+    /// Gradients with respect to the leaves behind some values, and to all nodes that are no newer
+    /// than a number.
+    static func run(
+        from seeds: [(GradientEdge, Tensor)], after oldest: UInt64
+    ) throws -> [(GradientEdge, Tensor)] {
+        var pending: [UInt64: (node: GradientNode, gradients: [Tensor?])] = [:]
+        var order = NumberHeap()
+        var arrived: [(GradientEdge, Tensor)] = []
+        func add(_ edge: GradientEdge, _ gradient: Tensor) {
+            let number = edge.node.number
+            if pending[number] == nil {
+                pending[number] = (edge.node, [])
+                order.push(number)
+            }
+            pending[number]?.gradients.accumulate(gradient, at: edge.output)
+        }
+        for (edge, seed) in seeds { add(edge, seed.detached()) }
+        try withoutGradients {
+            while let number = order.pop(),
+                let (node, gradients) = pending.removeValue(forKey: number)
+            {
+                try Task.checkCancellation()
+                guard let pullback = node.pullback, number > oldest else {
+                    for (output, gradient) in gradients.enumerated() {
+                        if let gradient { arrived.append((GradientEdge(node, output), gradient)) }
+                    }
+                    continue
+                }
+                for (edge, gradient) in try pullback(gradients) { add(edge, gradient) }
+            }
+        }
+        return arrived
+    }
+}
+
+extension [Tensor?] {
+    /// Adds a gradient to what has come for an output so far; in place where nobody else looks.
+    fileprivate mutating func accumulate(_ gradient: Tensor, at output: Int) {
+        while count <= output { append(nil) }
+        guard var sum = self[output] else {
+            self[output] = gradient
+            return
+        }
+        self[output] = nil
+        sum.add(gradient)
+        self[output] = sum
+    }
+}
+
+extension Tensor {
+    /// Adds another tensor in place.
+    package mutating func add(_ other: Tensor) {
+        precondition(shape == other.shape, "shapes differ: \(shape) and \(other.shape)")
+        let target = mutablePointer()
+        let source = other.pointer
+        forEachChunk(of: count) { range in
+            let place = target + range.lowerBound
+            kernels.combine(place, 1, place, 1, source + range.lowerBound, range.count)
+        }
+        withExtendedLifetime(other) {}
+    }
+
+    /// This result of an operation, recorded: the pullback gets the result's gradient and returns
+    /// one for each input, nil for those that are not tracked. Call only where recording is on.
+    func recorded(
+        from inputs: GradientEdge?..., pullback: @escaping (Tensor) throws -> [Tensor?]
+    ) -> Tensor {
+        recorded(fromAll: inputs, pullback: pullback)
+    }
+
+    func recorded(
+        fromAll inputs: [GradientEdge?], pullback: @escaping (Tensor) throws -> [Tensor?]
+    ) -> Tensor {
+        var result = self
+        result.edge = GradientEdge(
+            GradientNode { gradients in
+                guard let gradient = gradients[0] else { return [] }
+                return try zip(inputs, pullback(gradient)).compactMap { edge, gradient in
+                    if let edge, let gradient { (edge, gradient) } else { nil }
+                }
+            })
+        return result
+    }
+}
+
+/// The largest of some numbers first.
+private struct NumberHeap {
+    private var numbers: [UInt64] = []
+
+    mutating func push(_ number: UInt64) {
+        numbers.append(number)
+        var place = numbers.count - 1
+        while place > 0, numbers[(place - 1) / 2] < numbers[place] {
+            numbers.swapAt(place, (place - 1) / 2)
+            place = (place - 1) / 2
+        }
+    }
+
+    mutating func pop() -> UInt64? {
+        guard let largest = numbers.first else { return nil }
+        let last = numbers.removeLast()
+        if !numbers.isEmpty {
+            numbers[0] = last
+            var place = 0
+            while true {
+                var largest = place
+                for child in [2 * place + 1, 2 * place + 2]
+                where child < numbers.count && numbers[child] > numbers[largest] {
+                    largest = child
+                }
+                if largest == place { break }
+                numbers.swapAt(place, largest)
+                place = largest
+            }
+        }
+        return largest
+    }
+}

@@ -1,0 +1,320 @@
+internal import CWuerstchenKernels
+
+extension Tensor.Term {
+    /// What the factors were computed by.
+    var edges: [GradientEdge?] { [input.edge, matrix.tracked?.edge, inputScale?.edge] }
+}
+
+extension Tensor {
+    /// A linear layer with what its gradients need. An activation and what comes behind it are
+    /// operations of their own, each of which is recorded by itself.
+    static func recordedLinear(_ terms: [Term], _ epilogue: Epilogue) -> Tensor {
+        guard epilogue.activation == .identity, epilogue.scale == nil, epilogue.modulation == nil
+        else {
+            // What is cheap to do in the layer stays there.
+            var first = Epilogue(bias: epilogue.scale == nil ? epilogue.bias : nil)
+            var rest = epilogue
+            if epilogue.activation == .identity, epilogue.scale == nil {
+                (first.residual, first.gain) = (epilogue.residual, epilogue.gain)
+                (rest.residual, rest.gain) = (nil, 1)
+            }
+            return linear(terms, first).finished(by: rest)
+        }
+        let result = withoutGradients { linear(terms, epilogue) }
+        let gain = epilogue.gain
+        let (bias, residual) = (epilogue.bias, epilogue.residual)
+        return result.recorded(fromAll: terms.flatMap(\.edges) + [bias?.edge, residual?.edge]) {
+            gradient in
+            let sums = gain == 1 ? gradient : gradient.scaled(by: gain)
+            return LinearGradient(sums).shares(of: terms) + [
+                bias?.edge.map { _ in sums.columnSums(as: bias?.shape ?? []) },
+                residual?.edge.map { _ in gradient.reshaped(to: residual?.shape ?? []) },
+            ]
+        }
+    }
+
+    /// The two results of a layer whose energy is taken, recorded.
+    static func recordedEnergy(
+        _ terms: [Term], _ epilogue: Epilogue, _ sums: Operand, _ results: (Operand, Tensor)
+    ) -> (result: Operand, energy: Tensor) {
+        precondition(
+            epilogue.activation == .gelu && epilogue.scale == nil && epilogue.residual == nil
+                && epilogue.gain == 1 && epilogue.modulation == nil,
+            "gradients of an energy are known behind a bias and GELU only")
+        let inputs = terms.flatMap(\.edges) + [epilogue.bias?.edge]
+        let bias = epilogue.bias
+        let node = GradientNode { gradients in
+            let energy = gradients.count > 1 ? gradients[1] : nil
+            let result = gradients[0] ?? Tensor(repeating: 0, sums.shape)
+            let gradient = sums.geluGradient(result, energy: energy)
+            let shares =
+                LinearGradient(gradient).shares(of: terms) + [
+                    bias?.edge.map { _ in gradient.columnSums(as: bias?.shape ?? []) }
+                ]
+            return zip(inputs, shares).compactMap { edge, share in
+                if let edge, let share { (edge, share) } else { nil }
+            }
+        }
+        var (result, energy) = results
+        result.edge = GradientEdge(node, 0)
+        energy.edge = GradientEdge(node, 1)
+        return (result, energy)
+    }
+
+    /// The sums over all rows, in a shape of as many elements as there are channels.
+    func columnSums(as shape: Shape) -> Tensor { Operand(self).columnSums(as: shape) }
+}
+
+extension Operand {
+    /// The sums over all rows, in a shape of as many elements as there are channels.
+    func columnSums(as shape: Shape) -> Tensor {
+        let channels = self.shape.channels
+        let sums = RowBlockSums(rows: rowCount, channels: channels) { rows, sums in
+            switch elements {
+            case .float32(let tensor):
+                kernels.sum_columns(
+                    sums, tensor.pointer + rows.lowerBound * channels, channels, rows.count,
+                    channels)
+            default:
+                let ones = Storage(count: channels)
+                ones.base.update(repeating: 1, count: channels)
+                let place = self.rows(from: rows.lowerBound)
+                kernels.dot_columns_bfloat16(
+                    sums, ones.base, 0, place.halves, 2 * place.stride, rows.count, channels)
+                withExtendedLifetime(ones) {}
+            }
+        }
+        return sums.total().reshaped(to: shape)
+    }
+
+    /// The gradient of the sums before GELU from that of its results and that of their energy.
+    func geluGradient(_ result: Tensor, energy: Tensor?) -> Operand {
+        let gradient = Operand(uninitialized: shape, precision)
+        let (rows, channels) = (rowsInSample, shape.channels)
+        let energy = energy ?? Tensor(repeating: 0, [shape[0], channels])
+        let block = max(1, (1 << 15) / max(1, channels))
+        let blocks = (rows + block - 1) / block
+        parallel(shape[0] * blocks) { index in
+            let (sample, first) = (index / blocks, index % blocks * block)
+            let row = sample * rows + first
+            let count = min(block, rows - first)
+            let (source, target) = (self.rows(from: row), gradient.rows(from: row))
+            let energies = energy.pointer + sample * channels
+            if precision == .float32 {
+                kernels.gelu_gradient(
+                    target.floats, result.pointer + row * channels, source.floats, count, channels,
+                    energies)
+            } else {
+                kernels.gelu_gradient_bfloat16(
+                    target.halves, 2 * target.stride, result.pointer + row * channels,
+                    source.halves, count, channels, energies)
+            }
+        }
+        withExtendedLifetime((result, energy)) {}
+        return gradient
+    }
+}
+
+extension OperandRows {
+    /// The words of an operand of brain floats.
+    var halves: UnsafeMutablePointer<UInt16> {
+        UnsafeMutableRawPointer(words).assumingMemoryBound(to: UInt16.self)
+    }
+}
+
+/// Sums over blocks of rows, each block's by itself, so that their order depends on the shape alone.
+struct RowBlockSums {
+    private let sums: Storage
+    private let blocks: Int
+    private let channels: Int
+
+    init(
+        rows: Int, channels: Int,
+        _ add: (_ rows: Range<Int>, _ sums: UnsafeMutablePointer<Float>) -> Void
+    ) {
+        let block = max(1, (1 << 16) / max(1, channels))
+        let blocks = (rows + block - 1) / block
+        let sums = Storage(count: max(1, blocks) * channels)
+        sums.base.update(repeating: 0, count: sums.count)
+        parallel(blocks) { index in
+            add(index * block..<min(rows, (index + 1) * block), sums.base + index * channels)
+        }
+        (self.sums, self.blocks, self.channels) = (sums, blocks, channels)
+    }
+
+    /// The sum of all blocks, `[channels]`.
+    func total() -> Tensor {
+        Tensor([channels]) { total in
+            total.update(repeating: 0)
+            guard let base = total.baseAddress else { return }
+            kernels.sum_columns(base, sums.base, channels, blocks, channels)
+        }
+    }
+}
+
+/// The gradient of a sum of products, on its way to their factors.
+private struct LinearGradient {
+    private let gradient: Operand
+
+    init(_ gradient: Tensor) { self.gradient = Operand(gradient) }
+
+    init(_ gradient: Operand) { self.gradient = gradient }
+
+    /// For each term the gradients of input, matrix and scale, where they are tracked.
+    func shares(of terms: [Tensor.Term]) -> [Tensor?] {
+        // Converted once where several terms need it.
+        var converted: [Bool: Operand] = [:]
+        return terms.flatMap { term in
+            let isNarrow = term.matrix.precision != .float32
+            let rows = converted[isNarrow] ?? gradient.forProducts(with: term.matrix)
+            converted[isNarrow] = rows
+            var input: Tensor?
+            var scale: Tensor?
+            if term.input.edge != nil || term.inputScale?.edge != nil {
+                (input, scale) = inputShares(rows, term)
+            }
+            let weight = term.matrix.tracked.map { _ in weightShare(rows, term) }
+            return [input, weight, scale]
+        }
+    }
+
+    /// dX = dY · W, times the scale of each sample's features; and the scale's own gradient.
+    private func inputShares(_ gradient: Operand, _ term: Tensor.Term) -> (Tensor?, Tensor?) {
+        guard let weight = term.matrix.original else {
+            preconditionFailure("gradients through a packed matrix whose weight is not tracked")
+        }
+        let matrix = Matrix(transposing: weight, precision: term.matrix.precision)
+        let layer = LinearLayer([Tensor.Term(gradient, matrix)], Epilogue())
+        var result = Tensor(uninitialized: term.input.shape)
+        let target = result.mutablePointer()
+        guard let factors = term.inputScale else {
+            layer.run(into: .floats(target))
+            return (result, nil)
+        }
+        let sums = TileSums(layer)
+        let features = term.matrix.features
+        layer.run(into: .floats(target)) { tile in
+            let first = tile.columns.lowerBound
+            let corner = target + tile.row * features + first
+            let source = term.input.rows(from: tile.row)
+            let total = sums.tile(tile.rowTile, ofSample: tile.sample) + first
+            if term.input.precision == .float32 {
+                kernels.dot_columns(
+                    total, corner, features, source.floats + first, source.stride, tile.rowCount,
+                    tile.columns.count)
+            } else {
+                kernels.dot_columns_bfloat16(
+                    total, corner, features, source.halves + first, 2 * source.stride,
+                    tile.rowCount, tile.columns.count)
+            }
+            kernels.scale_columns(
+                corner, features, corner, features, tile.rowCount, tile.columns.count,
+                factors.pointer + tile.sample * features + first)
+        }
+        return (result, sums.totals().reshaped(to: factors.shape))
+    }
+
+    /// dW = dYᵀ · X, where X is the input times its scale.
+    private func weightShare(_ gradient: Operand, _ term: Tensor.Term) -> Tensor {
+        Tensor.productOverRows(gradient, term.input, scale: term.inputScale)
+    }
+}
+
+extension Tensor {
+    /// `aᵀ · b`, summed over the rows of all samples: `[channels of a, channels of b]`.
+    ///
+    /// - Parameters:
+    ///   - a: Floats, or brain floats where the processor multiplies them.
+    ///   - b: As many rows of any kind of number.
+    ///   - scale: A factor for each sample and feature of `b`.
+    static func productOverRows(_ a: Operand, _ b: Operand, scale: Tensor? = nil) -> Tensor {
+        let (outputs, features) = (a.shape.channels, b.shape.channels)
+        var result = Tensor(uninitialized: [outputs, features])
+        let target = result.mutablePointer()
+        if a.precision == .bfloat16, b.precision != .int8,
+            let products = Precision.bfloat16.products?.pointee,
+            let interleave = products.interleave
+        {
+            accumulate(a, b, scale, products, interleave, into: target)
+            return result
+        }
+        guard let left = a.floats,
+            let right = b.floats.map({ scale.map($0.scaledChannels(bySample:)) ?? $0 })
+        else { preconditionFailure("a product of \(a.precision) and \(b.precision) over rows") }
+        // Floats are multiplied where they lie, some of the outputs at a time.
+        let rows = a.rowCount
+        let pieces = max(1, min(16, outputs / 16, (outputs * features * rows) >> 21))
+        let piece = (outputs + pieces - 1) / pieces
+        parallel((outputs + piece - 1) / piece) { index in
+            let first = index * piece
+            multiplyOverRows(
+                left.pointer + first, stride: outputs, right.pointer, stride: features,
+                rows: min(piece, outputs - first), columns: features, depth: rows,
+                into: target + first * features, stride: features)
+        }
+        withExtendedLifetime((left, right)) {}
+        return result
+    }
+
+    private typealias Interleave =
+        @convention(c) (
+            UnsafeMutablePointer<UInt32>, Int, UnsafeRawPointer, Bool, Int, Int, Int,
+            UnsafePointer<Float>?, Int, Int
+        ) -> Void
+
+    /// Some thousand rows at a time are brought into the order of products, which then add to the
+    /// result piece by piece.
+    private static func accumulate(
+        _ a: Operand, _ b: Operand, _ scale: Tensor?, _ products: wk_products,
+        _ interleave: Interleave, into target: UnsafeMutablePointer<Float>
+    ) {
+        let (outputs, features, rows) = (a.shape.channels, b.shape.channels, a.rowCount)
+        let narrowInput = b.precision == .bfloat16
+        // What a piece of the result reads should stay in the second-level cache.
+        let unit = 512
+        let chunk = 8 * unit
+        let panelColumns = Panels.columns(features)
+        let left = Storage(count: outputs * chunk / 2)
+        let right = Storage(count: panelColumns * chunk / 2)
+        let rowPieces = max(1, min(16, outputs / 8, (outputs * features * chunk) >> 21))
+        let piece = max(8, (outputs + rowPieces * 8 - 1) / (rowPieces * 8) * 8)
+        let pieces = (outputs + piece - 1) / piece
+        for start in stride(from: 0, to: rows, by: chunk) {
+            let count = min(chunk, rows - start)
+            let units = (count + unit - 1) / unit
+            parallel(2 * units) { index in
+                let first = start + index / 2 * unit
+                let depth = min(unit, rows - first)
+                if index % 2 == 0 {
+                    let source = a.rows(from: first)
+                    interleave(
+                        left.words + (first - start) / 2 * outputs, outputs, source.words, true,
+                        2 * source.stride, outputs, depth, nil, 0, 1)
+                } else {
+                    let source = b.rows(from: first)
+                    interleave(
+                        right.words + (first - start) / 2 * panelColumns, 0, source.words,
+                        narrowInput, narrowInput ? 2 * source.stride : source.stride, features,
+                        depth, scale?.pointer, first, max(1, b.rowsInSample))
+                }
+            }
+            parallel(pieces) { index in
+                let first = index * piece
+                for number in 0..<units {
+                    let depth = min(unit, count - number * unit)
+                    var rows = wk_rows(
+                        words: left.words + number * unit / 2 * outputs + first, ld: 1,
+                        step: outputs, scale: nil, offset: nil)
+                    var panels = wk_panels(
+                        words: right.words + number * unit / 2 * panelColumns,
+                        count: (depth + 1) / 2, scale: nil, sums: nil)
+                    products.multiply(
+                        target + first * features, features, &rows, min(piece, outputs - first),
+                        &panels, 0, features, features, start > 0 || number > 0)
+                }
+            }
+        }
+        if rows == 0 { target.update(repeating: 0, count: outputs * features) }
+        withExtendedLifetime((left, right, scale)) {}
+    }
+}
