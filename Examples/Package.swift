@@ -11,7 +11,10 @@ let settings: [SwiftSetting] = [
 func example(_ name: String, folder: String, _ dependencies: [Target.Dependency] = []) -> Target {
     .executableTarget(
         name: name,
-        dependencies: [.product(name: "Wuerstchen", package: "Wuerstchen")] + dependencies,
+        dependencies: [
+            .product(name: "Wuerstchen", package: "Wuerstchen"),
+            .product(name: "WuerstchenTraining", package: "Wuerstchen"),
+        ] + dependencies,
         path: "Sources/\(folder)",
         swiftSettings: settings)
 }

@@ -30,7 +30,7 @@ public enum Threads {
 
 /// Calls `body` once for each index below `count`, on several threads, and returns when all calls
 /// have. Called from inside another such body, it runs on the calling thread alone.
-func parallel(_ count: Int, _ body: (Int) -> Void) {
+package func parallel(_ count: Int, _ body: (Int) -> Void) {
     if count <= 1 || Threads.count == 1 || Crew.isInsidePiece {
         for index in 0..<max(0, count) { body(index) }
     } else {

@@ -17,14 +17,15 @@ public import Wuerstchen
         case stageC = "stage-c"
         case stageB = "stage-b"
         case stageA = "stage-a"
-        case text, loading, cascade, scaling, quality
+        case text, loading, training, cascade, scaling, quality
     }
 
     @Argument(
         help: """
             What to time. products: matrices alone. operations: what the networks are made of. \
             stage-c, stage-b, stage-a: one forward pass. text: the text encoders. loading: from \
-            weights in memory to networks. cascade: a whole picture, 60 and 12 steps. scaling: \
+            weights in memory to networks. training: a step at the sizes of a small cascade. \
+            cascade: a whole picture, 60 and 12 steps. scaling: \
             stages against picture size, batch and threads. quality: how far lower precisions are \
             from float32. (default: all but the last three)
             """)
@@ -72,6 +73,7 @@ public import Wuerstchen
                     try StageBenchmark(part, precision).measure(&table)
                 case .text: try TextBenchmark.run(precision, &table)
                 case .loading: try LoadingBenchmark.run(precision, &table)
+                case .training: try TrainingBenchmark.run(precision, &table)
                 case .cascade: try CascadeBenchmark.run(precision, &table)
                 case .scaling: try ScalingBenchmark.run(precision, &table)
                 case .quality: break

@@ -12,6 +12,10 @@ public protocol ParameterSource {
     /// is built from it is not there to be run.
     var hasValues: Bool { get }
 
+    /// In training, where batch norms note the statistics of the batch, which they then normalise
+    /// with; nil where they use their running statistics.
+    var batchStatistics: BatchStatistics? { get }
+
     /// The parameter of a name in PyTorch's layout.
     ///
     /// - Parameters:
@@ -25,6 +29,9 @@ public protocol ParameterSource {
 extension ParameterSource {
     /// By default a source has values.
     public var hasValues: Bool { true }
+
+    /// By default batch norms use their running statistics.
+    public var batchStatistics: BatchStatistics? { nil }
 }
 
 /// What a ``ParameterSource`` has under a name.
@@ -65,6 +72,8 @@ public struct Parameters {
         var names: Set<String>? { source.names }
 
         var hasValues: Bool { source.hasValues }
+
+        var batchStatistics: BatchStatistics? { source.batchStatistics }
 
         func parameter(_ name: String, _ shape: Shape) throws -> Tensor {
             try Task.checkCancellation()
@@ -134,6 +143,13 @@ public struct Parameters {
     /// which are small and set the error of everything between them.
     public var exact: Parameters {
         Parameters(precision: .float32, reader: reader, prefix: prefix)
+    }
+
+    /// In training, a function that notes what a batch norm with these parameters saw; else nil.
+    package var noteStatistics: (@Sendable (_ mean: Tensor, _ variance: Tensor) -> Void)? {
+        guard let statistics = reader.batchStatistics else { return nil }
+        let prefix = prefix
+        return { statistics.note(prefix, mean: $0, variance: $1) }
     }
 
     /// The parameters of a numbered part.

@@ -33,18 +33,49 @@ public struct SemanticCompressor: Sendable {
 
     /// A compressor with the given parameters.
     ///
+    /// - Parameters:
+    ///   - source: The parameters under their published names.
+    ///   - precision: The numbers that the large matrices are stored in and multiplied with.
+    ///   - latentSpace: How the latents relate to pictures and to what Stage B takes.
     /// - Throws: ``WuerstchenError`` when parameters are missing, surplus or misshapen, or when
     ///   OpenBLAS is not installed.
     public init(
-        parameters source: any ParameterSource,
+        parameters source: any ParameterSource, precision: Precision = .float32,
         latentSpace: SemanticLatentSpace = SemanticLatentSpace()
+    ) throws {
+        let isResidual = source.names?.contains("backbone.0.weight") ?? false
+        try self.init(
+            architecture: isResidual ? .residual : .efficientNet, parameters: source,
+            precision: precision, latentSpace: latentSpace)
+    }
+
+    /// The networks that a compressor can be.
+    public enum Architecture: Sendable {
+        /// EfficientNetV2-S and a projection, as published.
+        case efficientNet
+        /// A small encoder of residual blocks, for cascades that are trained from scratch.
+        case residual
+    }
+
+    /// A compressor of an architecture, whose parameters the source may make up.
+    ///
+    /// - Parameters:
+    ///   - architecture: Which network.
+    ///   - source: The parameters.
+    ///   - precision: The numbers that the large matrices are stored in and multiplied with.
+    ///   - latentSpace: How the latents relate to pictures and to what Stage B takes.
+    /// - Throws: As ``init(parameters:precision:latentSpace:)``.
+    public init(
+        architecture: Architecture, parameters source: any ParameterSource,
+        precision: Precision = .float32, latentSpace: SemanticLatentSpace = SemanticLatentSpace()
     ) throws {
         _ = try BLAS.load()
         try latentSpace.validate()
         self.latentSpace = latentSpace
-        let isResidual = source.names?.contains("backbone.0.weight") ?? false
-        (backbone, norm) = try Parameters.load(from: source, ignoring: BatchNorm.isCounter) {
-            root in
+        let isResidual = architecture == .residual
+        (backbone, norm) = try Parameters.load(
+            from: source, precision: precision, ignoring: BatchNorm.isCounter
+        ) { root in
             let mapper = root["mapper"]
             if isResidual {
                 let channels = ResidualCompressor.latentChannels
@@ -73,28 +104,36 @@ public struct SemanticCompressor: Sendable {
     /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError`` with code
     ///   `invalidRequest` for a picture with a side below 43 pixels.
     public func encode(_ image: Image) throws -> SemanticLatent {
-        func reduced(_ side: Int) -> Int { side * 3 / 4 / 32 * 32 }
-        let (height, width) = (reduced(image.height), reduced(image.width))
-        guard height > 0, width > 0 else {
-            throw WuerstchenError(
-                .invalidRequest,
-                "the compressor takes pictures of at least 43 pixels a side, not "
-                    + "\(image.width)×\(image.height)")
-        }
-        let resampling: (Int, Int) -> Resampling
-        switch backbone {
-        case .efficientNet: resampling = Resampling.antialiasedBilinear
-        case .residual: resampling = Resampling.bilinear
-        }
-        let pixels = image.tensor.resized(
-            rows: resampling(image.height, height), columns: resampling(image.width, width))
-        let embedding = try embed(pixels)
+        let embedding = try embed(reduced(image.tensor))
         guard embedding.isFinite else {
             throw WuerstchenError(
                 .notFinite,
                 "the semantic compressor gave values that are not numbers; its weights are damaged")
         }
         return SemanticLatent(embedding: embedding, space: latentSpace)
+    }
+
+    /// Pictures at the compressor's own resolution: three quarters of their sides.
+    ///
+    /// - Parameter pictures: `[batch, height, width, 3]`, 0…1.
+    /// - Returns: The pictures resized, sides rounded down to multiples of 32.
+    /// - Throws: ``WuerstchenError`` with code `invalidRequest` for a side below 43 pixels.
+    public func reduced(_ pictures: Tensor) throws -> Tensor {
+        func reduced(_ side: Int) -> Int { side * 3 / 4 / 32 * 32 }
+        let (height, width) = (pictures.shape[1], pictures.shape[2])
+        guard reduced(height) > 0, reduced(width) > 0 else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "the compressor takes pictures of at least 43 pixels a side, not "
+                    + "\(width)×\(height)")
+        }
+        let resampling: (Int, Int) -> Resampling
+        switch backbone {
+        case .efficientNet: resampling = Resampling.antialiasedBilinear
+        case .residual: resampling = Resampling.bilinear
+        }
+        return pictures.resized(
+            rows: resampling(height, reduced(height)), columns: resampling(width, reduced(width)))
     }
 
     /// What Stage B takes, from pictures at the compressor's own resolution.

@@ -1,10 +1,20 @@
 internal import TensorCore
 
-/// Batch normalisation with its running statistics (Ioffe and Szegedy, 2015), as a factor and a
-/// summand for each channel.
+/// Batch normalisation (Ioffe and Szegedy, 2015): with its running statistics, as a factor and a
+/// summand for each channel, or in training with those of the batch.
 package struct BatchNorm: Sendable {
+    /// The factor of each channel under the running statistics.
     package let scale: Tensor
+    /// The summand of each channel under the running statistics.
     package let shift: Tensor
+
+    /// What training needs besides.
+    private struct Training: Sendable {
+        let affine: (weight: Tensor, bias: Tensor)?
+        let epsilon: Float
+        let note: @Sendable (_ mean: Tensor, _ variance: Tensor) -> Void
+    }
+    private let training: Training?
 
     /// The layer from `running_mean` and `running_var`, with a `weight` and a `bias` besides the
     /// statistics where it is affine.
@@ -14,17 +24,35 @@ package struct BatchNorm: Sendable {
         let mean = try parameters("running_mean", [channels])
         let variance = try parameters("running_var", [channels])
         let inverse = variance.inverseRoot(adding: epsilon)
+        var affine: (Tensor, Tensor)?
         if isAffine {
-            scale = try parameters("weight", [channels]) * inverse
-            shift = try parameters("bias", [channels]) - mean * scale
+            let (weight, bias) = (
+                try parameters("weight", [channels]), try parameters("bias", [channels])
+            )
+            scale = weight * inverse
+            shift = bias - mean * scale
+            affine = (weight, bias)
         } else {
             scale = inverse
             shift = mean.scaled(by: -1) * scale
         }
+        training = parameters.noteStatistics.map {
+            Training(affine: affine, epsilon: epsilon, note: $0)
+        }
     }
 
+    /// Whether the layer's scale and shift are all there is to it, for another layer to apply.
+    package var isFixed: Bool { training == nil }
+
+    /// - Parameter x: `[batch, …, channels]`.
+    /// - Returns: The normalised features, in the same shape.
     package func callAsFunction(_ x: Tensor) -> Tensor {
-        x.scaledChannels(by: scale, shift: shift)
+        guard let training else { return x.scaledChannels(by: scale, shift: shift) }
+        let (normed, mean, variance) = x.batchNormalized(epsilon: training.epsilon)
+        let count = Float(x.count / max(1, x.shape.channels))
+        training.note(mean, variance.scaled(by: count / max(1, count - 1)))
+        guard let affine = training.affine else { return normed }
+        return normed.scaledChannels(by: affine.weight, shift: affine.bias)
     }
 
     /// Whether a surplus parameter is the count of batches seen in training, which PyTorch stores

@@ -27,11 +27,16 @@ package struct Convolution: Sendable {
             Epilogue(bias: bias, activation: activation))
     }
 
-    /// The convolution, a batch norm in its epilogue, and an activation.
+    /// The convolution, a batch norm, in its epilogue where that is fixed, and an activation.
     package func callAsFunction(
         _ x: Tensor, _ norm: BatchNorm, _ activation: Activation = .identity
     ) -> Tensor {
-        x.convolution(
+        guard norm.isFixed else {
+            let normed = norm(
+                x.convolution(weight, kernel: kernel, stride: stride, padding: padding))
+            return activation == .identity ? normed : normed.activated(activation)
+        }
+        return x.convolution(
             weight, kernel: kernel, stride: stride, padding: padding,
             Epilogue(scale: norm.scale, bias: norm.shift, activation: activation))
     }

@@ -47,6 +47,20 @@ public struct PreviewDecoder: Sendable {
         }
     }
 
+    /// A small residual decoder, whose parameters the source may make up.
+    ///
+    /// - Parameters:
+    ///   - source: The parameters.
+    ///   - precision: The numbers that the large matrices are stored in and multiplied with.
+    /// - Throws: ``WuerstchenError`` when parameters are missing, surplus or misshapen, or when
+    ///   OpenBLAS is not installed.
+    public init(residual source: any ParameterSource, precision: Precision = .float32) throws {
+        _ = try BLAS.load()
+        network = try Parameters.load(from: source, precision: precision) {
+            .residual(try ResidualPreview($0))
+        }
+    }
+
     /// A decoder without parameters: the three directions in which a latent varies most become
     /// brightness and two colour contrasts, one pixel for each position.
     ///
@@ -68,16 +82,21 @@ public struct PreviewDecoder: Sendable {
                 "the preview decoder takes latents [batch, rows, columns, "
                     + "\(channels.map { "\($0)" } ?? "channels")], not \(shape)")
         }
-        let pixels: Tensor
+        return try Image.images(pixels(of: latent.values), madeBy: "the preview decoder")
+    }
+
+    /// Small pictures of latents, not clamped.
+    ///
+    /// - Parameter latents: `[batch, rows, columns, channels]`, as Stage C makes them.
+    /// - Returns: `[batch, height, width, 3]`, 0…1 but for overshoots.
+    /// - Throws: `CancellationError` when the task is cancelled.
+    public func pixels(of latents: Tensor) throws -> Tensor {
         switch network {
-        case .convolutional(let network): pixels = try network(latent.values)
-        case .residual(let network): pixels = try network(latent.values)
+        case .convolutional(let network): return try network(latents)
+        case .residual(let network): return try network(latents)
         case .linear:
-            let parts = (0..<latent.values.shape[0]).map {
-                principalColors(latent.values[$0..<$0 + 1])
-            }
-            pixels = Tensor.concatenating(parts)
+            return Tensor.concatenating(
+                (0..<latents.shape[0]).map { principalColors(latents[$0..<$0 + 1]) })
         }
-        return try Image.images(pixels, madeBy: "the preview decoder")
     }
 }

@@ -1,0 +1,72 @@
+private import Foundation
+public import TensorCore
+public import Wuerstchen
+
+/// How the errors at different noise levels are weighted when a stage learns to predict noise.
+public enum NoiseWeighting: String, Sendable, Hashable, CaseIterable, Codable {
+    /// 1 − ᾱ (Choi et al., "Perception Prioritized Training of Diffusion Models", 2022, with k = γ =
+    /// 1), as the stages were published with.
+    case p2
+    /// (1 − ᾱ) / max(ᾱ, 0.04): the same weight for errors of the clean latent at every noise level
+    /// but the highest. It is at high noise that a text decides anything.
+    case clean
+    /// min(1 / ᾱ, 25): between the two.
+    case inverseSignal
+
+    /// The weight of the mean squared error of the noise where ᾱ is `share`.
+    public func callAsFunction(_ share: Float) -> Float {
+        switch self {
+        case .p2: 1 - share
+        case .clean: (1 - share) / max(share, 0.04)
+        case .inverseSignal: min(1 / share, 25)
+        }
+    }
+}
+
+/// Latents with noise of random strengths.
+public struct NoisyLatents: Sendable {
+    /// What was added, standard normal.
+    public let noise: Tensor
+    /// `√ᾱ · clean + √(1 − ᾱ) · noise`
+    public let latents: Tensor
+    /// Each sample's time, 0 for clean to 1 for noise.
+    public let times: [Float]
+    /// Each sample's ᾱ.
+    public let shares: [Float]
+
+    /// Noises latents.
+    ///
+    /// - Parameters:
+    ///   - clean: `[batch, height, width, channels]`; gradients reach it.
+    ///   - times: A time for each sample.
+    ///   - schedule: How noise grows with time.
+    ///   - random: The source of noise.
+    public init(
+        _ clean: Tensor, times: [Float], schedule: NoiseSchedule, random: inout RandomStream
+    ) {
+        self.times = times
+        shares = times.map { schedule.signalShare(at: $0) }
+        noise = random.normal(clean.shape)
+        let channels = clean.shape.channels
+        func factors(_ values: [Float]) -> Tensor {
+            Tensor(
+                values.flatMap { [Float](repeating: $0, count: channels) },
+                [values.count, channels])
+        }
+        latents =
+            clean.scaledChannels(bySample: factors(shares.map { $0.squareRoot() }))
+            + noise.scaledChannels(bySample: factors(shares.map { (1 - $0).squareRoot() }))
+    }
+
+    /// Times as the stages were published with: `clamp(1.08 · (1 − U) + 0.001, 0.001, 1)`.
+    public static func publishedTimes(_ count: Int, _ random: inout RandomStream) -> [Float] {
+        (0..<count).map { _ in
+            min(max(1.08 * (1 - random.uniform()) + 0.001, 0.001), 1)
+        }
+    }
+
+    /// The weighted mean squared error of a prediction of the noise.
+    public func loss(_ predicted: Tensor, _ weighting: NoiseWeighting) -> Tensor {
+        (predicted - noise).meanSquare(weights: shares.map { weighting($0) })
+    }
+}

@@ -1,0 +1,98 @@
+public import TensorCore
+
+/// Named parameters that training changes, of one or more networks.
+///
+/// Networks are built from it anew in each step: its parameters are then tracked tensors, and the
+/// networks of training are those of inference.
+public struct TrainableParameters: Sendable {
+    /// The parameters by name.
+    public var values: [String: Tensor]
+
+    /// The given parameters.
+    public init(_ values: [String: Tensor] = [:]) {
+        self.values = values
+    }
+
+    /// Adds the parameters of a network.
+    ///
+    /// - Parameters:
+    ///   - scope: A name to put in front of theirs, or nil for none.
+    ///   - source: Where they come from.
+    ///   - build: Builds the network, which says what there is.
+    /// - Throws: What building throws.
+    public mutating func add(
+        _ scope: String? = nil, from source: any ParameterSource,
+        _ build: (any ParameterSource) throws -> Void
+    ) throws {
+        let recorder = RecordingSource(source)
+        try build(recorder)
+        for (name, value) in recorder.found {
+            values[scope.map { "\($0).\(name)" } ?? name] = value
+        }
+    }
+
+    /// The parameters whose names begin with a scope, under the rest of their names.
+    public func scope(_ name: String) -> [String: Tensor] {
+        let prefix = name + "."
+        var result: [String: Tensor] = [:]
+        for (name, value) in values where name.hasPrefix(prefix) {
+            result[String(name.dropFirst(prefix.count))] = value
+        }
+        return result
+    }
+
+    /// The number of numbers.
+    public var count: Int { values.values.reduce(0) { $0 + $1.count } }
+}
+
+/// Passes parameters on and notes them.
+private final class RecordingSource: ParameterSource {
+    let origin: String
+    let names: Set<String>? = nil
+    private(set) var found: [String: Tensor] = [:]
+    private let source: any ParameterSource
+
+    init(_ source: any ParameterSource) {
+        self.source = source
+        origin = source.origin
+    }
+
+    func parameter(named name: String, expecting shape: Shape) throws -> FoundParameter {
+        let result = try source.parameter(named: name, expecting: shape)
+        if case .found(let tensor) = result { found[name] = tensor }
+        return result
+    }
+}
+
+/// Parameters as a source for networks.
+public struct ParameterValues: ParameterSource {
+    /// A name for messages.
+    public let origin: String
+    /// In training, where batch norms note what they saw.
+    public let batchStatistics: BatchStatistics?
+    private let values: [String: Tensor]
+
+    /// Parameters of the given values.
+    ///
+    /// - Parameters:
+    ///   - values: The parameters by name.
+    ///   - origin: A name for messages.
+    ///   - batchStatistics: In training, where batch norms note what they saw.
+    public init(
+        _ values: [String: Tensor], origin: String = "parameters in training",
+        batchStatistics: BatchStatistics? = nil
+    ) {
+        self.values = values
+        self.origin = origin
+        self.batchStatistics = batchStatistics
+    }
+
+    /// The names of all parameters.
+    public var names: Set<String>? { Set(values.keys) }
+
+    /// The parameter of a name.
+    public func parameter(named name: String, expecting shape: Shape) -> FoundParameter {
+        guard let value = values[name] else { return .missing }
+        return value.shape == shape ? .found(value) : .misshapen("\(value.shape)")
+    }
+}

@@ -1,0 +1,92 @@
+private import Foundation
+public import TensorCore
+
+/// Random numbers for training: SplitMix64 (Steele, Lea and Flood, 2014), whose n-th number is a hash
+/// of its place, so that large tensors are filled on several threads.
+///
+/// A stream is named by numbers, such as a seed and a step. What a step draws depends on those alone,
+/// so that nothing about randomness need be saved to go on where training stopped.
+public struct RandomStream: Sendable {
+    private let key: UInt64
+    private var place: UInt64 = 0
+
+    /// The stream of the given name.
+    public init(_ name: UInt64...) {
+        var key: UInt64 = 0x243f_6a88_85a3_08d3
+        for part in name { key = RandomStream.mixed(key ^ RandomStream.mixed(part)) }
+        self.key = key
+    }
+
+    /// The stream of a seed and a text.
+    public init(seed: UInt64, name: String) {
+        var hash = seed ^ 0xcbf2_9ce4_8422_2325
+        for byte in name.utf8 { hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }
+        self.init(seed, hash)
+    }
+
+    private static func mixed(_ word: UInt64) -> UInt64 {
+        var word = word &+ 0x9e37_79b9_7f4a_7c15
+        word = (word ^ (word >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        word = (word ^ (word >> 27)) &* 0x94d0_49bb_1331_11eb
+        return word ^ (word >> 31)
+    }
+
+    private func word(at place: UInt64) -> UInt64 {
+        RandomStream.mixed(key &+ place &* 0x9e37_79b9_7f4a_7c15)
+    }
+
+    /// The next 64 random bits.
+    public mutating func next() -> UInt64 {
+        defer { place += 1 }
+        return word(at: place)
+    }
+
+    /// A number in 0..<1.
+    public mutating func uniform() -> Float { Float(next() >> 40) * 0x1p-24 }
+
+    /// A number in a range.
+    public mutating func uniform(_ range: Range<Float>) -> Float {
+        range.lowerBound + (range.upperBound - range.lowerBound) * uniform()
+    }
+
+    /// A whole number in 0..<limit.
+    ///
+    /// - Precondition: The limit is positive.
+    public mutating func integer(below limit: Int) -> Int {
+        Int(next().multipliedFullWidth(by: UInt64(limit)).high)
+    }
+
+    /// Standard normal numbers by Box and Muller's method (1958), two of each 64 bits.
+    public mutating func normal(_ shape: Shape) -> Tensor {
+        let first = place
+        let count = shape.count
+        place += UInt64((count + 1) / 2)
+        return Tensor(shape) { target in
+            let target = UnsafeSendable(target)
+            let chunk = 1 << 14
+            parallel((count + chunk - 1) / chunk) { index in
+                for pair in index * chunk / 2..<min((count + 1) / 2, (index + 1) * chunk / 2) {
+                    let bits = word(at: first + UInt64(pair))
+                    let radius = sqrtf(-2 * logf((Float(bits >> 40) + 1) * 0x1p-24))
+                    let angle = 2 * Float.pi * Float(bits & 0xff_ffff) * 0x1p-24
+                    target.value[2 * pair] = radius * cosf(angle)
+                    if 2 * pair + 1 < count { target.value[2 * pair + 1] = radius * sinf(angle) }
+                }
+            }
+        }
+    }
+
+    /// Uniform numbers in `-spread ..< spread`.
+    public mutating func uniform(_ shape: Shape, spread: Float) -> Tensor {
+        Tensor(shape) { target in
+            for index in target.indices { target[index] = spread * (2 * uniform() - 1) }
+        }
+    }
+}
+
+/// A buffer whose elements several threads write, each its own.
+struct UnsafeSendable: @unchecked Sendable {
+    let value: UnsafeMutableBufferPointer<Float>
+
+    init(_ value: UnsafeMutableBufferPointer<Float>) { self.value = value }
+}
