@@ -3,7 +3,6 @@ import WuerstchenTraining
 
 @Suite struct SceneLabelsTests {
     @Test func attributesHaveTheClassesOfTheDomain() {
-        #expect(
-            SceneAttribute.allCases.map(\.classCount).reduce(1, *) == 5 * 7 * 3 * 2 * 5 * 4 * 4 * 3)
+        #expect(SceneAttribute.allCases.map(\.classCount) == [5, 7, 3, 2, 5, 4, 4, 3])
     }
 }
