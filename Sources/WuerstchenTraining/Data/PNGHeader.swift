@@ -1,0 +1,71 @@
+import Foundation
+import TensorCore
+import Wuerstchen
+
+/// The size of a picture, and whether all of its file is there, without decoding it.
+enum PNGHeader {
+    /// The size that a PNG file's first chunk gives.
+    ///
+    /// - Throws: `WuerstchenError` for a file that is no PNG file, ends early, or has sides that an
+    ///   image cannot have. Damage to the pixels shows only when they are decoded.
+    static func size(of url: URL) throws -> ImageSize {
+        // A pipe or device would be waited for.
+        let target = url.resolvingSymlinksInPath()
+        let attributes = try? FileManager.default.attributesOfItem(atPath: target.path)
+        guard let type = attributes?[.type] as? FileAttributeType else {
+            throw WuerstchenError(.fileNotFound, "\(url.path) is not there; check the link")
+        }
+        guard type == .typeRegular else {
+            throw WuerstchenError(.unreadableFile, "\(url.path) is not a regular file")
+        }
+        do {
+            let handle = try FileHandle(forReadingFrom: url)
+            defer { try? handle.close() }
+            return try size(in: handle, name: url.path)
+        } catch let error as WuerstchenError {
+            throw error
+        } catch {
+            throw WuerstchenError(
+                .unreadableFile, "\(url.path) cannot be read; check its permissions",
+                underlying: error)
+        }
+    }
+
+    private static func size(in handle: FileHandle, name: String) throws -> ImageSize {
+        func malformed(_ found: String) -> WuerstchenError {
+            WuerstchenError(.malformedFile, "\(name) \(found); save or copy it again as PNG")
+        }
+        let length = try handle.seekToEnd()
+        guard length > 0 else { throw malformed("is empty") }
+        try handle.seek(toOffset: 0)
+        let start = Array(try handle.read(upToCount: 33) ?? Data())
+        guard start.starts(with: [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]) else {
+            throw malformed("is not a PNG file")
+        }
+        guard start.count == 33, start[8..<16].elementsEqual([0, 0, 0, 13] + Array("IHDR".utf8))
+        else { throw malformed("does not start with a whole IHDR chunk") }
+
+        let size = ImageSize(
+            width: integer(start[16..<20]), height: integer(start[20..<24]))
+        let sides = 1...ImageSize.maximumSide
+        guard sides.contains(size.width), sides.contains(size.height) else {
+            throw WuerstchenError(
+                .unreadableFile,
+                "\(name) has \(size) pixels; images have 1 to \(ImageSize.maximumSide) a side")
+        }
+        // From chunk to chunk: each is a length, a type, the data and a checksum.
+        var offset: UInt64 = 33
+        while true {
+            try handle.seek(toOffset: offset)
+            let head = Array(try handle.read(upToCount: 8) ?? Data())
+            guard head.count == 8 else { throw malformed("ends early") }
+            offset += UInt64(integer(head[..<4])) + 12
+            guard offset <= length else { throw malformed("ends early") }
+            if head[4...].elementsEqual("IEND".utf8) { return size }
+        }
+    }
+
+    private static func integer(_ bytes: ArraySlice<UInt8>) -> Int {
+        bytes.reduce(0) { $0 << 8 | Int($1) }
+    }
+}
