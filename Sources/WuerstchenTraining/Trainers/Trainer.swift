@@ -211,10 +211,3 @@ public struct Trainer<Objective: TrainingObjective> {
                 + "lower learning rate")
     }
 }
-
-extension Duration {
-    /// The duration in seconds.
-    var seconds: Double {
-        Double(components.seconds) + Double(components.attoseconds) * 1e-18
-    }
-}
