@@ -33,6 +33,8 @@ let package = Package(
         example("text-to-image", folder: "TextToImage", [arguments]),
         example("chain-stages", folder: "ChainStages"),
         example("random-checkpoint", folder: "RandomCheckpoint", [arguments]),
+        example("scenes", folder: "Scenes", [arguments]),
+        example("train", folder: "Train", [arguments]),
         example("benchmark", folder: "Benchmark", [arguments]),
         .testTarget(
             name: "ExamplesTests",

@@ -42,7 +42,7 @@ extension Tensor {
     ///
     /// - Precondition: The tensor has one element.
     /// - Returns: The gradients; ``Gradients/subscript(_:)`` gives that of a leaf.
-    /// - Throws: What computing an activation anew throws; see ``recomputed(_:_:)``.
+    /// - Throws: `CancellationError` when the task is cancelled.
     public func gradients() throws -> Gradients {
         precondition(count == 1, "a gradient of \(shape), which is not a number")
         var result = Gradients()
@@ -61,20 +61,19 @@ extension Tensor {
     ///   - isWanted: Whether to do so; otherwise `body` is recorded as usual.
     ///   - body: What is computed. It must give the same when called again.
     /// - Returns: What `body` returns.
-    /// - Throws: What `body` throws.
     public func recomputed(
-        _ isWanted: Bool, _ body: @escaping (Tensor) throws -> Tensor
-    ) throws -> Tensor {
+        _ isWanted: Bool, _ body: @escaping (Tensor) -> Tensor
+    ) -> Tensor {
         // Parameters in `body` may be tracked where the input is not, so this asks for neither.
-        guard isWanted, !Recording.isPaused else { return try body(self) }
+        guard isWanted, !Recording.isPaused else { return body(self) }
         let input = self
-        var result = try withoutGradients { try body(input.detached()) }
+        var result = withoutGradients { body(input.detached()) }
         result.edge = GradientEdge(
             GradientNode { gradients in
                 guard let gradient = gradients[0] else { return [] }
                 let first = GradientNode.nextNumber
                 let leaf = input.detached().tracked()
-                let output = try Recording.$isPaused.withValue(false) { try body(leaf) }
+                let output = Recording.$isPaused.withValue(false) { body(leaf) }
                 guard let edge = output.edge else { return [] }
                 // What `body` saw from outside gets its share from the outer pass.
                 let shares = try Backpropagation.run(from: [(edge, gradient)], after: first - 1)

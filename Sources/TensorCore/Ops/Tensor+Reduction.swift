@@ -44,6 +44,55 @@ extension Tensor {
         }
     }
 
+    /// The mean of the elements' distances from zero, as a tensor without axes.
+    public func meanMagnitude() -> Tensor { magnitude().mean() }
+
+    /// How much neighbouring pixels of a channels-last picture differ: the mean magnitude of the
+    /// differences along rows plus that along columns, as a tensor without axes.
+    public func meanNeighborDifference() -> Tensor {
+        let (batch, height, width, channels) = axes4
+        let length = width * channels
+        let across = 1 / Float(max(1, batch * height * (width - 1) * channels))
+        let down = 1 / Float(max(1, batch * (height - 1) * length))
+        // Each pair of neighbours adds its distance, and the sign of it to the gradient of both.
+        var change = Tensor(repeating: 0, shape)
+        let target = change.mutablePointer()
+        let sums = Storage(count: 2 * batch)
+        parallel(batch) { sample in
+            let x = pointer + sample * height * length
+            let d = target + sample * height * length
+            var totals = (across: 0.0, down: 0.0)
+            func add(_ first: Int, _ second: Int, _ share: Float, _ total: inout Double) {
+                let difference = x[second] - x[first]
+                total += Double(abs(difference))
+                let step = difference > 0 ? share : difference < 0 ? -share : 0
+                d[second] += step
+                d[first] -= step
+            }
+            for row in 0..<height {
+                for place in row * length..<(row + 1) * length - channels {
+                    add(place, place + channels, across, &totals.across)
+                }
+                if row + 1 < height {
+                    for place in row * length..<(row + 1) * length {
+                        add(place, place + length, down, &totals.down)
+                    }
+                }
+            }
+            sums.base[2 * sample] = Float(totals.across)
+            sums.base[2 * sample + 1] = Float(totals.down)
+        }
+        var total = 0.0
+        for sample in 0..<batch {
+            total += Double(sums.base[2 * sample] * across + sums.base[2 * sample + 1] * down)
+        }
+        let result = Tensor([Float(total)], [])
+        guard Recording.isOn(edge) else { return result }
+        return result.recorded(from: edge) { [change] gradient in
+            [change.scaled(by: gradient.pointer[0])]
+        }
+    }
+
     /// The sum of the squared elements.
     package func squareSum() -> Double { kernels.dot(pointer, pointer, count) }
 

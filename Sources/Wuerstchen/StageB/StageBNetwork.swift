@@ -137,14 +137,15 @@ struct StageBNetwork: Sendable {
 
     /// Returns `[batch, height, width, 2 · outputChannels]`: numerator's shift and denominator.
     func callAsFunction(
-        _ x: Tensor, times: [Float], conditioning: StageB.Conditioning, trace: Trace?
+        _ x: Tensor, times: [Float], conditioning: StageB.Conditioning, recomputes: Bool,
+        trace: Trace?
     ) throws -> Tensor {
         let time = timestepEmbedding(times, width: timestepChannels)
         var y = embedding(x.pixelUnshuffled(patchSize)).layerNormalized()
         var skips: [Tensor] = []
         for (index, level) in down.enumerated() {
             if let downsampler = level.downsampler { y = downsampler(y.layerNormalized()) }
-            try run(level.blocks, on: &y, nil, time, index, conditioning)
+            try run(level.blocks, on: &y, nil, time, index, conditioning, recomputes)
             trace?("down_level_\(index)", y)
             skips.append(y)
         }
@@ -152,7 +153,7 @@ struct StageBNetwork: Sendable {
             let index = skips.count - 1
             let skip = number > 0 ? skips.removeLast() : nil
             if number == 0 { skips.removeLast() }
-            try run(level.blocks, on: &y, skip, time, index, conditioning)
+            try run(level.blocks, on: &y, skip, time, index, conditioning, recomputes)
             if let upsampler = level.upsampler { y = upsampler(y.layerNormalized()) }
         }
         return output(y.layerNormalized()).pixelShuffled(patchSize)
@@ -160,19 +161,19 @@ struct StageBNetwork: Sendable {
 
     private func run(
         _ blocks: [Block], on y: inout Tensor, _ skip: Tensor?, _ time: Tensor, _ level: Int,
-        _ conditioning: StageB.Conditioning
+        _ conditioning: StageB.Conditioning, _ recomputes: Bool
     ) throws {
         for (place, block) in blocks.enumerated() {
             try Task.checkCancellation()
-            switch block {
-            case .residual(let block, let timestep):
-                y = block(
-                    y, skip: place == 0 ? skip : nil, semantic: conditioning.semantic[level],
-                    modulation: timestep?.modulation(time))
-            case .timestep(let block):
-                y = block(y, time)
-            case .attention(let block, let place):
-                y = block(y, text: conditioning.text[place])
+            y = y.recomputed(recomputes) { y in
+                switch block {
+                case .residual(let block, let timestep):
+                    block(
+                        y, skip: place == 0 ? skip : nil, semantic: conditioning.semantic[level],
+                        modulation: timestep?.modulation(time))
+                case .timestep(let block): block(y, time)
+                case .attention(let block, let place): block(y, text: conditioning.text[place])
+                }
             }
         }
     }

@@ -12,6 +12,8 @@ public enum NoiseWeighting: String, Sendable, Hashable, CaseIterable, Codable {
     case clean
     /// min(1 / ᾱ, 25): between the two.
     case inverseSignal
+    /// (1 − ᾱ) / ᾱ: the mean squared error of the clean latent itself.
+    case cleanError
 
     /// The weight of the mean squared error of the noise where ᾱ is `share`.
     public func callAsFunction(_ share: Float) -> Float {
@@ -19,6 +21,7 @@ public enum NoiseWeighting: String, Sendable, Hashable, CaseIterable, Codable {
         case .p2: 1 - share
         case .clean: (1 - share) / max(share, 0.04)
         case .inverseSignal: min(1 / share, 25)
+        case .cleanError: (1 - share) / share
         }
     }
 }

@@ -164,6 +164,9 @@ public struct Trainer<Objective: TrainingObjective> {
             timeLeft: pace.time(for: options.steps - state.step))
     }
 
+    /// Says that time has passed since the last step that was not training.
+    mutating func skipPause() { pace.skip() }
+
     /// Saves the state now, such as when work is about to stop.
     ///
     /// - Throws: ``WuerstchenError`` with code `unwritableFile`; what was saved before stays.

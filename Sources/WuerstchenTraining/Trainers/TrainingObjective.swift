@@ -37,6 +37,16 @@ public protocol TrainingObjective: Sendable {
     func finish(
         _ parameters: inout TrainableParameters, _ step: TrainingStep, _ loss: TrainingLoss
     ) throws
+
+    /// The same objective over pictures that are not learnt from, or nil where there are none.
+    var validation: Self? { get }
+
+    /// Pictures that show how far training is.
+    ///
+    /// - Parameter parameters: The parameters to look at, by name.
+    /// - Returns: A sheet, or nil where there is nothing to see.
+    /// - Throws: What networks throw.
+    func contactSheet(_ parameters: [String: Tensor]) throws -> ContactSheet?
 }
 
 extension TrainingObjective {
@@ -47,6 +57,12 @@ extension TrainingObjective {
 
     /// By default all parameters have the same rate.
     public func rateFactor(_ name: String) -> Float { 1 }
+
+    /// By default there is nothing to see.
+    public func contactSheet(_ parameters: [String: Tensor]) throws -> ContactSheet? { nil }
+
+    /// By default nothing is set aside.
+    public var validation: Self? { nil }
 
     /// By default nothing is done.
     public func finish(

@@ -25,6 +25,9 @@ import _WuerstchenTestSupport
         try checkGradients([a]) { $0[0].mean() }
         try checkGradients([a]) { $0[0].meanSquare(weights: [1, 0.5, 2]) }
         try checkGradients([a]) { $0[0].crossEntropy([2, nil, 6]) }
+        // Whole numbers and fractions: no pair of neighbours is nearly equal.
+        let picture = Tensor((0..<60).map { Float($0 * 37 % 60) * 0.5 }, [2, 3, 5, 2])
+        try checkGradients([picture]) { $0[0].meanNeighborDifference() }
     }
 
     @Test func shapesAndSlices() throws {

@@ -1,0 +1,52 @@
+import ArgumentParser
+import Foundation
+import Wuerstchen
+import WuerstchenTraining
+
+@main struct Scenes: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "scenes",
+        abstract: "Draw captioned scenes: a folder of PNGs, each with its caption beside it.")
+
+    @Argument(help: "The folder to write to; it is made if it is not there.")
+    var folder: String
+
+    @Option(help: "How many pictures.")
+    var count = 100
+
+    @Option(help: "The same seed draws the same scenes.")
+    var seed: UInt64 = 0
+
+    @Flag(help: "Draw the combinations that the miniature was not trained on.")
+    var heldOut = false
+
+    @Flag(help: "Let captions mention everything.")
+    var full = false
+
+    func validate() throws {
+        guard (1...10_000_000).contains(count) else {
+            throw ValidationError("--count must be 1 to 10000000")
+        }
+    }
+
+    func run() throws {
+        let directory = URL(fileURLWithPath: folder)
+        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+        let pictures = ScenePictures(
+            seed: seed, split: heldOut ? .heldOut : .training, mentionsAll: full)
+        let isTerminal = isatty(STDERR_FILENO) == 1
+        for number in 0..<count {
+            let example = pictures.example(number)
+            let name = String(repeating: "0", count: max(0, 6 - "\(number)".count)) + "\(number)"
+            let image = try Image(
+                width: SceneRenderer.side, height: SceneRenderer.side, pixels: example.draw())
+            try image.write(to: directory.appendingPathComponent("\(name).png"))
+            try Data((example.caption + "\n").utf8).write(
+                to: directory.appendingPathComponent("\(name).txt"), options: .atomic)
+            if isTerminal, number % 20 == 19 || number == count - 1 {
+                FileHandle.standardError.write(Data("\r\(number + 1) of \(count)".utf8))
+            }
+        }
+        if isTerminal { FileHandle.standardError.write(Data("\n".utf8)) }
+    }
+}

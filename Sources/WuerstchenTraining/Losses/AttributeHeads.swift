@@ -1,0 +1,91 @@
+public import TensorCore
+
+/// Linear classifiers of what a drawn scene shows, on features that should carry it.
+///
+/// They stand in for what published networks bring along from ImageNet and from captioned pictures,
+/// and are thrown away after training.
+public struct AttributeHeads: Sendable {
+    private let weight: Tensor
+    private let bias: Tensor
+
+    /// Heads on a number of features.
+    ///
+    /// - Parameters:
+    ///   - source: `weight` `[classes, features]` and `bias` `[classes]` of all attributes together.
+    ///   - features: The number of features.
+    /// - Throws: What reading the parameters throws.
+    public init(_ source: any ParameterSource, features: Int) throws {
+        (weight, bias) = try Parameters.load(from: source) {
+            (
+                try $0("weight", [AttributeHeads.classCount, features]),
+                try $0("bias", [AttributeHeads.classCount])
+            )
+        }
+    }
+
+    /// Classes of all attributes.
+    static let classCount = SceneAttribute.allCases.reduce(0) { $0 + $1.classCount }
+
+    /// The logits of each attribute.
+    ///
+    /// - Parameter features: `[batch, features]`.
+    /// - Returns: `[batch, classes]` for each attribute.
+    public func callAsFunction(_ features: Tensor) -> [Tensor] {
+        let logits = features.linear(weight, Epilogue(bias: bias))
+        var first = 0
+        return SceneAttribute.allCases.map { attribute in
+            defer { first += attribute.classCount }
+            return logits.channels(first..<first + attribute.classCount)
+        }
+    }
+
+    /// The sum over the attributes of the mean cross-entropies, and the share of right answers.
+    ///
+    /// - Parameters:
+    ///   - features: `[batch, features]`.
+    ///   - classes: For each picture and attribute the right answer, or nil where there is none.
+    /// - Returns: The loss without axes, and the share among all answers that count.
+    public func loss(_ features: Tensor, _ classes: [[Int?]]) -> (loss: Tensor, accuracy: Float) {
+        let logits = self(features)
+        var sum = Tensor([0], [])
+        var (right, counted) = (0, 0)
+        for attribute in SceneAttribute.allCases {
+            let wanted = classes.map { $0[attribute.rawValue] }
+            sum = sum + logits[attribute.rawValue].crossEntropy(wanted)
+            for (found, wanted) in zip(logits[attribute.rawValue].largestChannels(), wanted) {
+                guard let wanted else { continue }
+                counted += 1
+                if found == wanted { right += 1 }
+            }
+        }
+        return (sum, Float(right) / Float(max(1, counted)))
+    }
+}
+
+extension SceneLabels {
+    /// The class of each attribute; nil for the place of a sun or moon that is not there.
+    public var visible: [Int?] {
+        SceneAttribute.allCases.map { attribute in
+            attribute == .side && classes[SceneAttribute.celestial.rawValue] == 0
+                ? nil : classes[attribute.rawValue]
+        }
+    }
+
+    /// The class of each attribute that the caption mentions.
+    public var mentioned: [Int?] {
+        SceneAttribute.allCases.map { isMentioned[$0.rawValue] ? classes[$0.rawValue] : nil }
+    }
+}
+
+extension Tensor {
+    /// For each row of the innermost axis the channel of the largest element.
+    func largestChannels() -> [Int] {
+        withUnsafeElements { elements in
+            stride(from: 0, to: count, by: max(1, shape.channels)).map { first in
+                (1..<shape.channels).reduce(0) {
+                    elements[first + $1] > elements[first + $0] ? $1 : $0
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+internal import TensorCore
+public import Wuerstchen
+
+/// Stage B: predicting the noise in Stage A's latents under semantic latents and captions, with or
+/// without the compressor learning along.
+///
+/// As published, the semantic latents are sometimes dropped (zeros for a whole batch), and sometimes
+/// noised, so that what Stage C makes, which is never perfect, is good enough.
+public struct StageBObjective: TrainingObjective {
+    /// The part's name.
+    public let name = "stage-b"
+    /// The architecture's numbers.
+    public var configuration: StageB.Configuration
+    /// The text encoder's numbers.
+    public var textConfiguration: CLIPTextModel.Configuration
+    /// Splits captions into tokens.
+    public var tokenizer: CLIPTokenizer
+    /// Pictures and captions.
+    public var pictures: any PictureSource
+    /// Stage A, which stays as it is.
+    public var stageA: StageA
+    /// The compressor, which stays as it is; nil for one that learns along.
+    public var compressor: SemanticCompressor?
+    /// How the compressor's output relates to Stage C's latents.
+    public var latentSpace = SemanticLatentSpace()
+    /// How errors at different noise levels count.
+    public var weighting: NoiseWeighting
+    /// The share of captions that are replaced by nothing.
+    public var captionDropout: Float = 0.1
+    /// The share of batches without semantic latents.
+    public var semanticDropout: Float = 0.05
+    /// The share of the other batches whose semantic latents are noised.
+    public var semanticNoise: Float = 0.3
+    /// Whether the text encoder learns along.
+    public var learnsText: Bool
+    /// Whether activations are computed anew for gradients rather than kept.
+    public var recomputesActivations = false
+    /// How noise grows with time.
+    public var schedule = NoiseSchedule()
+
+    /// An objective for an architecture.
+    public init(
+        configuration: StageB.Configuration, textConfiguration: CLIPTextModel.Configuration,
+        tokenizer: CLIPTokenizer, pictures: any PictureSource, stageA: StageA,
+        compressor: SemanticCompressor?, weighting: NoiseWeighting = .p2, learnsText: Bool
+    ) {
+        self.configuration = configuration
+        self.textConfiguration = textConfiguration
+        self.tokenizer = tokenizer
+        self.pictures = pictures
+        self.stageA = stageA
+        self.compressor = compressor
+        self.weighting = weighting
+        self.learnsText = learnsText
+    }
+
+    /// The parameters of stage, text encoder and, where it learns along, compressor.
+    public func initialParameters(seed: UInt64) throws -> TrainableParameters {
+        var parameters = TrainableParameters()
+        try parameters.add("stage_b", from: InitialParameters.stageB(configuration, seed: seed)) {
+            _ = try StageB(configuration: configuration, parameters: $0)
+        }
+        try parameters.addText(textConfiguration, seed: seed)
+        if compressor == nil {
+            try parameters.add("compressor", from: InitialParameters.convolutional(seed: seed)) {
+                _ = try SemanticCompressor(architecture: .residual, parameters: $0)
+            }
+        }
+        return parameters
+    }
+
+    /// Running statistics are not learnt, nor the text encoder unless it is asked for.
+    public func learns(_ name: String) -> Bool {
+        !name.hasSuffix("running_mean") && !name.hasSuffix("running_var")
+            && (learnsText || !name.hasPrefix("text."))
+    }
+
+    /// The compressor moves half as fast.
+    public func rateFactor(_ name: String) -> Float { name.hasPrefix("compressor.") ? 0.5 : 1 }
+
+    /// The loss of a batch.
+    public func loss(_ parameters: StepParameters, _ step: TrainingStep) throws -> TrainingLoss {
+        var random = step.random
+        let batch = try pictures.batch(step.number, count: step.batchSize)
+        let compressor =
+            try compressor
+            ?? SemanticCompressor(
+                architecture: .residual, parameters: parameters.source("compressor"),
+                precision: step.precision, latentSpace: latentSpace)
+        var semantic = try compressor.embed(compressor.reduced(batch.pixels))
+        if random.uniform() < semanticDropout {
+            semantic = Tensor(repeating: 0, semantic.shape)
+        } else if random.uniform() < semanticNoise {
+            let times = (0..<step.batchSize).map { _ in random.uniform(0..<0.5) }
+            semantic =
+                NoisyLatents(semantic, times: times, schedule: schedule, random: &random).latents
+        }
+        let text = try parameters.encode(
+            batch.captions, tokenizer, textConfiguration, precision: step.precision,
+            dropout: captionDropout, random: &random)
+        var stage = try StageB(
+            configuration: configuration, parameters: parameters.source("stage_b"),
+            precision: step.precision, schedule: schedule)
+        stage.recomputesActivations = recomputesActivations
+        let clean = try stageA.encode(batch.pixels)
+            .scaled(by: 1 / stageA.configuration.latentScale)
+        let noisy = NoisyLatents(
+            clean, times: NoisyLatents.publishedTimes(step.batchSize, &random),
+            schedule: schedule, random: &random)
+        let predicted = try stage.predictNoise(
+            noisy.latents, times: noisy.times,
+            conditioning: stage.prepare(semantic: semantic, text: text))
+        return TrainingLoss(noisy.loss(predicted, weighting))
+    }
+}

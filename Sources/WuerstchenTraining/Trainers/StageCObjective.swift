@@ -1,0 +1,128 @@
+public import TensorCore
+public import Wuerstchen
+
+/// Semantic latents with captions, such as a compressor makes of pictures.
+public protocol SemanticSource: Sendable {
+    /// A batch, the same for the same number and count.
+    ///
+    /// - Returns: Latents `[batch, rows, columns, channels]` as Stage C makes them, and a caption for
+    ///   each.
+    /// - Throws: What reading pictures throws.
+    func semantics(_ number: Int, count: Int) throws -> (latents: Tensor, captions: [String])
+}
+
+/// Stage C: predicting the noise in semantic latents under their captions, with or without its text
+/// encoder learning along.
+public struct StageCObjective: TrainingObjective {
+    /// The part's name.
+    public let name = "stage-c"
+    /// The architecture's numbers.
+    public var configuration: StageC.Configuration
+    /// The text encoder's numbers.
+    public var textConfiguration: CLIPTextModel.Configuration
+    /// Splits captions into tokens.
+    public var tokenizer: CLIPTokenizer
+    /// Latents and captions.
+    public var semantics: any SemanticSource
+    /// How errors at different noise levels count.
+    public var weighting: NoiseWeighting
+    /// The share of captions that are replaced by nothing, for guidance.
+    public var captionDropout: Float = 0.1
+    /// Whether the text encoder learns along.
+    public var learnsText: Bool
+    /// Whether activations are computed anew for gradients rather than kept.
+    public var recomputesActivations = false
+    /// How noise grows with time.
+    public var schedule = NoiseSchedule()
+
+    /// An objective for an architecture.
+    public init(
+        configuration: StageC.Configuration, textConfiguration: CLIPTextModel.Configuration,
+        tokenizer: CLIPTokenizer, semantics: any SemanticSource,
+        weighting: NoiseWeighting = .p2, learnsText: Bool
+    ) {
+        self.configuration = configuration
+        self.textConfiguration = textConfiguration
+        self.tokenizer = tokenizer
+        self.semantics = semantics
+        self.weighting = weighting
+        self.learnsText = learnsText
+    }
+
+    /// The parameters of stage and text encoder.
+    public func initialParameters(seed: UInt64) throws -> TrainableParameters {
+        var parameters = TrainableParameters()
+        try parameters.add("stage_c", from: InitialParameters.stageC(configuration, seed: seed)) {
+            _ = try StageC(configuration: configuration, parameters: $0)
+        }
+        try parameters.addText(textConfiguration, seed: seed)
+        return parameters
+    }
+
+    /// The text encoder only learns if it is asked to.
+    public func learns(_ name: String) -> Bool { learnsText || !name.hasPrefix("text.") }
+
+    /// The loss of a batch.
+    public func loss(_ parameters: StepParameters, _ step: TrainingStep) throws -> TrainingLoss {
+        var random = step.random
+        let (latents, captions) = try semantics.semantics(step.number, count: step.batchSize)
+        let text = try parameters.encode(
+            captions, tokenizer, textConfiguration, precision: step.precision,
+            dropout: captionDropout, random: &random)
+        var stage = try StageC(
+            configuration: configuration, parameters: parameters.source("stage_c"),
+            precision: step.precision, schedule: schedule)
+        stage.recomputesActivations = recomputesActivations
+        let noisy = NoisyLatents(
+            latents, times: NoisyLatents.publishedTimes(step.batchSize, &random),
+            schedule: schedule, random: &random)
+        let predicted = try stage.predictNoise(
+            noisy.latents, times: noisy.times, conditioning: stage.prepare(text: text))
+        return TrainingLoss(noisy.loss(predicted, weighting))
+    }
+
+    /// What the network makes of captions: the mean squared error of the clean latent it sees in noisy
+    /// ones, with the right captions, with none, and with those of other pictures. The larger the
+    /// differences, the more it has learnt from language.
+    ///
+    /// - Parameters:
+    ///   - parameters: Parameters to look at.
+    ///   - number: Which batch.
+    ///   - count: How many latents.
+    ///   - times: The noise levels.
+    ///   - precision: The numbers that networks multiply.
+    /// - Returns: For each time the three errors.
+    /// - Throws: What data and networks throw.
+    public func captionErrors(
+        _ parameters: [String: Tensor], batch number: Int, count: Int,
+        times: [Float] = [0.6, 0.75, 0.85, 0.93], precision: Precision = .bfloat16
+    ) throws -> [(time: Float, right: Float, empty: Float, wrong: Float)] {
+        let fixed = StepParameters(fixed: parameters)
+        let (latents, captions) = try semantics.semantics(number, count: count)
+        let stage = try StageC(
+            configuration: configuration, parameters: fixed.source("stage_c"),
+            precision: precision, schedule: schedule)
+        let variants = [
+            captions, captions.map { _ in "" }, Array(captions.dropFirst()) + captions.prefix(1),
+        ]
+        var unused = RandomStream(0)
+        let texts = try variants.map {
+            try stage.prepare(
+                text: fixed.encode(
+                    $0, tokenizer, textConfiguration, precision: precision, dropout: 0,
+                    random: &unused))
+        }
+        return try times.map { time in
+            let errors = try texts.map { text in
+                var random = RandomStream(UInt64(number), 77)
+                let noisy = NoisyLatents(
+                    latents, times: [Float](repeating: time, count: count), schedule: schedule,
+                    random: &random)
+                let predicted = try stage.predictNoise(
+                    noisy.latents, times: noisy.times, conditioning: text)
+                return noisy.loss(predicted, .cleanError).elements[0]
+            }
+            return (time, errors[0], errors[1], errors[2])
+        }
+    }
+}

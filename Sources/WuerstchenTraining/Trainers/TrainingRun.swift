@@ -1,0 +1,103 @@
+public import Foundation
+public import TensorCore
+
+/// A training run in a folder of its own: the state it goes on from, a log, a picture of the losses
+/// and a sheet of what it makes.
+///
+/// In the folder are `state.safetensors`, `log.jsonl`, `loss.png` and `sheet.png`.
+public struct TrainingRun<Objective: TrainingObjective> {
+    /// What is trained.
+    public let objective: Objective
+    /// The settings.
+    public let options: TrainingOptions
+    /// The run's folder.
+    public let folder: URL
+    /// Seconds between looks at validation pictures and sheets.
+    public var lookInterval: Double = 180
+
+    /// A run in a folder, which is made if it is not there.
+    ///
+    /// - Throws: ``WuerstchenError`` with code `unwritableFile`.
+    public init(_ objective: Objective, _ options: TrainingOptions, in folder: URL) throws {
+        self.objective = objective
+        self.options = options
+        self.folder = folder
+        do {
+            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        } catch {
+            throw WuerstchenError(
+                .unwritableFile, "the folder \(folder.path) cannot be made", underlying: error)
+        }
+    }
+
+    /// The file that training goes on from.
+    public var stateFile: URL { folder.appendingPathComponent("state.safetensors") }
+
+    /// Trains to the end.
+    ///
+    /// - Parameters:
+    ///   - resumes: Whether to go on where an earlier run in the folder stopped.
+    ///   - start: Parameters to begin with in place of initial ones.
+    ///   - progress: Where to report.
+    /// - Returns: The averages of the parameters, by name.
+    /// - Throws: `CancellationError` when the task is cancelled, after saving the state, and what
+    ///   ``Trainer/next()`` throws.
+    public func run(
+        resumes: Bool, start: [String: Tensor] = [:], progress: inout TrainingProgress
+    ) throws -> [String: Tensor] {
+        var trainer = try Trainer(
+            objective, options, file: stateFile, resumes: resumes, start: start)
+        let log = try MetricsLog(
+            folder.appendingPathComponent("log.jsonl"), resumingAfter: trainer.state.step)
+        var lastLook = ContinuousClock.now
+        var lastLog = ContinuousClock.now - .seconds(60)
+        do {
+            while var report = try trainer.next() {
+                let now = ContinuousClock.now
+                if trainer.isFinished || (now - lastLook).seconds > lookInterval {
+                    if let loss = try validationLoss(trainer.state.average.values) {
+                        report.metrics.append(TrainingReport.Metric("validation", Double(loss)))
+                    }
+                    try log.append(report)
+                    try draw(log, trainer.state.average.values)
+                    lastLook = .now
+                    lastLog = .now
+                    trainer.skipPause()
+                } else if (now - lastLog).seconds > 2 {
+                    try log.append(report)
+                    lastLog = now
+                }
+                progress.show(report)
+            }
+        } catch let error as CancellationError {
+            try trainer.save()
+            throw error
+        }
+        progress.finish()
+        return trainer.state.average.values
+    }
+
+    /// The mean loss of a few fixed batches that are not learnt from.
+    private func validationLoss(_ parameters: [String: Tensor]) throws -> Float? {
+        guard let validation = objective.validation else { return nil }
+        let fixed = StepParameters(fixed: parameters)
+        let batches = 4
+        return try (0..<batches).reduce(Float(0)) { sum, number in
+            let step = TrainingStep(
+                number: number, count: 1, batchSize: options.batchSize,
+                precision: options.precision, random: RandomStream(0, 4, UInt64(number)))
+            let loss = try withoutGradients { try validation.loss(fixed, step).value }
+            return sum + loss.elements[0] / Float(batches)
+        }
+    }
+
+    private func draw(_ log: MetricsLog, _ parameters: [String: Tensor]) throws {
+        var curve = LossCurve(title: objective.name, isLogarithmic: true)
+        curve.series = [try log.series("loss"), try log.series("validation")]
+            .filter { !$0.points.isEmpty }
+        try curve.write(to: folder.appendingPathComponent("loss.png"))
+        if let sheet = try objective.contactSheet(parameters) {
+            try sheet.write(to: folder.appendingPathComponent("sheet.png"))
+        }
+    }
+}
