@@ -6,7 +6,7 @@ public import WuerstchenTraining
 @main struct Train: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "train", abstract: "Train the parts of a cascade.",
-        subcommands: [Miniature.self])
+        subcommands: [Miniature.self, Export.self])
 }
 
 extension Train {
@@ -37,6 +37,25 @@ extension Train {
                     try recipe.train(piece, progress: &progress)
                 }
             }
+        }
+    }
+}
+
+extension Train {
+    struct Export: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "export",
+            abstract: "Write the small cascade as a checkpoint in the published layout.")
+
+        @Argument(help: "The folder of the training.")
+        var folder: String
+
+        @Argument(help: "The folder of the checkpoint.")
+        var checkpoint: String
+
+        func run() throws {
+            try MiniatureRecipe(in: URL(fileURLWithPath: folder))
+                .export(to: URL(fileURLWithPath: checkpoint))
         }
     }
 }

@@ -15,12 +15,12 @@ public struct AttributeHeads: Sendable {
     ///   - features: The number of features.
     /// - Throws: What reading the parameters throws.
     public init(_ source: any ParameterSource, features: Int) throws {
-        (weight, bias) = try Parameters.load(from: source) {
-            (
-                try $0("weight", [AttributeHeads.classCount, features]),
-                try $0("bias", [AttributeHeads.classCount])
-            )
-        }
+        self = try Parameters.load(from: source) { try AttributeHeads($0, features: features) }
+    }
+
+    init(_ parameters: Parameters, features: Int) throws {
+        weight = try parameters("weight", [AttributeHeads.classCount, features])
+        bias = try parameters("bias", [AttributeHeads.classCount])
     }
 
     /// Classes of all attributes.

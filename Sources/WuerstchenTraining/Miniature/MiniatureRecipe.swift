@@ -90,12 +90,133 @@ public struct MiniatureRecipe: Sendable {
             objective.validationPictures = pictures(.heldOut)
             _ = try TrainingRun(objective, options, in: folder)
                 .run(resumes: true, progress: &progress)
-        default: break
+        case .text:
+            let objective = TextObjective(
+                configuration: MiniatureArchitecture.text, tokenizer: try tokenizer(),
+                captions: pictures(.training))
+            _ = try TrainingRun(objective, options, in: folder)
+                .run(resumes: true, progress: &progress)
+        case .probe:
+            // Judges pictures of all combinations, so it has seen them all.
+            let objective = ProbeObjective(pictures: pictures(.training))
+            _ = try TrainingRun(objective, options, in: folder)
+                .run(resumes: true, progress: &progress)
+        case .stageB:
+            let stageA = try stageA()
+            var objective = StageBObjective(
+                configuration: MiniatureArchitecture.stageB,
+                textConfiguration: MiniatureArchitecture.text, tokenizer: try tokenizer(),
+                pictures: pictures(.training), stageA: stageA, compressor: try compressor(),
+                weighting: .inverseSignal, learnsText: false)
+            objective.validationPictures = pictures(.heldOut)
+            _ = try TrainingRun(objective, options, in: folder)
+                .run(resumes: true, start: try pretrainedText(), progress: &progress)
+        case .stageC:
+            let compressor = try compressor()
+            var shown = progress
+            let semantics = try CachedSemantics(
+                of: pictures(.training), count: max(64, Int(length * 60000)),
+                compressor: compressor, file: self.folder.appendingPathComponent("latents.safetensors")
+            ) { if $0 % 8192 == 0 { shown.note("\($0) latents") } }
+            var objective = StageCObjective(
+                configuration: MiniatureArchitecture.stageC,
+                textConfiguration: MiniatureArchitecture.text, tokenizer: try tokenizer(),
+                semantics: semantics, weighting: .clean, learnsText: true)
+            objective.validationSemantics = CompressedPictures(
+                pictures(.heldOut), compressor: compressor)
+            objective.preview = try PreviewDecoder(
+                residual: ParameterValues(average(of: .compressor, "preview")))
+            _ = try TrainingRun(objective, options, in: folder)
+                .run(resumes: true, start: try pretrainedText(), progress: &progress)
         }
     }
 
     /// The folder of a piece.
     public func folder(of piece: Piece) -> URL {
         folder.appendingPathComponent(piece.rawValue)
+    }
+
+    // MARK: What is trained already
+
+    /// The averaged parameters of one network of a piece, whose training need not be over.
+    private func average(of piece: Piece, _ scope: String) throws -> [String: Tensor] {
+        let file = folder(of: piece).appendingPathComponent("state.safetensors")
+        guard FileManager.default.fileExists(atPath: file.path) else {
+            throw WuerstchenError(
+                .fileNotFound, "\(file.path) is not there; train \(piece.rawValue) first")
+        }
+        let state = try TrainingState(contentsOf: file)
+        let values = TrainableParameters(state.average.values).scope(scope)
+        guard !values.isEmpty else {
+            throw WuerstchenError(.malformedFile, "\(file.path) has no parameters of \(scope)")
+        }
+        return values
+    }
+
+    private func pretrainedText() throws -> [String: Tensor] {
+        Dictionary(
+            uniqueKeysWithValues: try average(of: .text, "text").map { ("text.\($0)", $1) })
+    }
+
+    private func tokenizer() throws -> CLIPTokenizer {
+        let directory = folder.appendingPathComponent("tokenizer")
+        if !FileManager.default.fileExists(atPath: directory.appendingPathComponent("vocab.json").path)
+        {
+            do {
+                try FileManager.default.createDirectory(
+                    at: directory, withIntermediateDirectories: true)
+            } catch {
+                throw WuerstchenError(
+                    .unwritableFile, "\(directory.path) cannot be made", underlying: error)
+            }
+            try SceneTokenizer.write(to: directory)
+        }
+        return try CLIPTokenizer(contentsOf: directory)
+    }
+
+    private func compressor() throws -> SemanticCompressor {
+        try SemanticCompressor(
+            parameters: ParameterValues(average(of: .compressor, "compressor")),
+            precision: .bfloat16, latentSpace: MiniatureArchitecture.latentSpace)
+    }
+
+    /// Stage A, whose latents' deviation over some pictures becomes the unit of Stage B's.
+    private func stageA() throws -> StageA {
+        let parameters = ParameterValues(try average(of: .stageA, "stage_a"))
+        var configuration = MiniatureArchitecture.stageA
+        let stage = try StageA(
+            configuration: configuration, parameters: parameters, precision: .bfloat16)
+        let pixels = pictures(.training).batch(1_000_000, count: 64).pixels
+        configuration.latentScale = try stage.encode(pixels).meanSquare().elements[0].squareRoot()
+        return try StageA(
+            configuration: configuration, parameters: parameters, precision: .bfloat16)
+    }
+
+    /// Writes what is trained as a checkpoint in the published layout, with compressor, preview
+    /// decoder and probe beside it, in 16-bit floats.
+    ///
+    /// - Throws: ``WuerstchenError`` when a piece is not trained or files cannot be written.
+    public func export(to target: URL) throws {
+        let export = CheckpointExport(to: target)
+        _ = try tokenizer()
+        try export.writeIndexes(
+            space: MiniatureArchitecture.latentSpace, latentScale: 10.67, side: 256,
+            tokenizer: folder.appendingPathComponent("tokenizer"))
+        try export.write(
+            average(of: .stageA, "stage_a"), stageA().configuration, to: "wuerstchen/vqgan")
+        try export.write(
+            average(of: .stageB, "stage_b"), MiniatureArchitecture.stageB, to: "wuerstchen/decoder")
+        try export.write(
+            average(of: .stageB, "text"), MiniatureArchitecture.text,
+            to: "wuerstchen/text_encoder", stem: "model")
+        try export.write(
+            average(of: .stageC, "stage_c"), MiniatureArchitecture.stageC,
+            to: "wuerstchen-prior/prior")
+        try export.write(
+            average(of: .stageC, "text"), MiniatureArchitecture.text,
+            to: "wuerstchen-prior/text_encoder", stem: "model")
+        try export.write(average(of: .compressor, "compressor"), toFile: "compressor.safetensors")
+        try export.write(average(of: .compressor, "preview"), toFile: "preview.safetensors")
+        try export.write(average(of: .probe, "probe"), toFile: "probe.safetensors")
     }
 }

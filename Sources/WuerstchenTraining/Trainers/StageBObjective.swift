@@ -17,6 +17,8 @@ public struct StageBObjective: TrainingObjective {
     public var tokenizer: CLIPTokenizer
     /// Pictures and captions.
     public var pictures: any PictureSource
+    /// Pictures that are not learnt from.
+    public var validationPictures: (any PictureSource)?
     /// Stage A, which stays as it is.
     public var stageA: StageA
     /// The compressor, which stays as it is; nil for one that learns along.
@@ -111,5 +113,41 @@ public struct StageBObjective: TrainingObjective {
             noisy.latents, times: noisy.times,
             conditioning: stage.prepare(semantic: semantic, text: text))
         return TrainingLoss(noisy.loss(predicted, weighting))
+    }
+
+    /// The same over pictures that are not learnt from.
+    public var validation: StageBObjective? {
+        validationPictures.map {
+            var result = self
+            result.pictures = $0
+            return result
+        }
+    }
+
+    /// Pictures, and what Stages B and A make of their semantic latents in twelve steps.
+    public func contactSheet(_ parameters: [String: Tensor]) throws -> ContactSheet? {
+        let fixed = StepParameters(fixed: parameters)
+        let batch = try (validationPictures ?? pictures).batch(0, count: 8)
+        let compressor =
+            try compressor
+            ?? SemanticCompressor(
+                architecture: .residual, parameters: fixed.source("compressor"),
+                latentSpace: latentSpace)
+        let semantic = SemanticLatent(
+            embedding: try compressor.embed(compressor.reduced(batch.pixels)), space: latentSpace)
+        let stage = try StageB(
+            configuration: configuration, parameters: fixed.source("stage_b"),
+            precision: .bfloat16, schedule: schedule)
+        var random = RandomStream(0)
+        let text = try fixed.encode(
+            batch.captions, tokenizer, textConfiguration, precision: .bfloat16, dropout: 0,
+            random: &random)
+        let latent = try stage.sample(semantic, text: TextEmbedding(prompts: text), seed: 1)
+        var sheet = ContactSheet(title: "Stage B", pictureSide: 128)
+        try sheet.addRow("pictures", batch.pixels)
+        try sheet.addRow(
+            "from latents",
+            stageA.decode(unscaled: latent.values.scaled(by: stageA.configuration.latentScale)))
+        return sheet
     }
 }

@@ -24,6 +24,10 @@ public struct StageCObjective: TrainingObjective {
     public var tokenizer: CLIPTokenizer
     /// Latents and captions.
     public var semantics: any SemanticSource
+    /// Latents and captions that are not learnt from.
+    public var validationSemantics: (any SemanticSource)?
+    /// Shows what latents mean, for contact sheets.
+    public var preview: PreviewDecoder?
     /// How errors at different noise levels count.
     public var weighting: NoiseWeighting
     /// The share of captions that are replaced by nothing, for guidance.
@@ -79,6 +83,45 @@ public struct StageCObjective: TrainingObjective {
         let predicted = try stage.predictNoise(
             noisy.latents, times: noisy.times, conditioning: stage.prepare(text: text))
         return TrainingLoss(noisy.loss(predicted, weighting))
+    }
+
+    /// The same over latents that are not learnt from.
+    public var validation: StageCObjective? {
+        validationSemantics.map {
+            var result = self
+            result.semantics = $0
+            return result
+        }
+    }
+
+    /// What the preview decoder shows of latents made from captions in twenty steps.
+    public func contactSheet(_ parameters: [String: Tensor]) throws -> ContactSheet? {
+        guard let preview else { return nil }
+        let (latents, captions) = try (validationSemantics ?? semantics).semantics(0, count: 16)
+        let fixed = StepParameters(fixed: parameters)
+        let stage = try StageC(
+            configuration: configuration, parameters: fixed.source("stage_c"),
+            precision: .bfloat16, schedule: schedule)
+        var random = RandomStream(0)
+        func encode(_ captions: [String]) throws -> Tensor {
+            try fixed.encode(
+                captions, tokenizer, textConfiguration, precision: .bfloat16, dropout: 0,
+                random: &random)
+        }
+        let text = TextEmbedding<StageC>(
+            prompts: try encode(captions), negatives: try encode(captions.map { _ in "" }))
+        var sampler = try stage.sampler(
+            text, grid: SemanticGrid(rows: latents.shape[1], columns: latents.shape[2]),
+            noise: SeededNoise(seeds: (0..<16).map { UInt64($0) }),
+            options: SamplingOptions(timesteps: Timesteps(count: 20), guidance: 4))
+        while try sampler.next() != nil {}
+        var sheet = ContactSheet(title: "Stage C, previewed", pictureSide: 160)
+        let pictures = try preview.pixels(of: sampler.latent)
+        for first in [0, 8] {
+            try sheet.addRow(
+                "", pictures[first..<first + 8], captions: Array(captions[first..<first + 8]))
+        }
+        return sheet
     }
 
     /// What the network makes of captions: the mean squared error of the clean latent it sees in noisy

@@ -1,0 +1,96 @@
+public import Foundation
+public import TensorCore
+public import Wuerstchen
+
+/// Semantic latents of drawn scenes, computed once and kept, with a fresh caption at every visit.
+///
+/// The latents do not change while Stage C learns, so that drawing and compressing each picture once
+/// leaves all the time to Stage C.
+public struct CachedSemantics: SemanticSource {
+    private let latents: Tensor
+    private let classes: [[Int]]
+    private let seed: UInt64
+
+    /// The latents of some scenes, from a file if it is there, or computed and written to it.
+    ///
+    /// - Parameters:
+    ///   - pictures: The scenes.
+    ///   - count: How many.
+    ///   - compressor: What makes latents of pictures.
+    ///   - file: Where they are kept; nil to keep them in memory alone.
+    ///   - progress: Called with the number of scenes done.
+    /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError`` when the file
+    ///   holds something else or cannot be written.
+    public init(
+        of pictures: ScenePictures, count: Int, compressor: SemanticCompressor, file: URL? = nil,
+        progress: (Int) -> Void = { _ in }
+    ) throws {
+        seed = pictures.seed
+        classes = (0..<count).map { pictures.example($0).labels.classes }
+        if let file, FileManager.default.fileExists(atPath: file.path) {
+            let source = try CheckpointParameters(contentsOf: file)
+            guard let shape = source.shape(of: "latents"), shape.rank == 4, shape[0] == count,
+                case .found(let tensor) = try source.parameter(
+                    named: "latents", expecting: shape)
+            else {
+                throw WuerstchenError(
+                    .malformedFile,
+                    "\(file.path) does not hold the latents of \(count) scenes; delete it")
+            }
+            latents = tensor
+            return
+        }
+        let batch = 32
+        var parts: [Tensor] = []
+        for first in stride(from: 0, to: count, by: batch) {
+            try Task.checkCancellation()
+            let pixels = pictures.batch(first / batch, count: batch).pixels
+            let embedding = try compressor.embed(compressor.reduced(pixels))
+            let part = SemanticLatent(embedding: embedding, space: compressor.latentSpace).values
+            parts.append(part[0..<min(batch, count - first)])
+            progress(min(count, first + batch))
+        }
+        latents = Tensor.concatenating(parts)
+        if let file { try Safetensors.write([Safetensors.Source(name: "latents", latents)], to: file) }
+    }
+
+    /// Latents drawn at random, with captions drawn afresh.
+    public func semantics(
+        _ number: Int, count: Int
+    ) throws -> (latents: Tensor, captions: [String]) {
+        var random = RandomStream(seed, 5, UInt64(number))
+        let chosen = (0..<count).map { _ in random.integer(below: classes.count) }
+        let width = latents.count / max(1, latents.shape[0])
+        let rows = latents.reshaped(to: [latents.shape[0], width]).gatheringRows(chosen)
+        return (
+            rows.reshaped(to: Shape([count] + latents.shape.array.dropFirst())),
+            chosen.map { SceneCaption.draw(classes[$0], &random).text }
+        )
+    }
+}
+
+/// The semantic latents of captioned pictures of any kind, compressed as they come.
+public struct CompressedPictures: SemanticSource {
+    /// The pictures.
+    public var pictures: any PictureSource
+    /// What makes latents of them.
+    public var compressor: SemanticCompressor
+
+    /// Latents of pictures under a compressor.
+    public init(_ pictures: any PictureSource, compressor: SemanticCompressor) {
+        self.pictures = pictures
+        self.compressor = compressor
+    }
+
+    /// The latents and captions of a batch of pictures.
+    public func semantics(
+        _ number: Int, count: Int
+    ) throws -> (latents: Tensor, captions: [String]) {
+        let batch = try pictures.batch(number, count: count)
+        let embedding = try compressor.embed(compressor.reduced(batch.pixels))
+        return (
+            SemanticLatent(embedding: embedding, space: compressor.latentSpace).values,
+            batch.captions
+        )
+    }
+}

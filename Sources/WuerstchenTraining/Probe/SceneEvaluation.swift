@@ -1,0 +1,230 @@
+public import TensorCore
+public import Wuerstchen
+
+/// How well pictures show what they should, by a probe.
+public struct SceneEvaluation: Sendable {
+    /// What was looked at.
+    public let name: String
+    /// The share of right answers for each ``SceneAttribute``, by its raw value; nil where none was
+    /// asked for.
+    public let shares: [Double?]
+    /// The share of pictures with nothing wrong.
+    public let allRight: Double
+    /// The Fréchet distance of the probe's features to those of true pictures.
+    public let distance: Double?
+    /// The mean peak signal-to-noise ratio to the true pictures, in decibels.
+    public let signalToNoise: Double?
+
+    /// The mean of the attributes' shares.
+    public var mean: Double {
+        let known = shares.compactMap { $0 }
+        return known.reduce(0, +) / Double(max(1, known.count))
+    }
+
+    /// Collects pictures and their judgements.
+    public struct Collector {
+        private let name: String
+        private let probe: SceneProbe
+        private var right = [Int](repeating: 0, count: SceneAttribute.allCases.count)
+        private var asked = [Int](repeating: 0, count: SceneAttribute.allCases.count)
+        private var pictures = 0
+        private var perfect = 0
+        private var features: [Tensor] = []
+        private var decibels: [Double] = []
+
+        /// Nothing collected yet.
+        public init(_ name: String, probe: SceneProbe) {
+            self.name = name
+            self.probe = probe
+        }
+
+        /// Judges a batch.
+        ///
+        /// - Parameters:
+        ///   - pixels: `[batch, height, width, 3]`, 0…1.
+        ///   - wanted: For each picture and attribute what it should show; nil for anything.
+        ///   - truth: What the pictures should look like, if that is known.
+        public mutating func add(_ pixels: Tensor, wanted: [[Int?]], truth: Tensor? = nil) {
+            let seen = probe.features(of: pixels.clamped())
+            features.append(seen)
+            for (found, wanted) in zip(probe.classes(ofFeatures: seen), wanted) {
+                var isPerfect = true
+                for (attribute, value) in wanted.enumerated() {
+                    guard let value else { continue }
+                    asked[attribute] += 1
+                    if found[attribute] == value { right[attribute] += 1 } else { isPerfect = false }
+                }
+                pictures += 1
+                if isPerfect { perfect += 1 }
+            }
+            guard let truth else { return }
+            for picture in 0..<pixels.shape[0] {
+                decibels.append(
+                    Double(
+                        peakSignalToNoise(
+                            pixels[picture..<picture + 1], truth[picture..<picture + 1])))
+            }
+        }
+
+        /// The judgement of all.
+        ///
+        /// - Parameter statistics: Features of true pictures, for the Fréchet distance.
+        public func evaluation(against statistics: FeatureStatistics? = nil) -> SceneEvaluation {
+            let all = features.isEmpty ? nil : Tensor.concatenating(features)
+            return SceneEvaluation(
+                name: name,
+                shares: zip(right, asked).map { $1 == 0 ? nil : Double($0) / Double($1) },
+                allRight: Double(perfect) / Double(max(1, pictures)),
+                distance: statistics.flatMap { statistics in
+                    all.flatMap {
+                        $0.shape[0] > 1 ? FeatureStatistics($0).distance(to: statistics) : nil
+                    }
+                },
+                signalToNoise: decibels.isEmpty
+                    ? nil : decibels.reduce(0, +) / Double(decibels.count))
+        }
+
+        /// The features collected so far, `[pictures, 128]`.
+        public var allFeatures: Tensor? {
+            features.isEmpty ? nil : Tensor.concatenating(features)
+        }
+    }
+}
+
+/// Puts the parts of a cascade, one after the other, before a probe, so that it is plain which is
+/// short: pictures as they are, through Stage A, through compressor and preview decoder, through
+/// compressor and Stages B and A, and from text.
+public struct CascadeEvaluation: Sendable {
+    /// What is put before the probe.
+    public enum Gate: String, Sendable, CaseIterable {
+        /// The drawn pictures themselves.
+        case renders
+        /// Stage A: encoded and decoded.
+        case stageA = "A"
+        /// The compressor and the preview decoder.
+        case preview = "compressor → preview"
+        /// The compressor, and Stages B and A.
+        case decoder = "compressor → B → A"
+        /// Text through Stage C and the preview decoder.
+        case textPreview = "text → C → preview"
+        /// Text through the whole cascade.
+        case text = "text → C → B → A"
+    }
+
+    /// The cascade.
+    public var cascade: Cascade
+    /// The compressor.
+    public var compressor: SemanticCompressor
+    /// The probe.
+    public var probe: SceneProbe
+    /// Held-out scenes and their captions.
+    public var pictures: ScenePictures
+    /// How Stage C samples.
+    public var prior: SamplingOptions = .stageC
+    /// How Stage B samples.
+    public var decoder: SamplingOptions = .stageB
+    /// Pictures that are made at a time.
+    public var batchSize = 16
+
+    /// An evaluation of a cascade.
+    public init(
+        cascade: Cascade, compressor: SemanticCompressor, probe: SceneProbe, seed: UInt64 = 5000
+    ) {
+        self.cascade = cascade
+        self.compressor = compressor
+        self.probe = probe
+        pictures = ScenePictures(seed: seed, split: .heldOut)
+    }
+
+    /// The features of true pictures, for Fréchet distances.
+    public func trueStatistics(count: Int) -> FeatureStatistics {
+        let others = ScenePictures(seed: pictures.seed &+ 1, split: .heldOut)
+        let features = (0..<(count + batchSize - 1) / batchSize).map {
+            probe.features(of: others.batch($0, count: batchSize).pixels)
+        }
+        return FeatureStatistics(Tensor.concatenating(features))
+    }
+
+    /// Puts a number of pictures through a gate.
+    ///
+    /// - Parameters:
+    ///   - gate: Which parts.
+    ///   - count: How many pictures, rounded up to whole batches.
+    ///   - statistics: Features of true pictures.
+    ///   - progress: Called with the number of pictures done.
+    /// - Returns: What the probe saw. Of pictures from text only what their captions mention counts.
+    /// - Throws: `CancellationError` when the task is cancelled, or what the networks throw.
+    public func run(
+        _ gate: Gate, count: Int, against statistics: FeatureStatistics,
+        progress: (Int) -> Void = { _ in }
+    ) throws -> SceneEvaluation {
+        var collector = SceneEvaluation.Collector(gate.rawValue, probe: probe)
+        for number in 0..<(count + batchSize - 1) / batchSize {
+            try Task.checkCancellation()
+            let batch = pictures.batch(number, count: batchSize)
+            let isFromText = gate == .text || gate == .textPreview
+            let made = try make(gate, batch, seed: UInt64(number * batchSize))
+            collector.add(
+                made, wanted: batch.labels.map { isFromText ? $0.mentioned : $0.visible },
+                truth: isFromText || gate == .renders ? nil : batch.pixels)
+            progress((number + 1) * batchSize)
+        }
+        return collector.evaluation(against: statistics)
+    }
+
+    /// The pictures of a gate, `[batch, height, width, 3]`.
+    public func make(_ gate: Gate, _ batch: PictureBatch, seed: UInt64) throws -> Tensor {
+        switch gate {
+        case .renders: return batch.pixels
+        case .stageA:
+            let stage = try stages().stageA()
+            return try stage.decode(unscaled: stage.encode(batch.pixels))
+        case .preview: return try cascade.previewDecoder.pixels(of: latent(batch).values)
+        case .decoder: return try decode(latent(batch), batch.captions, seed: seed)
+        case .textPreview:
+            return try cascade.previewDecoder.pixels(of: sample(batch.captions, seed: seed).values)
+        case .text:
+            return try decode(sample(batch.captions, seed: seed), batch.captions, seed: seed)
+        }
+    }
+
+    private func latent(_ batch: PictureBatch) throws -> SemanticLatent {
+        SemanticLatent(
+            embedding: try compressor.embed(compressor.reduced(batch.pixels)),
+            space: cascade.latentSpace)
+    }
+
+    private func sample(_ captions: [String], seed: UInt64) throws -> SemanticLatent {
+        let text = try cascade.textEncoder().encode(
+            captions, negatives: captions.map { _ in "" })
+        let stage = try cascade.stageC()
+        let seeds = captions.indices.map { seed &+ UInt64($0) }
+        var sampler = try stage.sampler(
+            text, grid: cascade.grid(for: cascade.defaultSize), noise: SeededNoise(seeds: seeds),
+            options: prior)
+        while try sampler.next() != nil {}
+        return stage.latent(sampler)
+    }
+
+    private func decode(
+        _ latent: SemanticLatent, _ captions: [String], seed: UInt64
+    ) throws -> Tensor {
+        let stages = try stages()
+        let text = try stages.textEncoder().encode(captions, negatives: captions.map { _ in "" })
+        let seeds = captions.indices.map { seed &+ 1_000_000 &+ UInt64($0) }
+        var sampler = try stages.stageB().sampler(
+            latent, text: text, noise: SeededNoise(seeds: seeds), options: decoder)
+        while try sampler.next() != nil {}
+        let stageA = try stages.stageA()
+        return try stageA.decode(
+            unscaled: sampler.latent.scaled(by: stageA.configuration.latentScale))
+    }
+
+    private func stages() throws -> DiffusionDecoder {
+        guard let decoder = cascade.decoder as? DiffusionDecoder else {
+            throw WuerstchenError(
+                .invalidRequest, "the cascade's decoder is not Stages B and A; evaluate one that is")
+        }
+        return decoder
+    }
+}
