@@ -14,6 +14,7 @@ let package = Package(
     products: [
         .library(name: "Wuerstchen", targets: ["Wuerstchen"]),
         .library(name: "WuerstchenTraining", targets: ["WuerstchenTraining"]),
+        .library(name: "WuerstchenMiniature", targets: ["WuerstchenMiniature"]),
         .library(name: "TensorCore", targets: ["TensorCore"]),
     ],
     targets: [
@@ -36,6 +37,11 @@ let package = Package(
         .target(
             name: "WuerstchenTraining",
             dependencies: ["Wuerstchen", "TensorCore"],
+            swiftSettings: settings),
+        .target(
+            name: "WuerstchenMiniature",
+            dependencies: ["Wuerstchen", "TensorCore"],
+            resources: [.copy("Resources/Miniature")],
             swiftSettings: settings),
         .target(
             name: "_WuerstchenTestSupport",

@@ -14,6 +14,7 @@ func example(_ name: String, folder: String, _ dependencies: [Target.Dependency]
         dependencies: [
             .product(name: "Wuerstchen", package: "Wuerstchen"),
             .product(name: "WuerstchenTraining", package: "Wuerstchen"),
+            .product(name: "WuerstchenMiniature", package: "Wuerstchen"),
         ] + dependencies,
         path: "Sources/\(folder)",
         swiftSettings: settings)
@@ -35,6 +36,7 @@ let package = Package(
         example("random-checkpoint", folder: "RandomCheckpoint", [arguments]),
         example("scenes", folder: "Scenes", [arguments]),
         example("train", folder: "Train", [arguments]),
+        example("evaluate", folder: "Evaluate", [arguments]),
         example("benchmark", folder: "Benchmark", [arguments]),
         .testTarget(
             name: "ExamplesTests",

@@ -1,6 +1,7 @@
 public import ArgumentParser
 import Foundation
 public import Wuerstchen
+import WuerstchenMiniature
 
 @main struct TextToImage: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -16,8 +17,12 @@ public import Wuerstchen
     @Argument(help: "What the picture should show.")
     var prompt: String
 
-    @Option(help: "A folder with wuerstchen-prior and wuerstchen in it, as published.")
-    var checkpoint: String
+    @Option(
+        help: """
+            A folder with wuerstchen-prior and wuerstchen in it, as published. (default: the small \
+            cascade that ships in the package, which draws scenes of 256×256)
+            """)
+    var checkpoint: String?
 
     @Option(help: "What guidance should lead away from.")
     var negative = ""
@@ -85,7 +90,7 @@ public import Wuerstchen
         try target.checkWritable()
         let previewFolder = try previews.map { try PreviewFolder($0) }
         var cascade = try Cascade(
-            contentsOf: URL(fileURLWithPath: checkpoint), variant: variant, precision: precision,
+            contentsOf: checkpoint.map { URL(fileURLWithPath: $0) } ?? Miniature.folder(), variant: variant, precision: precision,
             memory: memory)
         if decoder == .preview { cascade.decoder = cascade.previewDecoder }
 

@@ -1,66 +1,123 @@
 public import ArgumentParser
 import Foundation
 import Wuerstchen
-public import WuerstchenTraining
+import WuerstchenTraining
 
 @main struct Train: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "train", abstract: "Train the parts of a cascade.",
-        subcommands: [Miniature.self, Export.self])
+        commandName: "train",
+        abstract: "Train the parts of a cascade, from a folder of captioned PNGs or drawn scenes.",
+        discussion: """
+            Every part is trained in a folder of its own, which holds the state to go on from, a log, \
+            the losses as a picture, and a sheet of what the part makes. An interrupted training \
+            (Ctrl-C, a crash, a power cut) goes on with --resume to the numbers that it would have \
+            reached without.
+            """,
+        subcommands: [
+            TrainStageA.self, TrainCompressorAndB.self, TrainStageC.self, TrainPreview.self,
+            TrainMiniature.self, ExportMiniature.self,
+        ])
 }
 
-extension Train {
-    struct Miniature: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(
-            commandName: "miniature",
-            abstract: "Train the small cascade from nothing, or go on with it.")
+/// What all parts are trained with.
+struct TrainingArguments: ParsableArguments {
+    @Argument(help: "The folder of the training; it is made if it is not there.")
+    var output: String
 
-        @Argument(help: "The folder of the training; it is made if it is not there.")
-        var folder: String
+    @Option(
+        help: """
+            A folder of PNGs, each with its caption in a .txt file of the same name. (default: drawn \
+            scenes)
+            """)
+    var pictures: String?
 
-        @Option(help: "Only these pieces. (default: all)")
-        var only: [MiniatureRecipe.Piece] = []
+    @Option(help: "The side of the pictures that are learnt from, in pixels.")
+    var side = 256
 
-        @Option(help: "The length of the training; less than 1 to try it out.")
-        var length = 1.0
+    @Option(help: "Steps.")
+    var steps = 10_000
 
-        @Option(help: "Threads. (default: one for each processor)")
-        var threads: Int?
+    @Option(help: "Pictures of a step.")
+    var batch = 8
 
-        func run() async throws {
-            if let threads { Threads.count = threads }
-            let recipe = MiniatureRecipe(in: URL(fileURLWithPath: folder), length: length)
-            for piece in only.isEmpty ? MiniatureRecipe.Piece.allCases : only {
-                try await interruptible {
-                    var progress = TrainingProgress()
-                    progress.note(piece.rawValue)
-                    try recipe.train(piece, progress: &progress)
-                }
-            }
+    @Option(help: "The highest learning rate.")
+    var rate: Float = 1e-3
+
+    @Option(help: "The weight decay, in units of the rate.")
+    var decay: Float = 0.01
+
+    @Option(help: "The numbers that networks multiply: float32 or bfloat16.")
+    var precision = Precision.bfloat16
+
+    @Option(help: "What everything random depends on.")
+    var seed: UInt64 = 0
+
+    @Option(help: "Threads. (default: one for each processor)")
+    var threads: Int?
+
+    @Flag(help: "Go on where an earlier training in the folder stopped.")
+    var resume = false
+
+    func validate() throws {
+        guard (1...100_000_000).contains(steps), (1...65536).contains(batch) else {
+            throw ValidationError("--steps and --batch must be positive")
         }
+        guard (64...4096).contains(side), side % 32 == 0 else {
+            throw ValidationError("--side must be a multiple of 32 from 64 to 4096")
+        }
+        if let threads, !(1...1024).contains(threads) {
+            throw ValidationError("--threads must be 1 to 1024")
+        }
+    }
+
+    var options: TrainingOptions {
+        if let threads { Threads.count = threads }
+        var options = TrainingOptions(
+            steps: steps, batchSize: batch, peakRate: rate, weightDecay: decay)
+        options.precision = precision
+        options.seed = seed
+        return options
+    }
+
+    /// What is learnt from and, where there is enough, what is not.
+    func sources(cutout: Int? = nil) throws -> (any PictureSource, (any PictureSource)?) {
+        guard let pictures else {
+            return (
+                ScenePictures(seed: seed, cutout: cutout),
+                ScenePictures(seed: seed &+ 1, split: .heldOut)
+            )
+        }
+        var options = PictureFolderOptions(
+            sizes: cutout.map { .cutouts(side: $0) }
+                ?? .buckets(AspectBuckets(side: side)),
+            crop: .random, validationInterval: 20, seed: seed)
+        if cutout != nil { options.mirrors = true }
+        let folder = try PictureFolder(
+            URL(fileURLWithPath: pictures), options: options
+        ) { FileHandle.standardError.write(Data("\($0)\n".utf8)) }
+        return (folder, folder.validation)
+    }
+
+    /// Trains a part in the folder, or in a part of it, and gives its parameters.
+    func run<Objective: TrainingObjective>(
+        _ objective: Objective, in part: String? = nil, start: [String: Tensor] = [:]
+    ) throws -> TrainableParameters {
+        var folder = URL(fileURLWithPath: output)
+        if let part { folder.appendPathComponent(part) }
+        var progress = TrainingProgress()
+        progress.note("training \(objective.name) in \(folder.path)")
+        let run = try TrainingRun(objective, options, in: folder)
+        return TrainableParameters(
+            try run.run(resumes: resume, start: start, progress: &progress))
+    }
+
+    /// Where trained parts are written in the published layout.
+    var export: CheckpointExport {
+        CheckpointExport(to: URL(fileURLWithPath: output).appendingPathComponent("checkpoint"))
     }
 }
 
-extension Train {
-    struct Export: ParsableCommand {
-        static let configuration = CommandConfiguration(
-            commandName: "export",
-            abstract: "Write the small cascade as a checkpoint in the published layout.")
-
-        @Argument(help: "The folder of the training.")
-        var folder: String
-
-        @Argument(help: "The folder of the checkpoint.")
-        var checkpoint: String
-
-        func run() throws {
-            try MiniatureRecipe(in: URL(fileURLWithPath: folder))
-                .export(to: URL(fileURLWithPath: checkpoint))
-        }
-    }
-}
-
-extension MiniatureRecipe.Piece: @retroactive ExpressibleByArgument {}
+extension Precision: @retroactive ExpressibleByArgument {}
 
 /// Does work in a task that an interrupt (Ctrl-C) or a termination cancels, so that it can save what
 /// it has.
@@ -73,6 +130,11 @@ func interruptible(_ work: @escaping @Sendable () throws -> Void) async throws {
         source.resume()
         return source
     }
-    try await task.value
-    withExtendedLifetime(sources) {}
+    defer { withExtendedLifetime(sources) {} }
+    do {
+        try await task.value
+    } catch is CancellationError {
+        FileHandle.standardError.write(Data("\nstopped; --resume goes on from here\n".utf8))
+        throw ExitCode(130)
+    }
 }

@@ -38,6 +38,8 @@ package final class BufferPool: @unchecked Sendable {
         private var usedBytes = 0
         /// The most bytes in use at once since idle memory was last released.
         private(set) var peakBytes = 0
+        /// How much more than that may be kept.
+        var slack = 0.125
 
         mutating func use(_ size: Int) {
             usedBytes += size
@@ -73,7 +75,7 @@ package final class BufferPool: @unchecked Sendable {
         /// `size` more bytes without much more memory than was once in use: reuse must not cost
         /// memory, but a step that needs the same buffers as the step before should find them all.
         mutating func takeExcess(for size: Int) -> [Buffer] {
-            let limit = peakBytes + peakBytes / 8
+            let limit = peakBytes + Int(Double(peakBytes) * slack)
             var count = 0
             while count < idle.count, takenBytes + idleBytes + size > limit {
                 idleBytes -= idle[count].size
@@ -177,6 +179,13 @@ package final class BufferPool: @unchecked Sendable {
                 Foundation.free(buffer.pointer)
             }
         }
+    }
+
+    /// How much more memory than was once in use at once may be kept for reuse, as a share of that. A
+    /// training step takes buffers of many more sizes than a forward pass, in another order each way.
+    package var slack: Double {
+        get { lock.withLock { state.slack } }
+        set { lock.withLock { state.slack = newValue } }
     }
 
     /// The bytes that wait for reuse.

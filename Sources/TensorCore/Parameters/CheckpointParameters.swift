@@ -39,6 +39,19 @@ public struct CheckpointParameters: ParameterSource {
         return Shape(shape)
     }
 
+    /// All parameters by name, such as for training to begin with. What is not stored as floats is left
+    /// out.
+    ///
+    /// - Throws: ``WuerstchenError`` when the file cannot be read.
+    public func values() throws -> [String: Tensor] {
+        var values: [String: Tensor] = [:]
+        for (name, tensor) in tensors where [.f16, .bf16, .f32, .f64].contains(tensor.entry.elementType) {
+            guard let shape = shape(of: name) else { continue }
+            values[name] = try read(tensor, shape)
+        }
+        return values
+    }
+
     /// The parameter of a name.
     ///
     /// - Throws: ``WuerstchenError`` with code `incompatibleParameters` when the parameter is not

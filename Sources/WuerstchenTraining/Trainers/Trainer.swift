@@ -83,6 +83,7 @@ public struct Trainer<Objective: TrainingObjective> {
         resumes: Bool = false, start: [String: Tensor] = [:]
     ) throws {
         try options.validate()
+        BufferPool.shared.slack = 0.75
         self.objective = objective
         self.options = options
         self.file = file

@@ -1,0 +1,71 @@
+public import ArgumentParser
+import Foundation
+import Wuerstchen
+public import WuerstchenTraining
+
+struct TrainMiniature: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "miniature",
+        abstract: "Train the small cascade that ships in the package, or go on with it.",
+        discussion: """
+            Trains all pieces one after the other, each from where it was stopped, and writes the \
+            checkpoint when all are done. Pieces that do not stand on each other can be trained at \
+            the same time by several commands with --only and --threads 1.
+            """)
+
+    @Argument(help: "The folder of the training; it is made if it is not there.")
+    var folder: String
+
+    @Option(help: "Only these pieces. (default: all)")
+    var only: [MiniatureRecipe.Piece] = []
+
+    @Option(help: "The length of the training; less than 1 to try it out.")
+    var length = 1.0
+
+    @Option(help: "Threads. (default: one for each processor)")
+    var threads: Int?
+
+    func validate() throws {
+        guard length > 0, length <= 100 else {
+            throw ValidationError("--length must be positive and at most 100")
+        }
+        if let threads, !(1...1024).contains(threads) {
+            throw ValidationError("--threads must be 1 to 1024")
+        }
+    }
+
+    func run() async throws {
+        if let threads { Threads.count = threads }
+        let (folder, only) = (URL(fileURLWithPath: folder), only)
+        let recipe = MiniatureRecipe(in: folder, length: length)
+        try await interruptible {
+            for piece in only.isEmpty ? MiniatureRecipe.Piece.allCases : only {
+                var progress = TrainingProgress()
+                progress.note(piece.rawValue)
+                try recipe.train(piece, progress: &progress)
+            }
+            if only.isEmpty {
+                try recipe.export(to: folder.appendingPathComponent("checkpoint"))
+            }
+        }
+    }
+}
+
+struct ExportMiniature: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "export-miniature",
+        abstract: "Write the small cascade as far as it is trained as a checkpoint.")
+
+    @Argument(help: "The folder of the training.")
+    var folder: String
+
+    @Argument(help: "The folder of the checkpoint.")
+    var checkpoint: String
+
+    func run() throws {
+        try MiniatureRecipe(in: URL(fileURLWithPath: folder))
+            .export(to: URL(fileURLWithPath: checkpoint))
+    }
+}
+
+extension MiniatureRecipe.Piece: @retroactive ExpressibleByArgument {}

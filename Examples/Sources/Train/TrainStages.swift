@@ -1,0 +1,229 @@
+public import ArgumentParser
+import Foundation
+import Wuerstchen
+import WuerstchenMiniature
+public import WuerstchenTraining
+
+struct TrainStageA: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "stage-a", abstract: "Train the VQGAN on cutouts of pictures.")
+
+    @OptionGroup var arguments: TrainingArguments
+
+    @Option(help: "Its config.json. (default: the miniature's)")
+    var configuration: String?
+
+    @Option(help: "The side of the cutouts, in pixels.")
+    var cutout = 128
+
+    func run() async throws {
+        let (arguments, cutout, configuration) = (arguments, cutout, configuration)
+        try await interruptible {
+            var architecture = try read(configuration, MiniatureArchitecture.stageA)
+            let (pictures, validation) = try arguments.sources(cutout: cutout)
+            var objective = StageAObjective(configuration: architecture, pictures: pictures)
+            objective.validationPictures = validation
+            let parameters = try arguments.run(objective).scope("stage_a")
+            // The deviation of the latents becomes the unit of Stage B's.
+            let stage = try StageA(
+                configuration: architecture, parameters: ParameterValues(parameters))
+            let latents = try stage.encode(pictures.batch(0, count: 16).pixels)
+            architecture.latentScale = latents.meanSquare().elements[0].squareRoot()
+            try arguments.export.write(parameters, architecture, to: "wuerstchen/vqgan")
+        }
+    }
+}
+
+struct TrainCompressorAndB: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "compressor-and-b",
+        abstract: "Train the semantic compressor, with a preview decoder, and then Stage B on it.")
+
+    @OptionGroup var arguments: TrainingArguments
+
+    @Option(help: "A folder with Stage A: config.json and weights. (default: the miniature's)")
+    var stageA: String?
+
+    @Option(help: "A trained compressor, to train Stage B alone.")
+    var compressor: String?
+
+    @Flag(help: "Let the compressor learn along with Stage B, as it was published.")
+    var joint = false
+
+    @Option(help: "Stage B's config.json. (default: the miniature's)")
+    var configuration: String?
+
+    @Option(help: "A pipeline's folder with text_encoder and tokenizer. (default: the miniature's)")
+    var text: String?
+
+    @Flag(help: "Let the text encoder learn along.")
+    var learnText = false
+
+    @Option(help: "How errors at different noise levels count: p2, clean, inverseSignal.")
+    var weighting = NoiseWeighting.inverseSignal
+
+    func run() async throws {
+        let command = self
+        try await interruptible { try command.train() }
+    }
+
+    private func train() throws {
+        let (pictures, validation) = try arguments.sources()
+        let vqgan =
+            try stageA.map { URL(fileURLWithPath: $0) }
+            ?? Miniature.folder().appendingPathComponent("wuerstchen/vqgan")
+        let stageA = try StageA(
+            configuration: read(
+                vqgan.appendingPathComponent("config.json").path, StageA.Configuration()),
+            parameters: CheckpointParameters(directory: vqgan, stem: "diffusion_pytorch_model"),
+            precision: arguments.precision)
+        let compressorValues: [String: Tensor]
+        if let compressor {
+            compressorValues = try CheckpointParameters(
+                contentsOf: URL(fileURLWithPath: compressor)
+            ).values()
+        } else {
+            var objective = CompressorObjective(pictures: pictures)
+            objective.validationPictures = validation
+            let trained = try arguments.run(objective, in: "compressor")
+            compressorValues = trained.scope("compressor")
+            try arguments.export.write(compressorValues, toFile: "compressor.safetensors")
+            try arguments.export.write(trained.scope("preview"), toFile: "preview.safetensors")
+        }
+        let encoder = try TextParts(text, pipeline: "wuerstchen")
+        let architecture = try read(configuration, MiniatureArchitecture.stageB)
+        var objective = StageBObjective(
+            configuration: architecture, textConfiguration: encoder.configuration,
+            tokenizer: encoder.tokenizer, pictures: pictures, stageA: stageA,
+            compressor: joint
+                ? nil
+                : try SemanticCompressor(
+                    parameters: ParameterValues(compressorValues), precision: arguments.precision,
+                    latentSpace: MiniatureArchitecture.latentSpace),
+            weighting: weighting, learnsText: learnText)
+        objective.latentSpace = MiniatureArchitecture.latentSpace
+        objective.validationPictures = validation
+        var start = encoder.parameters
+        if joint {
+            for (name, value) in compressorValues { start["compressor.\(name)"] = value }
+        }
+        let trained = try arguments.run(objective, in: "stage-b", start: start)
+        try arguments.export.write(
+            trained.scope("stage_b"), architecture, to: "wuerstchen/decoder")
+        try arguments.export.write(
+            trained.scope("text"), encoder.configuration, to: "wuerstchen/text_encoder",
+            stem: "model")
+        if joint {
+            try arguments.export.write(
+                trained.scope("compressor"), toFile: "compressor.safetensors")
+        }
+    }
+}
+
+struct TrainStageC: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "stage-c", abstract: "Train text to semantic latents.")
+
+    @OptionGroup var arguments: TrainingArguments
+
+    @Option(help: "The compressor whose latents are learnt. (default: the miniature's)")
+    var compressor: String?
+
+    @Option(help: "Stage C's config.json. (default: the miniature's)")
+    var configuration: String?
+
+    @Option(help: "A pipeline's folder with text_encoder and tokenizer. (default: the miniature's)")
+    var text: String?
+
+    @Flag(help: "Let the text encoder learn along.")
+    var learnText = false
+
+    @Option(help: "How errors at different noise levels count: p2, clean, inverseSignal.")
+    var weighting = NoiseWeighting.clean
+
+    func run() async throws {
+        let command = self
+        try await interruptible { try command.train() }
+    }
+
+    private func train() throws {
+        let (pictures, validation) = try arguments.sources()
+        let compressor = try loadCompressor(compressor, arguments.precision)
+        let encoder = try TextParts(text, pipeline: "wuerstchen-prior")
+        let architecture = try read(configuration, MiniatureArchitecture.stageC)
+        var objective = StageCObjective(
+            configuration: architecture, textConfiguration: encoder.configuration,
+            tokenizer: encoder.tokenizer,
+            semantics: CompressedPictures(pictures, compressor: compressor), weighting: weighting,
+            learnsText: learnText)
+        objective.validationSemantics = validation.map {
+            CompressedPictures($0, compressor: compressor)
+        }
+        let trained = try arguments.run(objective, start: encoder.parameters)
+        try arguments.export.write(
+            trained.scope("stage_c"), architecture, to: "wuerstchen-prior/prior")
+        try arguments.export.write(
+            trained.scope("text"), encoder.configuration, to: "wuerstchen-prior/text_encoder",
+            stem: "model")
+    }
+}
+
+struct TrainPreview: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "preview", abstract: "Train a preview decoder for a compressor's latents.")
+
+    @OptionGroup var arguments: TrainingArguments
+
+    @Option(help: "The compressor whose latents are decoded. (default: the miniature's)")
+    var compressor: String?
+
+    func run() async throws {
+        let command = self
+        try await interruptible {
+            let (pictures, _) = try command.arguments.sources()
+            let compressor = try loadCompressor(command.compressor, command.arguments.precision)
+            let objective = PreviewObjective(pictures: pictures, compressor: compressor)
+            let trained = try command.arguments.run(objective)
+            try command.arguments.export.write(
+                trained.scope("preview"), toFile: "preview.safetensors")
+        }
+    }
+}
+
+extension NoiseWeighting: @retroactive ExpressibleByArgument {}
+
+/// A text encoder to begin with.
+private struct TextParts {
+    let configuration: CLIPTextModel.Configuration
+    let tokenizer: CLIPTokenizer
+    /// Under `text.`, as objectives take them.
+    let parameters: [String: Tensor]
+
+    init(_ path: String?, pipeline: String) throws {
+        let folder =
+            try path.map { URL(fileURLWithPath: $0) }
+            ?? Miniature.folder().appendingPathComponent(pipeline)
+        let directory = folder.appendingPathComponent("text_encoder")
+        let data = try Data(contentsOf: directory.appendingPathComponent("config.json"))
+        configuration = try JSONDecoder().decode(CLIPTextModel.Configuration.self, from: data)
+        tokenizer = try CLIPTokenizer(contentsOf: folder.appendingPathComponent("tokenizer"))
+        let values = try CheckpointParameters(directory: directory, stem: "model").values()
+        parameters = Dictionary(uniqueKeysWithValues: values.map { ("text.\($0)", $1) })
+    }
+}
+
+private func loadCompressor(_ path: String?, _ precision: Precision) throws -> SemanticCompressor {
+    let file =
+        try path.map { URL(fileURLWithPath: $0) }
+        ?? Miniature.folder().appendingPathComponent("compressor.safetensors")
+    return try SemanticCompressor(
+        parameters: CheckpointParameters(contentsOf: file), precision: precision,
+        latentSpace: MiniatureArchitecture.latentSpace)
+}
+
+/// A configuration file, or what takes its place.
+private func read<Value: Decodable>(_ path: String?, _ standard: Value) throws -> Value {
+    guard let path else { return standard }
+    return try JSONDecoder().decode(
+        Value.self, from: Data(contentsOf: URL(fileURLWithPath: path)))
+}
