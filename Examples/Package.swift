@@ -40,7 +40,7 @@ let package = Package(
         example("benchmark", folder: "Benchmark", [arguments]),
         .testTarget(
             name: "ExamplesTests",
-            dependencies: ["text-to-image", "chain-stages", "random-checkpoint"],
+            dependencies: ["text-to-image", "chain-stages", "random-checkpoint", "scenes"],
             swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]

@@ -31,7 +31,13 @@ import WuerstchenTraining
 
     func run() throws {
         let directory = URL(fileURLWithPath: folder)
-        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+        do {
+            try FileManager.default.createDirectory(
+                at: directory, withIntermediateDirectories: true)
+        } catch {
+            throw WuerstchenError(
+                .unwritableFile, "\(folder) cannot be made a folder for scenes", underlying: error)
+        }
         let pictures = ScenePictures(
             seed: seed, split: heldOut ? .heldOut : .training, mentionsAll: full)
         let isTerminal = isatty(STDERR_FILENO) == 1
@@ -44,9 +50,14 @@ import WuerstchenTraining
             try Data((example.caption + "\n").utf8).write(
                 to: directory.appendingPathComponent("\(name).txt"), options: .atomic)
             if isTerminal, number % 20 == 19 || number == count - 1 {
-                FileHandle.standardError.write(Data("\r\(number + 1) of \(count)".utf8))
+                show("\r\(number + 1) of \(count)")
             }
         }
-        if isTerminal { FileHandle.standardError.write(Data("\n".utf8)) }
+        if isTerminal { show("\n") }
+    }
+
+    private func show(_ text: String) {
+        // A closed standard error is no reason to stop.
+        try? FileHandle.standardError.write(contentsOf: Data(text.utf8))
     }
 }

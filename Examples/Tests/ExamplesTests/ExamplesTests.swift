@@ -120,6 +120,36 @@ import Wuerstchen
                 atPath: folder.appendingPathComponent("preview.png").path))
     }
 
+    @Test("Scenes come with captions of the same names, the same for the same seed")
+    func scenes() throws {
+        defer { try? FileManager.default.removeItem(at: folder) }
+        for (name, options) in [
+            ("one", []), ("two", []), ("three", ["--seed", "8"]), ("four", ["--held-out"]),
+        ] {
+            let drawn = try run("scenes", [name, "--count", "2", "--seed", "7"] + options)
+            #expect(drawn.status == 0, "\(drawn.errors)")
+            #expect(drawn.errors.isEmpty && drawn.output.isEmpty, "quiet without a terminal")
+            let names = try FileManager.default.contentsOfDirectory(
+                atPath: folder.appendingPathComponent(name).path)
+            #expect(names.sorted() == ["000000.png", "000000.txt", "000001.png", "000001.txt"])
+        }
+        func scene(_ name: String) throws -> (image: Image, caption: String) {
+            let file = folder.appendingPathComponent(name).appendingPathComponent("000001")
+            return (
+                try Image(contentsOf: file.appendingPathExtension("png")),
+                try String(contentsOf: file.appendingPathExtension("txt"), encoding: .utf8)
+            )
+        }
+        let first = try scene("one")
+        #expect(first.image.size == ImageSize(width: 256, height: 256))
+        #expect(first.caption.count > 5 && first.caption.hasSuffix("\n"))
+        #expect(try scene("two") == first)
+        #expect(try scene("three").image != first.image)
+        #expect(try scene("four").image != first.image)
+        let refused = try run("scenes", "/dev/null/x", "--count", "1")
+        #expect(refused.status != 0 && refused.errors.contains("/dev/null/x"))
+    }
+
     @Test("Help and version are there")
     func help() throws {
         defer { try? FileManager.default.removeItem(at: folder) }

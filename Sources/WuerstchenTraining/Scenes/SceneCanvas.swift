@@ -4,21 +4,30 @@
 /// units, negative inside, and covers a pixel by how far its centre lies within the edge: that gives
 /// edges one pixel of antialiasing.
 struct SceneCanvas: ~Copyable {
-    typealias Vector = SIMD16<Float>
+    /// Neighbouring pixels. Eight: sixteen would not leave enough registers for what is computed from
+    /// them, and drawing takes three times as long.
+    typealias Vector = SIMD8<Float>
     typealias Color = SIMD3<Float>
+    /// Red, green and blue of a few pixels.
+    typealias Planes = (Vector, Vector, Vector)
 
     let side: Int
     /// Red, then green, then blue: whole planes, so that neighbouring pixels are computed together.
-    private let planes: UnsafeMutablePointer<Float>
-    private let lanes: Vector
+    private let planes: UnsafeMutablePointer<Vector>
+    private var vectorsOfRow: Int { side / Vector.scalarCount }
+    private var vectorsOfPlane: Int { side * vectorsOfRow }
+    /// The centres of the first pixels of a row, in pixels.
+    private let centers: Vector
 
     init(side: Int) {
         self.side = side
-        planes = .allocate(capacity: 3 * side * side)
-        planes.initialize(repeating: 0, count: 3 * side * side)
-        var lanes = Vector()
-        for lane in 0..<Vector.scalarCount { lanes[lane] = Float(lane) }
-        self.lanes = lanes
+        precondition(side % Vector.scalarCount == 0, "rows of \(side) pixels are not whole vectors")
+        let count = 3 * side * side / Vector.scalarCount
+        planes = .allocate(capacity: count)
+        planes.initialize(repeating: Vector(repeating: 0), count: count)
+        var centers = Vector()
+        for lane in 0..<Vector.scalarCount { centers[lane] = Float(lane) + 0.5 }
+        self.centers = centers
     }
 
     deinit { planes.deallocate() }
@@ -36,40 +45,44 @@ struct SceneCanvas: ~Copyable {
         }
     }
 
-    /// Paints what `paint` gives for sixteen neighbouring pixels at a time, with their coverage.
+    /// Paints what `paint` gives for a few neighbouring pixels at a time: their coverage and colour.
+    ///
+    /// - Parameters:
+    ///   - box: What is painted, and a pixel around it.
+    ///   - alpha: What the coverage is multiplied by.
+    ///   - paint: Gets the first pixel's column, the pixels' x and their y.
     @inline(__always)
-    func paint(
-        _ box: Box, alpha: Float = 1, _ paint: (_ x: Vector, _ y: Float) -> (Vector, (Vector, Vector, Vector))
+    private func paint(
+        _ box: Box, alpha: Float = 1,
+        _ paint: (_ column: Int, _ x: Vector, _ y: Float) -> (Vector, Planes)
     ) {
         let scale = Float(side)
         func bound(_ value: Float) -> Int { Int(min(max(value, 0), scale)) }
-        let first = bound((box.left * scale - 1.5).rounded(.down))
-        let last = bound((box.right * scale + 1.5).rounded(.up))
+        // A pixel for the edge, and half a one because centres count.
+        let left = bound((box.left * scale - 1.5).rounded(.down))
+        let right = bound((box.right * scale + 1.5).rounded(.up))
         let top = bound((box.top * scale - 1.5).rounded(.down))
         let bottom = bound((box.bottom * scale + 1.5).rounded(.up))
-        guard first < last, top < bottom else { return }
-        let plane = side * side
+        guard left < right, top < bottom else { return }
+        let lanes = Vector.scalarCount
+        let (first, last) = (left / lanes, (right - 1) / lanes)
+        let plane = vectorsOfPlane
         for row in top..<bottom {
             let y = (Float(row) + 0.5) / scale
-            var column = first
-            while column < last {
-                // The last vector is moved back to end with the row, and the lanes that are not meant
-                // are left as they are.
-                let start = min(column, side - Vector.scalarCount)
-                let places = lanes + Float(start)
-                let (coverage, color) = paint((places + 0.5) / scale, y)
-                let isMeant = (places .>= Float(column)) .& (places .< Float(last))
-                let m = Vector(repeating: 0).replacing(with: coverage * alpha, where: isMeant)
-                let target = planes + row * side + start
-                func blend(_ place: UnsafeMutablePointer<Float>, _ color: Vector) {
-                    let raw = UnsafeMutableRawPointer(place)
-                    let before = raw.loadUnaligned(as: Vector.self)
-                    raw.storeBytes(of: before + m * (color - before), as: Vector.self)
+            let target = planes + row * vectorsOfRow
+            for index in first...last {
+                let column = index * lanes
+                let (coverage, color) = paint(column, (centers + Float(column)) / scale, y)
+                var share = coverage * alpha
+                if index == first || index == last {
+                    // Whole vectors reach beyond the box.
+                    let places = centers + Float(column)
+                    let isMeant = (places .> Float(left)) .& (places .< Float(right))
+                    share.replace(with: 0, where: .!isMeant)
                 }
-                blend(target, color.0)
-                blend(target + plane, color.1)
-                blend(target + 2 * plane, color.2)
-                column = start + Vector.scalarCount
+                target[index] += share * (color.0 - target[index])
+                target[index + plane] += share * (color.1 - target[index + plane])
+                target[index + 2 * plane] += share * (color.2 - target[index + 2 * plane])
             }
         }
     }
@@ -78,11 +91,11 @@ struct SceneCanvas: ~Copyable {
     @inline(__always)
     func fill(
         _ box: Box, alpha: Float = 1, soft: Float? = nil,
-        shade: (_ x: Vector, _ y: Float) -> (Vector, Vector, Vector),
+        shade: (_ x: Vector, _ y: Float) -> Planes,
         distance: (_ x: Vector, _ y: Float) -> Vector
     ) {
         let sharpness = soft.map { 1 / $0 } ?? Float(side)
-        paint(box, alpha: alpha) { x, y in
+        paint(box, alpha: alpha) { _, x, y in
             ((0.5 - distance(x, y) * sharpness).clamped01, shade(x, y))
         }
     }
@@ -99,7 +112,7 @@ struct SceneCanvas: ~Copyable {
 
     /// The whole picture, each row in one colour.
     func fillRows(_ color: (_ y: Float) -> Color) {
-        paint(Box(0, 1, 0, 1)) { _, y in (Vector(repeating: 1), color(y).planes) }
+        paint(Box(0, 1, 0, 1)) { _, _, y in (Vector(repeating: 1), color(y).planes) }
     }
 
     // MARK: Shapes
@@ -139,7 +152,7 @@ struct SceneCanvas: ~Copyable {
     @inline(__always)
     func rectangle(
         _ left: Float, _ right: Float, _ top: Float, _ bottom: Float, alpha: Float = 1,
-        radius: Float = 0, shade: (_ x: Vector, _ y: Float) -> (Vector, Vector, Vector)
+        radius: Float = 0, shade: (_ x: Vector, _ y: Float) -> Planes
     ) {
         let (x, y) = ((left + right) / 2, (top + bottom) / 2)
         let (width, height) = ((right - left) / 2 - radius, (bottom - top) / 2 - radius)
@@ -158,7 +171,7 @@ struct SceneCanvas: ~Copyable {
     @inline(__always)
     func polygon(
         _ points: [(Float, Float)], alpha: Float = 1, soft: Float? = nil,
-        shade: (_ x: Vector, _ y: Float) -> (Vector, Vector, Vector)
+        shade: (_ x: Vector, _ y: Float) -> Planes
     ) {
         var points = points
         func next(_ index: Int) -> (Float, Float) { points[(index + 1) % points.count] }
@@ -218,14 +231,15 @@ struct SceneCanvas: ~Copyable {
             return Float(side) / (1 + slope * slope).squareRoot()
         }
         let change = (deep ?? color) - color
+        let steepness = 1 / depth
         let top = curve.min() ?? 0
         curve.withUnsafeBytes { curve in
             slopes.withUnsafeBytes { slopes in
-                paint(Box(0, 1, top, 1)) { x, y in
-                    let offset = 4 * Int(x[0] * Float(side))
+                paint(Box(0, 1, top, 1)) { column, _, y in
+                    let offset = 4 * column
                     let below = y - curve.loadUnaligned(fromByteOffset: offset, as: Vector.self)
                     let slope = slopes.loadUnaligned(fromByteOffset: offset, as: Vector.self)
-                    let share = (below / depth).clamped01
+                    let share = (below * steepness).clamped01
                     return (
                         (0.5 + below * slope).clamped01,
                         (
@@ -239,37 +253,64 @@ struct SceneCanvas: ~Copyable {
     }
 
     /// The picture as bytes: red, green and blue of each pixel, row by row.
-    func bytes(mirrored: Bool, into target: UnsafeMutablePointer<UInt8>) {
-        let plane = side * side
-        for row in 0..<side {
-            for column in 0..<side {
-                let from = row * side + (mirrored ? side - 1 - column : column)
-                let to = 3 * (row * side + column)
-                for channel in 0..<3 {
-                    let value = min(max(planes[channel * plane + from], 0), 1)
-                    target[to + channel] = UInt8(value * 255 + 0.5)
-                }
+    ///
+    /// - Parameter mirrored: Whether to flip it left to right.
+    /// - Returns: The samples, 0 to 255.
+    func bytes(mirrored: Bool) -> [UInt8] {
+        let count = 3 * side * side
+        // One byte more than there are, because pixels are written four bytes at a time.
+        return [UInt8](unsafeUninitializedCapacity: count + 1) { bytes, initialized in
+            if let first = bytes.baseAddress { write(to: first, mirrored: mirrored) }
+            initialized = count
+        }
+    }
+
+    private func write(to first: UnsafeMutablePointer<UInt8>, mirrored: Bool) {
+        let (row, plane) = (vectorsOfRow, vectorsOfPlane)
+        let last = Vector.scalarCount - 1
+        var target = UnsafeMutableRawPointer(first)
+        for place in 0..<plane {
+            let source = planes + (mirrored ? place + row - 1 - 2 * (place % row) : place)
+            let (red, green, blue) = (source[0], source[plane], source[2 * plane])
+            let pixels = red.bytes | green.bytes &<< 8 | blue.bytes &<< 16
+            for lane in 0...last {
+                // The fourth byte is the next pixel's, which comes right after.
+                target.storeBytes(of: pixels[mirrored ? last - lane : lane], as: UInt32.self)
+                target += 3
             }
         }
     }
 }
 
-extension SIMD16<Float> {
+extension SIMD8<Float> {
+    @inline(__always)
     static func length(_ x: Self, _ y: Self) -> Self { (x * x + y * y).squareRoot() }
 
+    @inline(__always)
     static func maximum(_ a: Self, _ b: Self) -> Self { a.replacing(with: b, where: a .< b) }
 
+    @inline(__always)
     static func minimum(_ a: Self, _ b: Self) -> Self { a.replacing(with: b, where: b .< a) }
 
-    var magnitudes: Self { replacing(with: -self, where: self .< 0) }
+    @inline(__always)
+    var magnitudes: Self { .maximum(self, -self) }
 
-    var clamped01: Self { clamped(lowerBound: Self(repeating: 0), upperBound: Self(repeating: 1)) }
+    // The library's own `clamped` and `pointwiseMax` are calls of generic functions.
+    @inline(__always)
+    var clamped01: Self { .minimum(.maximum(self, Self(repeating: 0)), Self(repeating: 1)) }
+
+    /// Samples from 0 to 1 as whole numbers from 0 to 255.
+    @inline(__always)
+    fileprivate var bytes: SIMD8<UInt32> {
+        // Floats from 2²³ on have a whole number in their lowest bits.
+        unsafeBitCast(clamped01 * 255 + 0x1p23, to: SIMD8<UInt32>.self) & 0xff
+    }
 }
 
 extension SIMD3<Float> {
-    /// One colour for sixteen pixels.
-    var planes: (SIMD16<Float>, SIMD16<Float>, SIMD16<Float>) {
-        (SIMD16(repeating: x), SIMD16(repeating: y), SIMD16(repeating: z))
+    /// One colour for eight pixels.
+    var planes: (SIMD8<Float>, SIMD8<Float>, SIMD8<Float>) {
+        (SIMD8(repeating: x), SIMD8(repeating: y), SIMD8(repeating: z))
     }
 
     /// The colour with each part within 0…1.

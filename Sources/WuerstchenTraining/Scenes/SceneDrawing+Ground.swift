@@ -120,7 +120,8 @@ extension SceneDrawing {
             let (x, y) = (chance(0.04..<0.96), horizon + chance(0.06..<0.14))
             let (q, green) = (chance(0.04..<0.06), land([0.28, 0.50, 0.28]))
             canvas.line((x, y), (x, y - q), 0.12 * q, green)
-            for (reach, low, high): (Float, Float, Float) in [(-0.32, 0.4, 0.75), (0.3, 0.5, 0.85)] {
+            for (reach, low, high): (Float, Float, Float) in [(-0.32, 0.4, 0.75), (0.3, 0.5, 0.85)]
+            {
                 let elbow = (x + reach * q, y - low * q)
                 canvas.line((x, y - low * q), elbow, 0.09 * q, green)
                 canvas.line(elbow, (x + reach * q, y - high * q), 0.09 * q, green)

@@ -18,8 +18,10 @@ private struct Model {
 extension SceneDrawing {
     /// The object, on or in something that it can stand on.
     mutating func drawObject(_ canvas: borrowing SceneCanvas) {
-        let base = (SceneDrawing.palette[color] + Color(
-            chance(-0.03..<0.03), chance(-0.03..<0.03), chance(-0.03..<0.03))).visible
+        let base =
+            (SceneDrawing.palette[color]
+            + Color(
+                chance(-0.03..<0.03), chance(-0.03..<0.03), chance(-0.03..<0.03))).visible
         let height = chance(isLarge ? 0.42..<0.49 : 0.21..<0.25)
         let places: [Range<Float>] = [0.17..<0.25, 0.46..<0.54, 0.75..<0.83]
         let x = chance(places[position + 1]) - (isLarge ? 0.055 * Float(position) : 0)
@@ -86,10 +88,16 @@ extension SceneDrawing {
         }
         let roof = lit(chance(0..<1) < 0.5 ? [0.36, 0.24, 0.24] : [0.30, 0.32, 0.42])
         canvas.polygon(
-            [model.at(-0.52, 0.5), model.at(0.52, 0.5), model.at(0.10, 0.92), model.at(-0.10, 0.92)],
+            [
+                model.at(-0.52, 0.5), model.at(0.52, 0.5), model.at(0.10, 0.92),
+                model.at(-0.10, 0.92),
+            ],
             roof)
         canvas.polygon(
-            [model.at(-0.52, 0.5), model.at(0.52, 0.5), model.at(0.50, 0.46), model.at(-0.50, 0.46)],
+            [
+                model.at(-0.52, 0.5), model.at(0.52, 0.5), model.at(0.50, 0.46),
+                model.at(-0.50, 0.46),
+            ],
             roof * 0.7)
         canvas.rectangle(x - 0.08 * s, x + 0.08 * s, y - 0.30 * s, y, lit([0.42, 0.26, 0.16]))
         canvas.circle(x + 0.05 * s, y - 0.14 * s, 0.012 * s, lit([0.95, 0.85, 0.4]))
@@ -113,13 +121,16 @@ extension SceneDrawing {
             [model.at(-0.065, 0), model.at(0.065, 0), model.at(0.04, 0.5), model.at(-0.04, 0.5)],
             bark)
         canvas.line(model.at(0, 0.3), model.at(0.16, 0.5), 0.022 * s, bark)
-        let crowns = ([
-            (0, 0.74, 0.25), (-0.19, 0.58, 0.185), (0.19, 0.57, 0.185), (-0.10, 0.80, 0.17),
-            (0.12, 0.79, 0.17), (0, 0.55, 0.20),
-        ] as [(Float, Float, Float)]).map { u, v, r in
-            (u + chance(-0.02..<0.02), v + chance(-0.02..<0.02), r)
-        }
-        func layer(_ du: Float, _ dv: Float, _ scale: Float, _ color: Color, _ alpha: Float, _ n: Int) {
+        let crowns =
+            ([
+                (0, 0.74, 0.25), (-0.19, 0.58, 0.185), (0.19, 0.57, 0.185), (-0.10, 0.80, 0.17),
+                (0.12, 0.79, 0.17), (0, 0.55, 0.20),
+            ] as [(Float, Float, Float)]).map { u, v, r in
+                (u + chance(-0.02..<0.02), v + chance(-0.02..<0.02), r)
+            }
+        func layer(
+            _ du: Float, _ dv: Float, _ scale: Float, _ color: Color, _ alpha: Float, _ n: Int
+        ) {
             for (u, v, r) in crowns.prefix(n) {
                 let (x, y) = model.at(u + du, v + dv)
                 canvas.circle(x, y, r * s * scale, color, alpha: alpha)
@@ -145,7 +156,8 @@ extension SceneDrawing {
         }
         canvas.ellipse(x, y + 0.006, 0.42 * s, 0.035 * s, [0, 0.05, 0.12], alpha: 0.25)
         canvas.line(model.at(0, 0.15), model.at(0, 0.98), 0.012 * s, lit([0.42, 0.28, 0.18]))
-        canvas.polygon([model.at(-0.03, 0.24), model.at(-0.03, 0.95), model.at(-0.40, 0.24)], model.main)
+        canvas.polygon(
+            [model.at(-0.03, 0.24), model.at(-0.03, 0.95), model.at(-0.40, 0.24)], model.main)
         canvas.polygon(
             [model.at(0.03, 0.24), model.at(0.03, 0.86), model.at(0.36, 0.24)],
             color == SceneDrawing.white ? lit([0.86, 0.87, 0.88]) : model.light)
@@ -153,7 +165,10 @@ extension SceneDrawing {
             [model.at(-0.46, 0.19), model.at(0.46, 0.19), model.at(0.32, 0), model.at(-0.34, 0)],
             lit([0.50, 0.30, 0.17]))
         canvas.polygon(
-            [model.at(-0.46, 0.19), model.at(0.46, 0.19), model.at(0.44, 0.14), model.at(-0.44, 0.14)],
+            [
+                model.at(-0.46, 0.19), model.at(0.46, 0.19), model.at(0.44, 0.14),
+                model.at(-0.44, 0.14),
+            ],
             lit([0.93, 0.90, 0.82]))
         canvas.polygon(
             [model.at(0, 1.0), model.at(0, 0.92), model.at(0.12, 0.96)],
@@ -184,7 +199,8 @@ extension SceneDrawing {
                 let q = (u / half).clamped(
                     lowerBound: Vector(repeating: -1), upperBound: Vector(repeating: 1))
                 let turn = q.arcsine * (5 / .pi) + 0.25
-                let strip = ((0.25 - ((turn - turn.rounded(.down)) - 0.5).magnitudes)
+                let strip =
+                    ((0.25 - ((turn - turn.rounded(.down)) - 0.5).magnitudes)
                     * (14 * s / 0.4) + 0.5).clamped01
                 let shadow = 1 - 0.20 * (q * 0.8 + 0.2).clamped01
                 return (
@@ -249,7 +265,7 @@ extension SceneDrawing {
     }
 }
 
-extension SIMD16<Float> {
+extension SIMD8<Float> {
     /// The arcsine of numbers from −1 to 1, to 7·10⁻⁵ (Abramowitz and Stegun, 4.4.45).
     fileprivate var arcsine: Self {
         let a = magnitudes

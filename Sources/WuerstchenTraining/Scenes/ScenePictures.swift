@@ -6,7 +6,8 @@ public struct ScenePictures: PictureSource, CaptionSource {
     public var seed: UInt64
     /// Which combinations are drawn.
     public var split: Scene.Split
-    /// The side of a random cutout, in pixels; nil for whole pictures.
+    /// The side of a random cutout, in pixels, at most ``SceneRenderer/side``; nil for whole
+    /// pictures.
     public var cutout: Int?
     /// Whether captions mention every attribute.
     public var mentionsAll: Bool
@@ -52,6 +53,8 @@ public struct ScenePictures: PictureSource, CaptionSource {
     public func batch(_ number: Int, count: Int) -> PictureBatch {
         let examples = (0..<count).map { example(number * count + $0) }
         let side = cutout ?? SceneRenderer.side
+        precondition(
+            (1...SceneRenderer.side).contains(side), "a cutout of \(side) pixels of a scene")
         let margin = SceneRenderer.side - side
         let corners = (0..<count).map { index -> (x: Int, y: Int) in
             var random = RandomStream(seed, 3, UInt64(number * count + index))
@@ -60,14 +63,14 @@ public struct ScenePictures: PictureSource, CaptionSource {
         let pixels = Tensor([count, side, side, 3]) { target in
             let target = UnsafeSendable(target)
             parallel(count) { index in
-                let picture = examples[index].draw()
                 let corner = corners[index]
-                var place = index * side * side * 3
-                for row in corner.y..<corner.y + side {
-                    let first = 3 * (row * SceneRenderer.side + corner.x)
-                    for sample in picture[first..<first + 3 * side] {
-                        target.value[place] = Float(sample) / 255
-                        place += 1
+                examples[index].draw().withUnsafeBufferPointer { picture in
+                    for row in 0..<side {
+                        let from = 3 * ((corner.y + row) * SceneRenderer.side + corner.x)
+                        let to = 3 * side * (index * side + row)
+                        for offset in 0..<3 * side {
+                            target.value[to &+ offset] = Float(picture[from &+ offset]) / 255
+                        }
                     }
                 }
             }

@@ -1,5 +1,3 @@
-internal import Wuerstchen
-
 /// Draws scenes: sky, sun or moon, clouds, ground and object, back to front.
 public enum SceneRenderer {
     /// The side of a picture, in pixels.
@@ -12,19 +10,12 @@ public enum SceneRenderer {
     ///   - mirrored: Whether to flip it left to right.
     /// - Returns: `3 · side · side` samples: red, green and blue of each pixel, row by row.
     public static func draw(_ scene: Scene, mirrored: Bool = false) -> [UInt8] {
-        [UInt8](unsafeUninitializedCapacity: 3 * side * side) { target, count in
-            if let base = target.baseAddress { draw(scene, mirrored: mirrored, into: base) }
-            count = 3 * side * side
-        }
-    }
-
-    static func draw(_ scene: Scene, mirrored: Bool, into target: UnsafeMutablePointer<UInt8>) {
         let canvas = SceneCanvas(side: side)
         var drawing = SceneDrawing(scene)
         drawing.drawSky(canvas)
         drawing.drawGround(canvas)
         drawing.drawObject(canvas)
-        canvas.bytes(mirrored: mirrored, into: target)
+        return canvas.bytes(mirrored: mirrored)
     }
 }
 
