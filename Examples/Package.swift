@@ -40,7 +40,7 @@ let package = Package(
         example("benchmark", folder: "Benchmark", [arguments]),
         .testTarget(
             name: "ExamplesTests",
-            dependencies: ["text-to-image", "chain-stages", "random-checkpoint", "scenes"],
+            dependencies: ["text-to-image", "chain-stages", "random-checkpoint", "train", "scenes"],
             swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]

@@ -130,7 +130,8 @@ import WuerstchenTraining
     }
 
     private func number(_ value: Double) -> String {
-        value.formatted(.number.precision(.fractionLength(1)).locale(Locale(identifier: "en_US_POSIX")))
+        value.formatted(
+            .number.precision(.fractionLength(1)).locale(Locale(identifier: "en_US_POSIX")))
     }
 
     private func pad(_ text: String, _ width: Int) -> String {

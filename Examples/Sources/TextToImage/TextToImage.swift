@@ -90,7 +90,8 @@ import WuerstchenMiniature
         try target.checkWritable()
         let previewFolder = try previews.map { try PreviewFolder($0) }
         var cascade = try Cascade(
-            contentsOf: checkpoint.map { URL(fileURLWithPath: $0) } ?? Miniature.folder(), variant: variant, precision: precision,
+            contentsOf: checkpoint.map { URL(fileURLWithPath: $0) } ?? Miniature.folder(),
+            variant: variant, precision: precision,
             memory: memory)
         if decoder == .preview { cascade.decoder = cascade.previewDecoder }
 

@@ -52,6 +52,9 @@ struct TrainingArguments: ParsableArguments {
     @Option(help: "What everything random depends on.")
     var seed: UInt64 = 0
 
+    @Option(help: "Seconds between checkpoints.")
+    var checkpointInterval = 120.0
+
     @Option(help: "Threads. (default: one for each processor)")
     var threads: Int?
 
@@ -76,6 +79,7 @@ struct TrainingArguments: ParsableArguments {
             steps: steps, batchSize: batch, peakRate: rate, weightDecay: decay)
         options.precision = precision
         options.seed = seed
+        options.checkpointInterval = checkpointInterval
         return options
     }
 

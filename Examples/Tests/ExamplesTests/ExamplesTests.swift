@@ -1,6 +1,7 @@
 import Foundation
 import Testing
 import Wuerstchen
+import WuerstchenTraining
 
 /// Runs the examples as a user would, on small random checkpoints.
 @Suite("Examples", .serialized) struct ExamplesTests {
@@ -118,6 +119,53 @@ import Wuerstchen
         #expect(
             FileManager.default.fileExists(
                 atPath: folder.appendingPathComponent("preview.png").path))
+    }
+
+    @Test("A training that is killed at any moment goes on to the numbers that it would have reached")
+    func killedTraining() throws {
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let configuration = folder.appendingPathComponent("tiny.json")
+        try Data(#"{"embed_dim": 8, "bottleneck_blocks": 1, "num_vq_embeddings": 4}"#.utf8)
+            .write(to: configuration)
+        func arguments(_ output: String, _ more: String...) -> [String] {
+            [
+                "stage-a", output, "--configuration", configuration.path, "--cutout", "16",
+                "--steps", "60", "--batch", "2", "--checkpoint-interval", "0", "--precision",
+                "float32",
+            ] + more
+        }
+        let whole = try run("train", arguments("whole"))
+        #expect(whole.status == 0, "\(whole.errors)")
+        // With a checkpoint after every step, many of the kills hit the writing of one.
+        var kills = 0
+        for delay in [300, 250, 350, 270, 410, 330, 290, 370] {
+            let process = Process()
+            process.executableURL = Self.products.appendingPathComponent("train")
+            process.arguments = arguments("killed", "--resume")
+            process.currentDirectoryURL = folder
+            process.standardError = FileHandle.nullDevice
+            try process.run()
+            Thread.sleep(forTimeInterval: Double(delay) / 1000)
+            if process.isRunning {
+                kill(process.processIdentifier, SIGKILL)
+                kills += 1
+            }
+            process.waitUntilExit()
+        }
+        #expect(kills > 0)
+        let rest = try run("train", arguments("killed", "--resume"))
+        #expect(rest.status == 0, "\(rest.errors)")
+        let states = try ["whole", "killed"].map {
+            try TrainingState(
+                contentsOf: folder.appendingPathComponent("\($0)/state.safetensors"))
+        }
+        #expect(states[0].step == 60 && states[1].step == 60)
+        for (name, value) in states[0].parameters.values {
+            #expect(value.elements == states[1].parameters.values[name]?.elements, "\(name)")
+        }
+        let again = try run("train", arguments("whole"))
+        #expect(again.status != 0)
+        #expect(again.errors.contains("resume"), "\(again.errors)")
     }
 
     @Test("Scenes come with captions of the same names, the same for the same seed")

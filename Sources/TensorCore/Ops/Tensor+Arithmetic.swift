@@ -80,6 +80,7 @@ extension Tensor {
     /// - Parameters:
     ///   - index: Which element, in row-major order.
     ///   - shape: The shape of the result.
+    /// - Returns: A tensor of that shape with all elements equal.
     package func repeatingElement(_ index: Int, _ shape: Shape) -> Tensor {
         let result = Tensor(repeating: pointer[index], shape)
         guard Recording.isOn(edge) else { return result }

@@ -221,12 +221,13 @@ private struct LinearGradient {
 }
 
 extension Tensor {
-    /// `aᵀ · b`, summed over the rows of all samples: `[channels of a, channels of b]`.
+    /// `aᵀ · b`, summed over the rows of all samples.
     ///
     /// - Parameters:
     ///   - a: Floats, or brain floats where the processor multiplies them.
     ///   - b: As many rows of any kind of number.
     ///   - scale: A factor for each sample and feature of `b`.
+    /// - Returns: `[channels of a, channels of b]`.
     static func productOverRows(_ a: Operand, _ b: Operand, scale: Tensor? = nil) -> Tensor {
         let (outputs, features) = (a.shape.channels, b.shape.channels)
         var result = Tensor(uninitialized: [outputs, features])

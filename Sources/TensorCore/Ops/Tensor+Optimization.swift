@@ -21,7 +21,8 @@ extension Tensor {
             let second = 1 - pow(Double(betas.second), Double(count))
             kernelStep = wk_adam(
                 beta1: betas.first, beta2: betas.second, epsilon: epsilon,
-                rate: Float(Double(rate) / first), second_correction: Float(1 / second.squareRoot()),
+                rate: Float(Double(rate) / first),
+                second_correction: Float(1 / second.squareRoot()),
                 decay: Float(1 - Double(rate) * Double(decay)), gradient_scale: gradientScale)
         }
     }

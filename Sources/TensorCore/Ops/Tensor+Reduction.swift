@@ -15,10 +15,10 @@ extension Tensor {
     /// The mean of all elements, as a tensor without axes.
     public func mean() -> Tensor { sum().scaled(by: 1 / Float(max(1, count))) }
 
-    /// The mean of the squared elements, each sample's with a weight of its own, as a tensor without
-    /// axes: `Σ wᵢ · mean(xᵢ²) / samples`.
+    /// The mean of the squared elements, each sample's with a weight of its own.
     ///
     /// - Parameter weights: One for each sample of the first axis; nil for ones.
+    /// - Returns: `Σ wᵢ · mean(xᵢ²) / samples`, as a tensor without axes.
     public func meanSquare(weights: [Float]? = nil) -> Tensor {
         let samples = shape.rank > 0 ? shape[0] : 1
         let length = count / max(1, samples)
@@ -96,13 +96,11 @@ extension Tensor {
     /// The sum of the squared elements.
     package func squareSum() -> Double { kernels.dot(pointer, pointer, count) }
 
-    /// The mean over rows of the cross-entropy of the softmax of each row with a class, as a tensor
-    /// without axes.
+    /// The mean over rows of the cross-entropy of the softmax of each row with a class.
     ///
-    /// - Parameters:
-    ///   - classes: For each row of the innermost axis the class, or nil for a row that does not count.
-    ///     The mean is over those that do; without any it is 0.
-    /// - Returns: The mean, in nats.
+    /// - Parameter classes: For each row of the innermost axis the class, or nil for a row that does
+    ///   not count. The mean is over those that do; without any it is 0.
+    /// - Returns: The mean in nats, as a tensor without axes.
     public func crossEntropy(_ classes: [Int?]) -> Tensor {
         let width = shape.channels
         let rows = count / max(1, width)

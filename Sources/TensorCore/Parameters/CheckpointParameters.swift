@@ -45,7 +45,8 @@ public struct CheckpointParameters: ParameterSource {
     /// - Throws: ``WuerstchenError`` when the file cannot be read.
     public func values() throws -> [String: Tensor] {
         var values: [String: Tensor] = [:]
-        for (name, tensor) in tensors where [.f16, .bf16, .f32, .f64].contains(tensor.entry.elementType) {
+        for (name, tensor) in tensors
+        where [.f16, .bf16, .f32, .f64].contains(tensor.entry.elementType) {
             guard let shape = shape(of: name) else { continue }
             values[name] = try read(tensor, shape)
         }

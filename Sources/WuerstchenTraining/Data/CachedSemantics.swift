@@ -51,7 +51,9 @@ public struct CachedSemantics: SemanticSource {
             progress(min(count, first + batch))
         }
         latents = Tensor.concatenating(parts)
-        if let file { try Safetensors.write([Safetensors.Source(name: "latents", latents)], to: file) }
+        if let file {
+            try Safetensors.write([Safetensors.Source(name: "latents", latents)], to: file)
+        }
     }
 
     /// Latents drawn at random, with captions drawn afresh.

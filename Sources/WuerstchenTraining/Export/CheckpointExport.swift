@@ -47,34 +47,27 @@ public struct CheckpointExport: Sendable {
     public func writeIndexes(
         space: SemanticLatentSpace, latentScale: Double, side: Int, tokenizer: URL
     ) throws {
-        struct Prior: Encodable {
-            let _class_name = "WuerstchenPriorPipeline"
-            let latent_mean: Float
-            let latent_std: Float
-            let resolution_multiple: Double
-            let sample_size: Int
-            let prior = ["wuerstchen", "WuerstchenPrior"]
-            let scheduler = ["diffusers", "DDPMWuerstchenScheduler"]
-            let text_encoder = ["transformers", "CLIPTextModel"]
-            let tokenizer = ["transformers", "CLIPTokenizer"]
+        let shared: [String: any Encodable & Sendable] = [
+            "scheduler": ["diffusers", "DDPMWuerstchenScheduler"],
+            "text_encoder": ["transformers", "CLIPTextModel"],
+            "tokenizer": ["transformers", "CLIPTokenizer"],
+        ]
+        let prior: [String: any Encodable & Sendable] = [
+            "_class_name": "WuerstchenPriorPipeline", "latent_mean": space.scale,
+            "latent_std": space.offset, "resolution_multiple": space.pixelsPerPosition,
+            "sample_size": side, "prior": ["wuerstchen", "WuerstchenPrior"],
+        ]
+        let decoder: [String: any Encodable & Sendable] = [
+            "_class_name": "WuerstchenDecoderPipeline", "latent_dim_scale": latentScale,
+            "decoder": ["wuerstchen", "WuerstchenDiffNeXt"],
+            "vqgan": ["wuerstchen", "PaellaVQModel"],
+        ]
+        for (folder, index) in [("wuerstchen-prior", prior), ("wuerstchen", decoder)] {
+            let fields = index.merging(shared) { own, _ in own }
+            try encode(
+                fields.mapValues { AnyField(value: $0) },
+                to: made(folder).appendingPathComponent("model_index.json"))
         }
-        struct Decoder: Encodable {
-            let _class_name = "WuerstchenDecoderPipeline"
-            let latent_dim_scale: Double
-            let decoder = ["wuerstchen", "WuerstchenDiffNeXt"]
-            let vqgan = ["wuerstchen", "PaellaVQModel"]
-            let scheduler = ["diffusers", "DDPMWuerstchenScheduler"]
-            let text_encoder = ["transformers", "CLIPTextModel"]
-            let tokenizer = ["transformers", "CLIPTokenizer"]
-        }
-        try encode(
-            Prior(
-                latent_mean: space.scale, latent_std: space.offset,
-                resolution_multiple: space.pixelsPerPosition, sample_size: side),
-            to: made("wuerstchen-prior").appendingPathComponent("model_index.json"))
-        try encode(
-            Decoder(latent_dim_scale: latentScale),
-            to: made("wuerstchen").appendingPathComponent("model_index.json"))
         for pipeline in ["wuerstchen-prior", "wuerstchen"] {
             try encode(
                 ["s": 0.008, "scaler": 1.0],
@@ -122,4 +115,11 @@ public struct CheckpointExport: Sendable {
                 .unwritableFile, "\(file.path) cannot be written", underlying: error)
         }
     }
+}
+
+/// A value of any kind in an index.
+private struct AnyField: Encodable {
+    let value: any Encodable & Sendable
+
+    func encode(to encoder: any Encoder) throws { try value.encode(to: encoder) }
 }

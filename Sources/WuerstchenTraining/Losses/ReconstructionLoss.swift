@@ -12,11 +12,12 @@ public struct ReconstructionLoss: Sendable, Hashable {
         self.edges = edges
     }
 
-    /// The loss, a tensor without axes.
+    /// The loss.
     ///
     /// - Parameters:
     ///   - pictures: `[batch, height, width, channels]`, 0…1.
     ///   - wanted: The same pictures as they should be.
+    /// - Returns: A tensor without axes.
     public func callAsFunction(_ pictures: Tensor, _ wanted: Tensor) -> Tensor {
         let difference = pictures - wanted
         let distance = difference.meanMagnitude() + difference.meanSquare()

@@ -116,7 +116,8 @@ public struct MiniatureRecipe: Sendable {
             var shown = progress
             let semantics = try CachedSemantics(
                 of: pictures(.training), count: max(64, Int(length * 60000)),
-                compressor: compressor, file: self.folder.appendingPathComponent("latents.safetensors")
+                compressor: compressor,
+                file: self.folder.appendingPathComponent("latents.safetensors")
             ) { if $0 % 8192 == 0 { shown.note("\($0) latents") } }
             var objective = StageCObjective(
                 configuration: MiniatureArchitecture.stageC,
@@ -160,17 +161,7 @@ public struct MiniatureRecipe: Sendable {
 
     private func tokenizer() throws -> CLIPTokenizer {
         let directory = folder.appendingPathComponent("tokenizer")
-        if !FileManager.default.fileExists(atPath: directory.appendingPathComponent("vocab.json").path)
-        {
-            do {
-                try FileManager.default.createDirectory(
-                    at: directory, withIntermediateDirectories: true)
-            } catch {
-                throw WuerstchenError(
-                    .unwritableFile, "\(directory.path) cannot be made", underlying: error)
-            }
-            try SceneTokenizer.write(to: directory)
-        }
+        try SceneTokenizer.write(to: directory)
         return try CLIPTokenizer(contentsOf: directory)
     }
 

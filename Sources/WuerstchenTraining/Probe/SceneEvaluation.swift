@@ -52,7 +52,11 @@ public struct SceneEvaluation: Sendable {
                 for (attribute, value) in wanted.enumerated() {
                     guard let value else { continue }
                     asked[attribute] += 1
-                    if found[attribute] == value { right[attribute] += 1 } else { isPerfect = false }
+                    if found[attribute] == value {
+                        right[attribute] += 1
+                    } else {
+                        isPerfect = false
+                    }
                 }
                 pictures += 1
                 if isPerfect { perfect += 1 }
@@ -69,6 +73,7 @@ public struct SceneEvaluation: Sendable {
         /// The judgement of all.
         ///
         /// - Parameter statistics: Features of true pictures, for the Fréchet distance.
+        /// - Returns: Shares of right answers, distance and likeness.
         public func evaluation(against statistics: FeatureStatistics? = nil) -> SceneEvaluation {
             let all = features.isEmpty ? nil : Tensor.concatenating(features)
             return SceneEvaluation(
@@ -223,7 +228,8 @@ public struct CascadeEvaluation: Sendable {
     private func stages() throws -> DiffusionDecoder {
         guard let decoder = cascade.decoder as? DiffusionDecoder else {
             throw WuerstchenError(
-                .invalidRequest, "the cascade's decoder is not Stages B and A; evaluate one that is")
+                .invalidRequest, "the cascade's decoder is not Stages B and A; evaluate one that is"
+            )
         }
         return decoder
     }

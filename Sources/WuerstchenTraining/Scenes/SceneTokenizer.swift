@@ -1,9 +1,9 @@
-internal import Foundation
+public import Foundation
 private import TensorCore
 
 /// The tokenizer of the captions of scenes, in CLIP's layout: every word of a caption is one token,
 /// and anything else is spelt in smaller ones.
-enum SceneTokenizer {
+public enum SceneTokenizer {
     /// How many ids an encoding has, with the start and the end token.
     static let length = 32
 
@@ -15,7 +15,7 @@ enum SceneTokenizer {
     ///
     /// - Parameter directory: The folder, which is made if it does not exist.
     /// - Throws: `WuerstchenError` with code `unwritableFile`.
-    static func write(to directory: URL) throws {
+    public static func write(to directory: URL) throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         let ids = Dictionary(uniqueKeysWithValues: zip(vocabulary, vocabulary.indices))

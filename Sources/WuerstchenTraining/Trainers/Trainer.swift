@@ -97,7 +97,8 @@ public struct Trainer<Objective: TrainingObjective> {
             guard state.objective == objective.name else {
                 throw WuerstchenError(
                     .invalidRequest,
-                    "\(file.path) is the state of training \(state.objective), not \(objective.name)")
+                    "\(file.path) is the state of training \(state.objective), not \(objective.name)"
+                )
             }
         } else {
             var parameters = try objective.initialParameters(seed: options.seed)
@@ -151,7 +152,8 @@ public struct Trainer<Objective: TrainingObjective> {
         let seconds = (ContinuousClock.now - start).seconds
         state.seconds += seconds
         if let file,
-            isFinished || (ContinuousClock.now - lastCheckpoint).seconds > options.checkpointInterval
+            isFinished
+                || (ContinuousClock.now - lastCheckpoint).seconds > options.checkpointInterval
         {
             try state.write(to: file)
             lastCheckpoint = .now

@@ -5,7 +5,7 @@ public import TensorCore
 /// and a sheet of what it makes.
 ///
 /// In the folder are `state.safetensors`, `log.jsonl`, `loss.png` and `sheet.png`.
-public struct TrainingRun<Objective: TrainingObjective> {
+public struct TrainingRun<Objective: TrainingObjective>: Sendable {
     /// What is trained.
     public let objective: Objective
     /// The settings.

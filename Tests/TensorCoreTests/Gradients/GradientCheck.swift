@@ -8,11 +8,7 @@ import _WuerstchenTestSupport
 /// so that every result counts in a way of its own. Along random directions through all inputs, one
 /// input at a time, its slope by a four-point formula must be the gradient's component.
 ///
-/// - Parameters:
-///   - inputs: Where to differentiate.
-///   - step: The distance of the four points, in units of the directions' components.
-///   - tolerance: Allowed error relative to the gradient's length times the direction's.
-///   - body: The function.
+/// Errors are relative to the gradient's length times the direction's.
 func checkGradients(
     _ inputs: [Tensor], step: Float = 0.02, tolerance: Double = 2e-3,
     sourceLocation: SourceLocation = #_sourceLocation, _ body: ([Tensor]) throws -> Tensor

@@ -13,7 +13,9 @@ import _WuerstchenTestSupport
     @Test func arithmetic() throws {
         let a = input([3, 5], 1)
         let b = input([3, 5], 2, spread: 0.4, centre: 2)
-        try checkGradients([a, b]) { ($0[0] + $0[1]) * $0[1] / ($0[1].magnitude() + $0[1]) - $0[0] * $0[0] }
+        try checkGradients([a, b]) {
+            ($0[0] + $0[1]) * $0[1] / ($0[1].magnitude() + $0[1]) - $0[0] * $0[0]
+        }
         try checkGradients([a]) { $0[0].scaled(by: -1.5, shift: 2).magnitude() }
         try checkGradients([b]) { $0[0].inverseRoot(adding: 1e-3) }
         try checkGradients([a]) { $0[0].repeatingElement(4, [2, 3]) }

@@ -1,0 +1,141 @@
+import TensorCore
+import Testing
+import Wuerstchen
+import WuerstchenTraining
+import _WuerstchenTestSupport
+
+/// Every part learns: a few steps on small networks make its loss fall, and what must move moves.
+@Suite("Objectives") struct ObjectiveTests {
+    private func train<Objective: TrainingObjective>(
+        _ objective: Objective, steps: Int, batch: Int = 2, rate: Float = 3e-3
+    ) throws -> (losses: [Double], metrics: [String: Double], state: TrainingState) {
+        var options = TrainingOptions(steps: steps, batchSize: batch, peakRate: rate)
+        options.precision = .float32
+        var trainer = try Trainer(objective, options)
+        var losses: [Double] = []
+        var metrics: [String: Double] = [:]
+        while let report = try trainer.next() {
+            losses.append(report.loss)
+            for metric in report.metrics { metrics[metric.name] = metric.value }
+        }
+        return (losses, metrics, trainer.state)
+    }
+
+    private func expectFall(_ losses: [Double], sourceLocation: SourceLocation = #_sourceLocation) {
+        let count = losses.count / 4
+        let (early, late) = (losses.prefix(count), losses.suffix(count))
+        #expect(
+            late.reduce(0, +) < 0.9 * early.reduce(0, +), "\(losses)",
+            sourceLocation: sourceLocation)
+    }
+
+    @Test("Stage A reconstructs, and fills its codebook")
+    func stageA() throws {
+        var c = StageA.Configuration()
+        (c.channels, c.bottleneckBlocks, c.codes) = (16, 1, 16)
+        var objective = StageAObjective(configuration: c, pictures: OnePicture())
+        objective.unquantizedShare = 0.3
+        let (losses, metrics, state) = try train(objective, steps: 30, rate: 1e-2)
+        expectFall(losses)
+        #expect((metrics["codes"] ?? 0) >= 8)
+        let mean = try #require(
+            state.parameters.values["stage_a.down_blocks.3.1.running_mean"])
+        #expect(mean.elements.contains { $0 != 0 }, "running statistics follow the batches")
+    }
+
+    @Test("compressor and preview decoder reconstruct")
+    func compressor() throws {
+        let objective = CompressorObjective(pictures: OnePicture(side: 64))
+        let (losses, _, state) = try train(objective, steps: 12, batch: 2)
+        expectFall(losses)
+        let variance = try #require(
+            state.parameters.values["compressor.mapper.2.running_var"])
+        #expect(variance.elements.contains { $0 != 1 })
+    }
+
+    @Test("the text encoder learns what captions mention")
+    func text() throws {
+        let folder = try TemporaryFolder()
+        try SceneTokenizer.write(to: folder.url)
+        var c = CLIPTextModel.Configuration(channels: 32, hiddenChannels: 64, layers: 1, heads: 2)
+        (c.positions, c.vocabularySize) = (32, 810)
+        let objective = TextObjective(
+            configuration: c, tokenizer: try CLIPTokenizer(contentsOf: folder.url),
+            captions: ScenePictures(seed: 1))
+        let (losses, metrics, _) = try train(objective, steps: 60, batch: 16, rate: 1e-2)
+        expectFall(losses)
+        #expect((metrics["accuracy"] ?? 0) > 0.4)
+    }
+
+    @Test("Stage B learns under a compressor that stays, and under one that learns along")
+    func stageB() throws {
+        let folder = try TemporaryFolder()
+        try SceneTokenizer.write(to: folder.url)
+        var text = CLIPTextModel.Configuration(
+            channels: 16, hiddenChannels: 32, layers: 1, heads: 2)
+        (text.positions, text.vocabularySize) = (32, 810)
+        var c = StageB.Configuration()
+        (c.channels, c.blocks, c.blockTypes) = ([16, 24, 32], [1, 1, 1], ["CT", "CT", "CTA"])
+        (c.heads, c.injectsSemantics) = ([-1, -1, 2], [false, true, true])
+        (c.conditioningChannels, c.textChannels) = (16, 16)
+        var a = StageA.Configuration()
+        (a.channels, a.bottleneckBlocks, a.codes) = (16, 1, 8)
+        let stageA = try StageA(configuration: a, parameters: RandomParameters(seed: 3))
+        let compressor = try SemanticCompressor(
+            architecture: .residual, parameters: RandomParameters(seed: 4))
+        for fixed in [compressor, nil] {
+            var objective = StageBObjective(
+                configuration: c, textConfiguration: text,
+                tokenizer: try CLIPTokenizer(contentsOf: folder.url),
+                pictures: OnePicture(side: 128), stageA: stageA, compressor: fixed,
+                learnsText: false)
+            objective.semanticDropout = 0
+            let before = try objective.initialParameters(seed: 0)
+            let (losses, _, state) = try train(objective, steps: 24)
+            expectFall(losses)
+            func moved(_ name: String) -> Bool {
+                before.values[name]?.elements != state.parameters.values[name]?.elements
+            }
+            #expect(moved("stage_b.effnet_mappers.1.weight"))
+            #expect(!moved("text.text_model.final_layer_norm.weight"))
+            #expect(moved("compressor.backbone.0.weight") == (fixed == nil))
+        }
+    }
+
+    @Test("Stage C's errors under right, empty and wrong captions")
+    func captionErrors() throws {
+        let folder = try TemporaryFolder()
+        try SceneTokenizer.write(to: folder.url)
+        var text = CLIPTextModel.Configuration(
+            channels: 8, hiddenChannels: 16, layers: 1, heads: 2)
+        (text.positions, text.vocabularySize) = (32, 810)
+        let compressor = try SemanticCompressor(
+            architecture: .residual, parameters: RandomParameters(seed: 4))
+        var c = TinyStageC.configuration
+        c.latentChannels = 16
+        let objective = StageCObjective(
+            configuration: c, textConfiguration: text,
+            tokenizer: try CLIPTokenizer(contentsOf: folder.url),
+            semantics: CompressedPictures(OnePicture(side: 128), compressor: compressor),
+            learnsText: true)
+        let (losses, _, state) = try train(objective, steps: 60, batch: 4)
+        expectFall(losses)
+        let errors = try objective.captionErrors(
+            state.average.values, batch: 0, count: 4, precision: .float32)
+        #expect(errors.count == 4)
+        #expect(errors.allSatisfy { $0.right > 0 && $0.right.isFinite && $0.empty.isFinite })
+    }
+}
+
+/// The same few drawn scenes in every batch.
+private struct OnePicture: PictureSource {
+    var side = 32
+
+    func batch(_ number: Int, count: Int) -> PictureBatch {
+        var batch = ScenePictures(seed: 9).batch(0, count: count)
+        batch.pixels = batch.pixels.resized(
+            rows: .antialiasedBilinear(from: 256, to: side),
+            columns: .antialiasedBilinear(from: 256, to: side))
+        return batch
+    }
+}

@@ -1,0 +1,151 @@
+import Foundation
+import TensorCore
+import Testing
+import Wuerstchen
+import WuerstchenTraining
+import _WuerstchenTestSupport
+
+@Suite("Training") struct TrainerTests {
+    private func options(steps: Int, _ precision: Precision = .float32) -> TrainingOptions {
+        var options = TrainingOptions(steps: steps, batchSize: 3, peakRate: 3e-3)
+        options.precision = precision
+        options.checkpointInterval = 0
+        return options
+    }
+
+    private func expectSame(_ a: TrainingState, _ b: TrainingState) {
+        #expect(a.step == b.step)
+        #expect(a.parameters.values.keys.sorted() == b.parameters.values.keys.sorted())
+        for (name, value) in a.parameters.values {
+            #expect(value.elements == b.parameters.values[name]?.elements, "\(name)")
+            #expect(a.average.values[name]?.elements == b.average.values[name]?.elements)
+            let (one, two) = (a.optimizer.moments[name], b.optimizer.moments[name])
+            #expect(one?.first.elements == two?.first.elements, "\(name)")
+            #expect(one?.second.elements == two?.second.elements, "\(name)")
+            #expect(one?.count == two?.count)
+        }
+    }
+
+    @Test("a run that was stopped goes on to the same bits", arguments: [1, 4])
+    func resuming(_ stop: Int) throws {
+        let folder = try TemporaryFolder()
+        let file = folder.url.appendingPathComponent("state.safetensors")
+        var whole = try Trainer(TinyStageC(), options(steps: 7))
+        while try whole.next() != nil {}
+        var first = try Trainer(TinyStageC(), options(steps: 7), file: file)
+        for _ in 0..<stop { _ = try first.next() }
+        var second = try Trainer(TinyStageC(), options(steps: 7), file: file, resumes: true)
+        #expect(second.state.step == stop)
+        while try second.next() != nil {}
+        #expect(second.isFinished)
+        expectSame(whole.state, second.state)
+        expectSame(whole.state, try TrainingState(contentsOf: file))
+    }
+
+    @Test("the loss falls, in either precision", arguments: [Precision.float32, .bfloat16])
+    func learning(_ precision: Precision) throws {
+        var trainer = try Trainer(TinyStageC(), options(steps: 60, precision))
+        var losses: [Double] = []
+        while let report = try trainer.next() { losses.append(report.loss) }
+        let (early, late) = (losses.prefix(10).reduce(0, +), losses.suffix(10).reduce(0, +))
+        #expect(late < 0.85 * early, "\(early / 10) to \(late / 10)")
+    }
+
+    @Test("activations computed anew give the same steps, bit for bit")
+    func recomputing() throws {
+        var kept = try Trainer(TinyStageC(), options(steps: 4))
+        var anew = try Trainer(TinyStageC(recomputes: true), options(steps: 4))
+        while try kept.next() != nil {}
+        while try anew.next() != nil {}
+        expectSame(kept.state, anew.state)
+    }
+
+    @Test("threads change nothing")
+    func threads() throws {
+        func train() throws -> TrainingState {
+            var trainer = try Trainer(TinyStageC(), options(steps: 3))
+            while try trainer.next() != nil {}
+            return trainer.state
+        }
+        let count = Threads.count
+        defer { Threads.count = count }
+        Threads.count = 1
+        let alone = try train()
+        Threads.count = 5
+        expectSame(alone, try train())
+    }
+
+    @Test("a loss that is no number stops with step and parameter, and the checkpoint stays")
+    func breaking() throws {
+        let folder = try TemporaryFolder()
+        let file = folder.url.appendingPathComponent("state.safetensors")
+        var trainer = try Trainer(TinyStageC(breaksAt: 2), options(steps: 5), file: file)
+        for _ in 0..<2 { _ = try trainer.next() }
+        let error = #expect(throws: WuerstchenError.self) { _ = try trainer.next() }
+        #expect(error?.code == .notFinite)
+        #expect(error?.message.contains("step 3") == true)
+        #expect(error?.message.contains("stage_c.") == true)
+        let saved = try TrainingState(contentsOf: file)
+        #expect(saved.step == 2)
+        #expect(saved.parameters.values.values.allSatisfy { $0.isFinite })
+    }
+
+    @Test("work is not overwritten, and other files are not taken for a state")
+    func files() throws {
+        let folder = try TemporaryFolder()
+        let file = folder.url.appendingPathComponent("state.safetensors")
+        var trainer = try Trainer(TinyStageC(), options(steps: 2), file: file)
+        while try trainer.next() != nil {}
+        let before = try Data(contentsOf: file)
+        #expect(throws: WuerstchenError.self) {
+            _ = try Trainer(TinyStageC(), options(steps: 2), file: file)
+        }
+        #expect(try Data(contentsOf: file) == before)
+        try Safetensors.write([], to: file)
+        let error = #expect(throws: WuerstchenError.self) {
+            _ = try Trainer(TinyStageC(), options(steps: 2), file: file, resumes: true)
+        }
+        #expect(error?.code == .malformedFile)
+        try Data("nothing".utf8).write(to: file)
+        #expect(throws: WuerstchenError.self) {
+            _ = try Trainer(TinyStageC(), options(steps: 2), file: file, resumes: true)
+        }
+    }
+
+    @Test("a checkpoint that cannot be written is an error")
+    func unwritable() throws {
+        let folder = try TemporaryFolder()
+        let file = folder.url.appendingPathComponent("no/such/folder/state.safetensors")
+        var trainer = try Trainer(TinyStageC(), options(steps: 2), file: file)
+        let error = #expect(throws: WuerstchenError.self) { _ = try trainer.next() }
+        #expect(error?.code == .unwritableFile)
+    }
+
+    @Test("settings that make no sense are refused")
+    func settings() {
+        for change: (inout TrainingOptions) -> Void in [
+            { $0.steps = 0 }, { $0.batchSize = 0 }, { $0.precision = .int8 },
+            { $0.rate.peak = .nan }, { $0.averageDecay = 1 }, { $0.clippingNorm = 0 },
+        ] {
+            var options = options(steps: 2)
+            change(&options)
+            #expect(throws: WuerstchenError.self) { _ = try Trainer(TinyStageC(), options) }
+        }
+    }
+
+    @Test("a cancelled run saves its state and says so")
+    func cancelling() async throws {
+        let folder = try TemporaryFolder()
+        let run = try TrainingRun(TinyStageC(), options(steps: 100_000), in: folder.url)
+        let task = Task.detached {
+            var progress = TrainingProgress(isTerminal: false) { _ in }
+            _ = try run.run(resumes: false, progress: &progress)
+        }
+        while !FileManager.default.fileExists(atPath: run.stateFile.path) {
+            try await Task.sleep(for: .milliseconds(20))
+        }
+        task.cancel()
+        await #expect(throws: CancellationError.self) { try await task.value }
+        #expect(try TrainingState(contentsOf: run.stateFile).step > 0)
+    }
+}
