@@ -62,6 +62,7 @@ let package = Package(
             dependencies: [
                 "WuerstchenTraining", "Wuerstchen", "TensorCore", "_WuerstchenTestSupport",
             ],
+            resources: [.copy("Fixtures")],
             swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6],

@@ -80,6 +80,16 @@ package struct CaseTensors: ParameterSource {
         }
     }
 
+    /// The file's free-form notes.
+    package var metadata: [String: String] { file.metadata }
+
+    /// All tensors whose names begin with a prefix, by what follows it.
+    package func all(_ prefix: String) throws -> [String: Tensor] {
+        try file.entries.keys.filter { $0.hasPrefix(prefix) }.reduce(into: [:]) {
+            $0[String($1.dropFirst(prefix.count))] = try self($1)
+        }
+    }
+
     package func callAsFunction(_ name: String) throws -> Tensor {
         guard let tensor = try optional(name) else {
             throw FixtureProblem("\(origin) has no tensor \(name)")
