@@ -40,7 +40,9 @@ let package = Package(
         example("benchmark", folder: "Benchmark", [arguments]),
         .testTarget(
             name: "ExamplesTests",
-            dependencies: ["text-to-image", "chain-stages", "random-checkpoint", "train", "scenes"],
+            dependencies: [
+                "text-to-image", "chain-stages", "random-checkpoint", "train", "scenes",
+            ],
             swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]

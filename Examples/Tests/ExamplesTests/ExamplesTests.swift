@@ -121,7 +121,8 @@ import WuerstchenTraining
                 atPath: folder.appendingPathComponent("preview.png").path))
     }
 
-    @Test("A training that is killed at any moment goes on to the numbers that it would have reached")
+    @Test(
+        "A training that is killed at any moment goes on to the numbers that it would have reached")
     func killedTraining() throws {
         defer { try? FileManager.default.removeItem(at: folder) }
         let configuration = folder.appendingPathComponent("tiny.json")

@@ -115,7 +115,7 @@ public struct MiniatureRecipe: Sendable {
             let compressor = try compressor()
             var shown = progress
             let semantics = try CachedSemantics(
-                of: pictures(.training), count: max(64, Int(length * 60000)),
+                of: pictures(.training), count: length < 0.05 ? 256 : 30_000,
                 compressor: compressor,
                 file: self.folder.appendingPathComponent("latents.safetensors")
             ) { if $0 % 8192 == 0 { shown.note("\($0) latents") } }
