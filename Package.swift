@@ -58,6 +58,12 @@ let package = Package(
             resources: [.copy("Fixtures")],
             swiftSettings: settings),
         .testTarget(
+            name: "WuerstchenMiniatureTests",
+            dependencies: [
+                "WuerstchenMiniature", "WuerstchenTraining", "Wuerstchen", "TensorCore",
+            ],
+            swiftSettings: settings),
+        .testTarget(
             name: "WuerstchenTrainingTests",
             dependencies: [
                 "WuerstchenTraining", "Wuerstchen", "TensorCore", "_WuerstchenTestSupport",

@@ -9,7 +9,7 @@ public import Wuerstchen
         discussion: """
             Every row stands beside the rate that OpenBLAS's sgemm reaches in the same run. No \
             checkpoint is needed: the weights are made in memory, up to 4.3 GB at a time. The last \
-            three parts take minutes and are only done when they are named.
+            four parts take minutes and are only done when they are named.
             """)
 
     enum Part: String, ExpressibleByArgument, CaseIterable {
@@ -17,17 +17,20 @@ public import Wuerstchen
         case stageC = "stage-c"
         case stageB = "stage-b"
         case stageA = "stage-a"
-        case text, loading, training, cascade, scaling, quality
+        case text, loading, training
+        case publishedTraining = "published-training"
+        case cascade, scaling, quality
     }
 
     @Argument(
         help: """
             What to time. products: matrices alone. operations: what the networks are made of. \
             stage-c, stage-b, stage-a: one forward pass. text: the text encoders. loading: from \
-            weights in memory to networks. training: a step at the sizes of a small cascade. \
+            weights in memory to networks. training: a step at the sizes of the miniature. \
+            published-training: 20 steps at the published widths, with few blocks. \
             cascade: a whole picture, 60 and 12 steps. scaling: \
             stages against picture size, batch and threads. quality: how far lower precisions are \
-            from float32. (default: all but the last three)
+            from float32. (default: all but the last four)
             """)
     var parts: [Part] = []
 
@@ -57,7 +60,9 @@ public import Wuerstchen
         var table = ResultTable(asJSON: json, runs: runs, blasCore: try BLAS.load().coreName)
         let chosen =
             parts.isEmpty
-            ? Part.allCases.filter { ![.cascade, .scaling, .quality].contains($0) } : parts
+            ? Part.allCases.filter {
+                ![.publishedTraining, .cascade, .scaling, .quality].contains($0)
+            } : parts
         // The yardstick, always first: what sgemm alone reaches.
         try ProductBenchmark.measureYardstick(&table)
         for part in chosen {
@@ -74,6 +79,8 @@ public import Wuerstchen
                 case .text: try TextBenchmark.run(precision, &table)
                 case .loading: try LoadingBenchmark.run(precision, &table)
                 case .training: try TrainingBenchmark.run(precision, &table)
+                case .publishedTraining:
+                    try TrainingBenchmark.runPublished(precision, &table)
                 case .cascade: try CascadeBenchmark.run(precision, &table)
                 case .scaling: try ScalingBenchmark.run(precision, &table)
                 case .quality: break

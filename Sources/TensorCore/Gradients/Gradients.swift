@@ -162,14 +162,21 @@ extension Tensor {
         fromAll inputs: [GradientEdge?], pullback: @escaping (Tensor) throws -> [Tensor?]
     ) -> Tensor {
         var result = self
-        result.edge = GradientEdge(
+        result.edge = GradientEdge(fromAll: inputs, pullback: pullback)
+        return result
+    }
+}
+
+extension GradientEdge {
+    /// The only result of an operation on values with the given edges.
+    init(fromAll inputs: [GradientEdge?], pullback: @escaping (Tensor) throws -> [Tensor?]) {
+        self.init(
             GradientNode { gradients in
                 guard let gradient = gradients[0] else { return [] }
                 return try zip(inputs, pullback(gradient)).compactMap { edge, gradient in
                     if let edge, let gradient { (edge, gradient) } else { nil }
                 }
             })
-        return result
     }
 }
 

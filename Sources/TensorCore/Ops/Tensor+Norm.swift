@@ -36,11 +36,9 @@ extension Tensor {
         }
         let edges = [edge, affine?.weight.edge, affine?.bias.edge]
         if Recording.isOn(edges) {
-            // The gradient of what the operand stands for is a tensor like any other.
-            result.edge =
-                Tensor(uninitialized: []).recorded(fromAll: edges) {
-                    layerNormGradients($0, epsilon, 1, affine)
-                }.edge
+            result.edge = GradientEdge(fromAll: edges) {
+                layerNormGradients($0, epsilon, 1, affine)
+            }
         }
         return result
     }

@@ -1,0 +1,55 @@
+import Foundation
+import TensorCore
+import Testing
+import Wuerstchen
+import WuerstchenMiniature
+import WuerstchenTraining
+
+/// The cascade that ships in the package does what its card says, in small.
+@Suite("Miniature") struct MiniatureTests {
+    @Test("its files are there, and small enough to ship")
+    func files() throws {
+        let folder = try Miniature.folder()
+        var bytes = 0
+        let files = FileManager.default.enumerator(
+            at: folder, includingPropertiesForKeys: [.fileSizeKey])
+        while let file = files?.nextObject() as? URL {
+            bytes += try file.resourceValues(forKeys: [.fileSizeKey]).fileSize ?? 0
+        }
+        #expect(bytes > 20_000_000 && bytes < 26_000_000, "\(bytes)")
+        for name in ["ModelCard.md", "compressor.safetensors", "preview.safetensors"] {
+            #expect(
+                FileManager.default.fileExists(atPath: folder.appendingPathComponent(name).path))
+        }
+    }
+
+    @Test("a sentence becomes a picture, the same for the same seed")
+    func picture() throws {
+        let cascade = try Cascade.miniature()
+        func draw() throws -> [Image] {
+            try cascade.makeImages(
+                for: GenerationRequest(
+                    "a large red house on green hills on a clear day", seed: 3,
+                    prior: SamplingOptions(timesteps: Timesteps(count: 20), guidance: 4),
+                    decoder: SamplingOptions(timesteps: Timesteps(count: 6), guidance: 0)))
+        }
+        let image = try draw()[0]
+        #expect(image.size == ImageSize(width: 256, height: 256))
+        #expect(image == (try draw()[0]))
+    }
+
+    @Test("Stage A gives a picture back, and the probe reads it as it reads the original")
+    func stageA() throws {
+        let cascade = try Cascade.miniature()
+        let folder = try Miniature.folder()
+        let evaluation = CascadeEvaluation(
+            cascade: cascade, compressor: try Miniature.compressor(),
+            probe: try SceneProbe(contentsOf: folder.appendingPathComponent("probe.safetensors")))
+        let truth = evaluation.trueStatistics(count: 16)
+        let renders = try evaluation.run(.renders, count: 16, against: truth)
+        #expect(renders.mean > 0.95, "\(renders.shares)")
+        let decoded = try evaluation.run(.stageA, count: 16, against: truth)
+        #expect(decoded.mean > 0.93, "\(decoded.shares)")
+        #expect((decoded.signalToNoise ?? 0) > 25)
+    }
+}
