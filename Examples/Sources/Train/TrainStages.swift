@@ -53,14 +53,7 @@ struct TrainCompressorAndB: AsyncParsableCommand {
     @Option(help: "Stage B's config.json. (default: the miniature's)")
     var configuration: String?
 
-    @Option(help: "A pipeline's folder with text_encoder and tokenizer. (default: the miniature's)")
-    var text: String?
-
-    @Flag(help: "Let the text encoder learn along.")
-    var learnText = false
-
-    @Option(help: "How errors at different noise levels count: p2, clean, inverseSignal.")
-    var weighting = NoiseWeighting.inverseSignal
+    @OptionGroup var diffusion: DiffusionArguments
 
     func run() async throws {
         let command = self
@@ -90,7 +83,7 @@ struct TrainCompressorAndB: AsyncParsableCommand {
             try arguments.export.write(compressorValues, toFile: "compressor.safetensors")
             try arguments.export.write(trained.scope("preview"), toFile: "preview.safetensors")
         }
-        let encoder = try TextParts(text, pipeline: "wuerstchen")
+        let encoder = try TextParts(diffusion.text, pipeline: "wuerstchen")
         let architecture = try read(configuration, MiniatureArchitecture.stageB)
         var objective = StageBObjective(
             configuration: architecture, textConfiguration: encoder.configuration,
@@ -100,7 +93,7 @@ struct TrainCompressorAndB: AsyncParsableCommand {
                 : try SemanticCompressor(
                     parameters: ParameterValues(compressorValues), precision: arguments.precision,
                     latentSpace: MiniatureArchitecture.latentSpace),
-            weighting: weighting, learnsText: learnText)
+            weighting: diffusion.weighting ?? .inverseSignal, learnsText: diffusion.learnText)
         objective.latentSpace = MiniatureArchitecture.latentSpace
         objective.validationPictures = validation
         var start = encoder.parameters
@@ -132,14 +125,7 @@ struct TrainStageC: AsyncParsableCommand {
     @Option(help: "Stage C's config.json. (default: the miniature's)")
     var configuration: String?
 
-    @Option(help: "A pipeline's folder with text_encoder and tokenizer. (default: the miniature's)")
-    var text: String?
-
-    @Flag(help: "Let the text encoder learn along.")
-    var learnText = false
-
-    @Option(help: "How errors at different noise levels count: p2, clean, inverseSignal.")
-    var weighting = NoiseWeighting.clean
+    @OptionGroup var diffusion: DiffusionArguments
 
     func run() async throws {
         let command = self
@@ -149,13 +135,13 @@ struct TrainStageC: AsyncParsableCommand {
     private func train() throws {
         let (pictures, validation) = try arguments.sources()
         let compressor = try loadCompressor(compressor, arguments.precision)
-        let encoder = try TextParts(text, pipeline: "wuerstchen-prior")
+        let encoder = try TextParts(diffusion.text, pipeline: "wuerstchen-prior")
         let architecture = try read(configuration, MiniatureArchitecture.stageC)
         var objective = StageCObjective(
             configuration: architecture, textConfiguration: encoder.configuration,
             tokenizer: encoder.tokenizer,
-            semantics: CompressedPictures(pictures, compressor: compressor), weighting: weighting,
-            learnsText: learnText)
+            semantics: CompressedPictures(pictures, compressor: compressor),
+            weighting: diffusion.weighting ?? .clean, learnsText: diffusion.learnText)
         objective.validationSemantics = validation.map {
             CompressedPictures($0, compressor: compressor)
         }
@@ -188,6 +174,22 @@ struct TrainPreview: AsyncParsableCommand {
                 trained.scope("preview"), toFile: "preview.safetensors")
         }
     }
+}
+
+/// What the diffusion stages are trained with besides.
+struct DiffusionArguments: ParsableArguments {
+    @Option(help: "A pipeline's folder with text_encoder and tokenizer. (default: the miniature's)")
+    var text: String?
+
+    @Flag(help: "Let the text encoder learn along.")
+    var learnText = false
+
+    @Option(
+        help: """
+            How errors at different noise levels count: p2 (as published), clean (the default for \
+            Stage C), inverseSignal (that for Stage B).
+            """)
+    var weighting: NoiseWeighting?
 }
 
 extension NoiseWeighting: @retroactive ExpressibleByArgument {}

@@ -23,6 +23,8 @@ public struct StageBObjective: TrainingObjective {
     public var stageA: StageA
     /// The compressor, which stays as it is; nil for one that learns along.
     public var compressor: SemanticCompressor?
+    /// The network of a compressor that learns along.
+    public var compressorArchitecture = SemanticCompressor.Architecture.residual
     /// How the compressor's output relates to Stage C's latents.
     public var latentSpace = SemanticLatentSpace()
     /// How errors at different noise levels count.
@@ -65,7 +67,7 @@ public struct StageBObjective: TrainingObjective {
         try parameters.addText(textConfiguration, seed: seed)
         if compressor == nil {
             try parameters.add("compressor", from: InitialParameters.convolutional(seed: seed)) {
-                _ = try SemanticCompressor(architecture: .residual, parameters: $0)
+                _ = try SemanticCompressor(architecture: compressorArchitecture, parameters: $0)
             }
         }
         return parameters
@@ -87,7 +89,7 @@ public struct StageBObjective: TrainingObjective {
         let compressor =
             try compressor
             ?? SemanticCompressor(
-                architecture: .residual, parameters: parameters.source("compressor"),
+                architecture: compressorArchitecture, parameters: parameters.source("compressor"),
                 precision: step.precision, latentSpace: latentSpace)
         var semantic = try compressor.embed(compressor.reduced(batch.pixels))
         if random.uniform() < semanticDropout {
@@ -131,7 +133,7 @@ public struct StageBObjective: TrainingObjective {
         let compressor =
             try compressor
             ?? SemanticCompressor(
-                architecture: .residual, parameters: fixed.source("compressor"),
+                architecture: compressorArchitecture, parameters: fixed.source("compressor"),
                 latentSpace: latentSpace)
         let semantic = SemanticLatent(
             embedding: try compressor.embed(compressor.reduced(batch.pixels)), space: latentSpace)
