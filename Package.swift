@@ -37,6 +37,7 @@ let package = Package(
         .target(
             name: "WuerstchenTraining",
             dependencies: ["Wuerstchen", "TensorCore"],
+            resources: [.copy("Resources/Probe")],
             swiftSettings: settings),
         .target(
             name: "WuerstchenMiniature",

@@ -12,27 +12,7 @@ public enum Miniature {
     /// - Throws: ``WuerstchenError`` with code `fileNotFound` when the package's resources are not
     ///   where its executables are.
     public static func folder() throws -> URL {
-        // The accessor that the package manager generates ends the process where resources were not
-        // shipped; a library says so instead.
-        let bundle = "Wuerstchen_WuerstchenMiniature.resources"
-        let executable = Bundle.main.executableURL?.resolvingSymlinksInPath()
-        let places = [
-            Bundle.main.resourceURL, Bundle.main.bundleURL,
-            executable?.deletingLastPathComponent(),
-            executable?.deletingLastPathComponent().deletingLastPathComponent(),
-        ].compactMap { $0 }
-        for place in places {
-            let folder = place.appendingPathComponent(bundle).appendingPathComponent("Miniature")
-            if FileManager.default.fileExists(
-                atPath: folder.appendingPathComponent("wuerstchen/model_index.json").path)
-            {
-                return folder
-            }
-        }
-        throw WuerstchenError(
-            .fileNotFound,
-            "the miniature's weights, \(bundle), are not beside the executable; copy them there from "
-                + "the build folder, or load a checkpoint of your own")
+        try PackageResources.folder("Miniature", of: "WuerstchenMiniature")
     }
 
     /// Its semantic compressor.

@@ -17,7 +17,7 @@ import WuerstchenTraining
     @Option(help: "A checkpoint with compressor and preview decoder. (default: the miniature)")
     var checkpoint: String?
 
-    @Option(help: "The probe's weights. (default: the checkpoint's, or the miniature's)")
+    @Option(help: "The probe's weights. (default: the probe that ships in the package)")
     var probe: String?
 
     @Option(help: "Pictures for each row.")
@@ -72,17 +72,14 @@ import WuerstchenTraining
     func run() throws {
         let folder = try checkpoint.map { URL(fileURLWithPath: $0) } ?? Miniature.folder()
         let cascade = try Cascade(contentsOf: folder, precision: precision)
-        let beside = folder.appendingPathComponent("probe.safetensors")
-        let hasProbe = FileManager.default.fileExists(atPath: beside.path)
-        let probeFile =
-            try probe.map { URL(fileURLWithPath: $0) }
-            ?? (hasProbe ? beside : Miniature.folder().appendingPathComponent("probe.safetensors"))
         var evaluation = CascadeEvaluation(
             cascade: cascade,
             compressor: try SemanticCompressor(
                 contentsOf: folder.appendingPathComponent("compressor.safetensors"),
                 latentSpace: cascade.latentSpace),
-            probe: try SceneProbe(contentsOf: probeFile), seed: seed)
+            probe: try probe.map { try SceneProbe(contentsOf: URL(fileURLWithPath: $0)) }
+                ?? .shipped(),
+            seed: seed)
         evaluation.prior = SamplingOptions(
             timesteps: try Timesteps(count: priorSteps), guidance: guidance)
         evaluation.decoder = SamplingOptions(

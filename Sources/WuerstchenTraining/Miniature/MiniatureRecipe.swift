@@ -18,6 +18,8 @@ public struct MiniatureRecipe: Sendable {
         case text
         /// The probe that reads pictures back.
         case probe
+        /// The preview decoder once more, on the compressor as it is when it is done.
+        case preview
         /// Stage B with its text encoder, on Stage A and the compressor.
         case stageB = "stage-b"
         /// Stage C with its text encoder, on the compressor.
@@ -50,6 +52,9 @@ public struct MiniatureRecipe: Sendable {
                 steps: steps(6000), batchSize: 12, peakRate: 2e-3, weightDecay: 1e-4)
         case .text:
             options = TrainingOptions(steps: steps(700), batchSize: 128, peakRate: 1e-3)
+        case .preview:
+            options = TrainingOptions(
+                steps: steps(4000), batchSize: 16, peakRate: 1e-3, weightDecay: 1e-4)
         case .probe:
             options = TrainingOptions(steps: steps(3000), batchSize: 32, peakRate: 1e-3)
         case .stageB:
@@ -101,6 +106,14 @@ public struct MiniatureRecipe: Sendable {
             let objective = ProbeObjective(pictures: pictures(.training))
             _ = try TrainingRun(objective, options, in: folder)
                 .run(resumes: true, progress: &progress)
+        case .preview:
+            let objective = PreviewObjective(
+                pictures: pictures(.training), compressor: try compressor())
+            let start = try average(of: .compressor, "preview").map { ("preview.\($0)", $1) }
+            _ = try TrainingRun(objective, options, in: folder)
+                .run(
+                    resumes: true, start: Dictionary(uniqueKeysWithValues: start),
+                    progress: &progress)
         case .stageB:
             let stageA = try stageA()
             var objective = StageBObjective(
@@ -183,8 +196,8 @@ public struct MiniatureRecipe: Sendable {
             configuration: configuration, parameters: parameters, precision: .bfloat16)
     }
 
-    /// Writes what is trained as a checkpoint in the published layout, with compressor, preview
-    /// decoder and probe beside it, in 16-bit floats.
+    /// Writes what is trained as a checkpoint in the published layout, with compressor and
+    /// preview decoder, in 16-bit floats; and the probe as `probe.safetensors` beside its folder.
     ///
     /// - Throws: ``WuerstchenError`` when a piece is not trained or files cannot be written.
     public func export(to target: URL) throws {
@@ -207,7 +220,9 @@ public struct MiniatureRecipe: Sendable {
             average(of: .stageC, "text"), MiniatureArchitecture.text,
             to: "wuerstchen-prior/text_encoder", stem: "model")
         try export.write(average(of: .compressor, "compressor"), toFile: "compressor.safetensors")
-        try export.write(average(of: .compressor, "preview"), toFile: "preview.safetensors")
-        try export.write(average(of: .probe, "probe"), toFile: "probe.safetensors")
+        try export.write(average(of: .preview, "preview"), toFile: "preview.safetensors")
+        // Beside the checkpoint: it judges the cascade and is no part of it.
+        try CheckpointExport(to: target.deletingLastPathComponent()).write(
+            average(of: .probe, "probe"), toFile: "probe.safetensors")
     }
 }

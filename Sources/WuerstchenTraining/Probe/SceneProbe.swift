@@ -55,6 +55,16 @@ public struct SceneProbe: Sendable {
         try self.init(CheckpointParameters(contentsOf: file))
     }
 
+    /// The probe that ships in the package, trained by ``MiniatureRecipe``.
+    ///
+    /// - Throws: ``WuerstchenError`` with code `fileNotFound` when the package's resources are not
+    ///   where its executables are.
+    public static func shipped() throws -> SceneProbe {
+        try SceneProbe(
+            contentsOf: PackageResources.folder("Probe/probe.safetensors", of: "WuerstchenTraining")
+        )
+    }
+
     /// What a picture looks like to the probe.
     ///
     /// - Parameter pictures: `[batch, height, width, 3]`, 0…1, of any size.
