@@ -12,7 +12,7 @@ public enum Miniature {
     /// - Throws: ``WuerstchenError`` with code `fileNotFound` when the package's resources are not
     ///   where its executables are.
     public static func folder() throws -> URL {
-        try PackageResources.folder("Miniature", of: "WuerstchenMiniature")
+        try ShippedFiles.folder("Miniature", of: "WuerstchenMiniature")
     }
 
     /// Its semantic compressor.

@@ -61,7 +61,7 @@ public struct SceneProbe: Sendable {
     ///   where its executables are.
     public static func shipped() throws -> SceneProbe {
         try SceneProbe(
-            contentsOf: PackageResources.folder("Probe/probe.safetensors", of: "WuerstchenTraining")
+            contentsOf: ShippedFiles.folder("Probe/probe.safetensors", of: "WuerstchenTraining")
         )
     }
 

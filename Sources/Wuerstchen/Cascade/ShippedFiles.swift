@@ -2,7 +2,7 @@ package import Foundation
 internal import TensorCore
 
 /// Files that ship with the package's modules.
-package enum PackageResources {
+package enum ShippedFiles {
     /// A folder among a module's resources.
     ///
     /// The accessor that the package manager generates ends the process where resources were not
