@@ -186,8 +186,10 @@ def stage_b(writer, source):
 
 
 def stage_a(writer, source):
-    def build():
-        module = PaellaVQModel(**VQGAN)
+    narrow = VQGAN | dict(embed_dim=8)
+
+    def build(configuration):
+        module = PaellaVQModel(**configuration)
         return module, fill(module, source, "stage_a")
 
     def autoencoder(module, i):
@@ -216,9 +218,9 @@ def stage_a(writer, source):
     writer.add(
         "stage_a", "Mean square and mean absolute error through the straight-through quantiser, plus codebook and 0.25 commitment "
         "loss; the batch norm uses the batch's statistics. The running statistics are those after the step, momentum 0.1.",
-        VQGAN, build, inputs, ("image",), autoencoder, [r"^down_blocks\.2\.channelwise\.2\.bias$"], training=True)
+        VQGAN, lambda: build(VQGAN), inputs, ("image",), autoencoder, [r"^down_blocks\.2\.channelwise\.2\.bias$"], training=True)
     writer.add("stage_a_decoder", "Mean square error of the picture without quantiser; the batch norm uses its running statistics.",
-               VQGAN, build, inputs, ("image",), plain, [r"^vquantizer\."])
+               narrow, lambda: build(narrow), inputs, ("image",), plain, [r"^vquantizer\."])
 
 
 def text(writer, source):
