@@ -62,7 +62,7 @@ import _WuerstchenTestSupport
         let objective = TextObjective(
             configuration: c, tokenizer: try CLIPTokenizer(contentsOf: folder.url),
             captions: ScenePictures(seed: 1))
-        let (losses, metrics, _) = try train(objective, steps: 60, batch: 16, rate: 1e-2)
+        let (losses, metrics, _) = try train(objective, steps: 40, batch: 16, rate: 1e-2)
         expectFall(losses)
         #expect((metrics["accuracy"] ?? 0) > 0.4)
     }
@@ -118,12 +118,12 @@ import _WuerstchenTestSupport
             tokenizer: try CLIPTokenizer(contentsOf: folder.url),
             semantics: CompressedPictures(OnePicture(side: 128), compressor: compressor),
             learnsText: true)
-        let (losses, _, state) = try train(objective, steps: 60, batch: 4)
-        expectFall(losses)
+        let (_, _, state) = try train(objective, steps: 4, batch: 4)
         let errors = try objective.captionErrors(
             state.average.values, batch: 0, count: 4, precision: .float32)
         #expect(errors.count == 4)
         #expect(errors.allSatisfy { $0.right > 0 && $0.right.isFinite && $0.empty.isFinite })
+        #expect(errors.contains { $0.right != $0.wrong && $0.right != $0.empty })
     }
 }
 
