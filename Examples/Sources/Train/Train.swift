@@ -31,7 +31,10 @@ struct TrainingArguments: ParsableArguments {
             """)
     var pictures: String?
 
-    @Option(help: "The side of the pictures that are learnt from, in pixels.")
+    @Option(
+        help: """
+            The side of square pictures that are learnt from, in pixels; others get as many pixels.
+            """)
     var side = 256
 
     @Option(help: "Steps.")
@@ -65,8 +68,8 @@ struct TrainingArguments: ParsableArguments {
         guard (1...100_000_000).contains(steps), (1...65536).contains(batch) else {
             throw ValidationError("--steps and --batch must be positive")
         }
-        guard (64...4096).contains(side), side % 32 == 0 else {
-            throw ValidationError("--side must be a multiple of 32 from 64 to 4096")
+        guard (128...4096).contains(side), side % 128 == 0 else {
+            throw ValidationError("--side must be a multiple of 128 from 128 to 4096")
         }
         if let threads, !(1...1024).contains(threads) {
             throw ValidationError("--threads must be 1 to 1024")
