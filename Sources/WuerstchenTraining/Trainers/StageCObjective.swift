@@ -94,6 +94,16 @@ public struct StageCObjective: TrainingObjective {
         }
     }
 
+    /// What captions do at strong noise; see ``captionErrors(_:batch:count:times:precision:)``.
+    public func measurements(_ parameters: [String: Tensor]) throws -> [String: Float] {
+        let errors = try (validation ?? self).captionErrors(
+            parameters, batch: 0, count: 64, times: [0.85])
+        return [
+            "error, right caption": errors[0].right, "error, no caption": errors[0].empty,
+            "error, wrong caption": errors[0].wrong,
+        ]
+    }
+
     /// What the preview decoder shows of latents made from captions in twenty steps.
     public func contactSheet(_ parameters: [String: Tensor]) throws -> ContactSheet? {
         guard let preview else { return nil }

@@ -41,6 +41,13 @@ public protocol TrainingObjective: Sendable {
     /// The same objective over pictures that are not learnt from, or nil where there are none.
     var validation: Self? { get }
 
+    /// Further numbers about how far training is, which take some time.
+    ///
+    /// - Parameter parameters: The parameters to look at, by name.
+    /// - Returns: The numbers by name.
+    /// - Throws: What data and networks throw.
+    func measurements(_ parameters: [String: Tensor]) throws -> [String: Float]
+
     /// Pictures that show how far training is.
     ///
     /// - Parameter parameters: The parameters to look at, by name.
@@ -60,6 +67,9 @@ extension TrainingObjective {
 
     /// By default there is nothing to see.
     public func contactSheet(_ parameters: [String: Tensor]) throws -> ContactSheet? { nil }
+
+    /// By default there is nothing more to measure.
+    public func measurements(_ parameters: [String: Tensor]) throws -> [String: Float] { [:] }
 
     /// By default nothing is set aside.
     public var validation: Self? { nil }

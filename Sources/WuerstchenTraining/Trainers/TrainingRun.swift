@@ -58,6 +58,10 @@ public struct TrainingRun<Objective: TrainingObjective>: Sendable {
                     if let loss = try validationLoss(trainer.state.average.values) {
                         report.metrics.append(TrainingReport.Metric("validation", Double(loss)))
                     }
+                    let measured = try objective.measurements(trainer.state.average.values)
+                    report.metrics += measured.sorted { $0.key < $1.key }.map {
+                        TrainingReport.Metric($0.key, Double($0.value))
+                    }
                     try log.append(report)
                     try draw(log, trainer.state.average.values)
                     lastLook = .now
