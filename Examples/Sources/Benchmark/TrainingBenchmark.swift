@@ -70,7 +70,7 @@ private struct StageCStep: TrainingObjective {
             configuration: configuration, parameters: parameters.source("stage_c"),
             precision: step.precision)
         let n = step.batchSize
-        let x = random("x", [n, side, side, configuration.latentChannels])
+        let x = normal([n, side, side, configuration.latentChannels])
         let text = stage.prepare(text: random("text", [n, tokens, configuration.textChannels]))
         let result = try stage.predictNoise(x, times: fixedTimes(n), conditioning: text)
         return TrainingLoss((result - x.scaled(by: 2)).meanSquare())
@@ -98,13 +98,19 @@ private struct StageBStep: TrainingObjective {
             precision: step.precision)
         let n = step.batchSize
         let latent = stage.latentSide(forSemanticSide: side) ?? 64
-        let x = random("x", [n, latent, latent, configuration.latentChannels])
+        let x = normal([n, latent, latent, configuration.latentChannels])
         let conditioning = try stage.prepare(
             semantic: random("semantic", [n, side, side, configuration.semanticChannels]),
             text: random("text", [n, tokens, configuration.textChannels]))
         let result = try stage.predictNoise(x, times: fixedTimes(n), conditioning: conditioning)
         return TrainingLoss((result - x).meanSquare())
     }
+}
+
+/// The same standard normal numbers in every step.
+private func normal(_ shape: Shape) -> Tensor {
+    var random = RandomStream(7)
+    return random.normal(shape)
 }
 
 private func fixedTimes(_ count: Int) -> [Float] { (0..<count).map { Float($0) / Float(count) } }
