@@ -141,7 +141,8 @@ func interruptible(_ work: @escaping @Sendable () throws -> Void) async throws {
     do {
         try await task.value
     } catch is CancellationError {
-        FileHandle.standardError.write(Data("\nstopped; --resume goes on from here\n".utf8))
+        FileHandle.standardError.write(
+            Data("\nstopped; what was done is saved, to be resumed\n".utf8))
         throw ExitCode(130)
     }
 }

@@ -16,6 +16,12 @@ struct TrainStageA: AsyncParsableCommand {
     @Option(help: "The side of the cutouts, in pixels.")
     var cutout = 128
 
+    func validate() throws {
+        guard (16...256).contains(cutout), cutout % 16 == 0 else {
+            throw ValidationError("--cutout must be a multiple of 16 from 16 to 256")
+        }
+    }
+
     func run() async throws {
         let (arguments, cutout, configuration) = (arguments, cutout, configuration)
         try await interruptible {

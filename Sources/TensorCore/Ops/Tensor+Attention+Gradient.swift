@@ -25,7 +25,10 @@ extension Tensor {
         }
         let shareTargets = shares.indices.map { shares[$0].mutablePointer() }
         // Queries of so many neighbouring samples must be taken together.
-        let group = segments.map { samples / $0.keys.shape[0] }.max() ?? 1
+        let groups = segments.map { samples / $0.keys.shape[0] }
+        let group = groups.max() ?? 1
+        precondition(
+            groups.allSatisfy { group % $0 == 0 }, "segments shared by groups of \(groups) samples")
         let block = max(1, min(queries, 96))
         parallel(samples / group * heads) { index in
             let head = index % heads

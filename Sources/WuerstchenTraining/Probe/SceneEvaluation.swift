@@ -89,10 +89,6 @@ public struct SceneEvaluation: Sendable {
                     ? nil : decibels.reduce(0, +) / Double(decibels.count))
         }
 
-        /// The features collected so far, `[pictures, 128]`.
-        public var allFeatures: Tensor? {
-            features.isEmpty ? nil : Tensor.concatenating(features)
-        }
     }
 }
 
@@ -171,7 +167,7 @@ public struct CascadeEvaluation: Sendable {
             let made = try make(gate, batch, seed: UInt64(number * batchSize))
             collector.add(
                 made, wanted: batch.labels.map { isFromText ? $0.mentioned : $0.visible },
-                truth: isFromText || gate == .renders ? nil : batch.pixels)
+                truth: isFromText || gate == .renders ? nil : batch.pixels.resized(toMatch: made))
             progress((number + 1) * batchSize)
         }
         return collector.evaluation(against: statistics)

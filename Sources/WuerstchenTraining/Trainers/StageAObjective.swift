@@ -53,7 +53,12 @@ public struct StageAObjective: TrainingObjective {
     }
 
     private func quantizes(_ step: TrainingStep) -> Bool {
-        step.number >= Int(unquantizedShare * Double(step.count))
+        step.number >= unquantizedSteps(step.count)
+    }
+
+    /// At least one, unless none are wanted: the codebook begins with the latents of the last of them.
+    private func unquantizedSteps(_ count: Int) -> Int {
+        unquantizedShare > 0 ? max(1, Int(unquantizedShare * Double(count))) : 0
     }
 
     /// The loss of a batch.
@@ -127,7 +132,7 @@ public struct StageAObjective: TrainingObjective {
         let width = latents.shape.channels
         let points = latents.reshaped(to: [latents.count / width, width])
         var random = step.random
-        if step.number + 1 == Int(unquantizedShare * Double(step.count)) {
+        if step.number + 1 == unquantizedSteps(step.count) {
             parameters.values[StageAObjective.codebook] = clusterMeans(
                 of: points, count: configuration.codes, rounds: 10, random: &random)
             parameters.values[StageAObjective.usage] = Tensor(

@@ -100,6 +100,12 @@ public struct Trainer<Objective: TrainingObjective> {
                     "\(file.path) is the state of training \(state.objective), not \(objective.name)"
                 )
             }
+            guard state.seed == options.seed, state.batchSize == options.batchSize else {
+                throw WuerstchenError(
+                    .invalidRequest,
+                    "\(file.path) was begun with seed \(state.seed) and \(state.batchSize) pictures "
+                        + "a step; resume it with these, or it would be another training")
+            }
         } else {
             var parameters = try objective.initialParameters(seed: options.seed)
             for (name, value) in start {

@@ -157,9 +157,6 @@ public struct StepParameters: Sendable {
             batchStatistics: statistics[scope])
     }
 
-    /// A parameter by its whole name.
-    public subscript(name: String) -> Tensor? { leaves[name] }
-
     /// Means and variances that batch norms saw, by the whole name of the running statistics.
     var noted: [String: Tensor] {
         var result: [String: Tensor] = [:]

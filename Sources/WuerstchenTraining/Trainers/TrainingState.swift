@@ -5,6 +5,10 @@ internal import TensorCore
 public struct TrainingState: Sendable {
     /// The name of what is trained.
     public var objective: String
+    /// What everything random depends on.
+    public let seed: UInt64
+    /// Pictures of a step.
+    public let batchSize: Int
     /// Steps that are done.
     public var step = 0
     /// Seconds of training.
@@ -19,6 +23,7 @@ public struct TrainingState: Sendable {
     init(objective: String, parameters: TrainableParameters, _ options: TrainingOptions) {
         self.objective = objective
         self.parameters = parameters
+        (seed, batchSize) = (options.seed, options.batchSize)
         optimizer = AdamW(weightDecay: options.weightDecay)
         average = ExponentialAverage(decay: options.averageDecay, parameters.values)
     }
@@ -40,6 +45,8 @@ public struct TrainingState: Sendable {
     /// The numbers beside the tensors.
     private struct Record: Codable {
         let objective: String
+        let seed: UInt64
+        let batchSize: Int
         let step: Int
         let seconds: Double
         let averageCount: Int
@@ -73,7 +80,18 @@ public struct TrainingState: Sendable {
             }
             tensors[kind, default: [:]][String(parts[1])] = tensor
         }
+        let shapes = (tensors[.parameter] ?? [:]).mapValues(\.shape)
+        let others = [Kind.first, .second, .average].flatMap { tensors[$0] ?? [:] }
+        guard record.step >= 0, record.averageCount >= 0,
+            record.momentCounts.values.allSatisfy({ (1...record.step + 1).contains($0) }),
+            others.allSatisfy({ shapes[$0.key] == $0.value.shape })
+        else {
+            throw WuerstchenError(
+                .malformedFile,
+                "\(file.path): steps, means and averages do not belong to its parameters")
+        }
         objective = record.objective
+        (seed, batchSize) = (record.seed, record.batchSize)
         step = record.step
         seconds = record.seconds
         parameters = TrainableParameters(tensors[.parameter] ?? [:])
@@ -104,7 +122,8 @@ public struct TrainingState: Sendable {
             add(.second, name, moments.second)
         }
         let record = Record(
-            objective: objective, step: step, seconds: seconds, averageCount: average.count,
+            objective: objective, seed: seed, batchSize: batchSize, step: step, seconds: seconds,
+            averageCount: average.count,
             averageDecay: average.decay, weightDecay: optimizer.weightDecay,
             momentCounts: optimizer.moments.mapValues(\.count))
         let encoder = JSONEncoder()

@@ -100,6 +100,12 @@ import _WuerstchenTestSupport
         #expect(throws: WuerstchenError.self) {
             _ = try Trainer(TinyStageC(), options(steps: 2), file: file)
         }
+        var other = options(steps: 2)
+        other.seed = 9
+        let refused = #expect(throws: WuerstchenError.self) {
+            _ = try Trainer(TinyStageC(), other, file: file, resumes: true)
+        }
+        #expect(refused?.message.contains("seed 0") == true)
         #expect(try Data(contentsOf: file) == before)
         try Safetensors.write([], to: file)
         let error = #expect(throws: WuerstchenError.self) {
