@@ -107,6 +107,9 @@ struct TrainCompressorAndB: AsyncParsableCommand {
             for (name, value) in compressorValues { start["compressor.\(name)"] = value }
         }
         let trained = try arguments.run(objective, in: "stage-b", start: start)
+        try arguments.export.writeIndexes(
+            space: MiniatureArchitecture.latentSpace, latentScale: 10.67, side: arguments.side,
+            tokenizer: encoder.tokenizerFolder)
         try arguments.export.write(
             trained.scope("stage_b"), architecture, to: "wuerstchen/decoder")
         try arguments.export.write(
@@ -152,6 +155,9 @@ struct TrainStageC: AsyncParsableCommand {
             CompressedPictures($0, compressor: compressor)
         }
         let trained = try arguments.run(objective, start: encoder.parameters)
+        try arguments.export.writeIndexes(
+            space: MiniatureArchitecture.latentSpace, latentScale: 10.67, side: arguments.side,
+            tokenizer: encoder.tokenizerFolder)
         try arguments.export.write(
             trained.scope("stage_c"), architecture, to: "wuerstchen-prior/prior")
         try arguments.export.write(
@@ -204,6 +210,7 @@ extension NoiseWeighting: @retroactive ExpressibleByArgument {}
 private struct TextParts {
     let configuration: CLIPTextModel.Configuration
     let tokenizer: CLIPTokenizer
+    let tokenizerFolder: URL
     /// Under `text.`, as objectives take them.
     let parameters: [String: Tensor]
 
@@ -214,7 +221,8 @@ private struct TextParts {
         let directory = folder.appendingPathComponent("text_encoder")
         let data = try Data(contentsOf: directory.appendingPathComponent("config.json"))
         configuration = try JSONDecoder().decode(CLIPTextModel.Configuration.self, from: data)
-        tokenizer = try CLIPTokenizer(contentsOf: folder.appendingPathComponent("tokenizer"))
+        tokenizerFolder = folder.appendingPathComponent("tokenizer")
+        tokenizer = try CLIPTokenizer(contentsOf: tokenizerFolder)
         let values = try CheckpointParameters(directory: directory, stem: "model").values()
         parameters = Dictionary(uniqueKeysWithValues: values.map { ("text.\($0)", $1) })
     }
