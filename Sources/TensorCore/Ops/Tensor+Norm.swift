@@ -184,12 +184,7 @@ extension Tensor {
                         by: scale.detached(), shift: Tensor(repeating: 0, shift.shape))
                 },
                 scale.edge.map { _ in
-                    RowBlockSums(rows: count / max(1, channels), channels: channels) { rows, sums in
-                        let place = rows.lowerBound * channels
-                        kernels.dot_columns(
-                            sums, gradient.pointer + place, channels, pointer + place, channels,
-                            rows.count, channels)
-                    }.total().reshaped(to: scale.shape)
+                    gradient.columnProducts(self).reshaped(to: scale.shape)
                 },
                 shift.edge.map { _ in gradient.columnSums(as: shift.shape) },
             ]
