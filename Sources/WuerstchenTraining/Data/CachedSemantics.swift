@@ -2,6 +2,31 @@ public import Foundation
 public import TensorCore
 public import Wuerstchen
 
+/// Semantic latents with captions.
+public struct SemanticBatch: Sendable {
+    /// `[batch, rows, columns, channels]`, as Stage C makes them.
+    public var latents: Tensor
+    /// A caption for each.
+    public var captions: [String]
+    /// For drawn scenes what each shows.
+    public var labels: [SceneLabels]
+
+    /// A batch of the given latents.
+    public init(latents: Tensor, captions: [String], labels: [SceneLabels] = []) {
+        self.latents = latents
+        self.captions = captions
+        self.labels = labels
+    }
+}
+
+/// Semantic latents with captions, such as a compressor makes of pictures.
+public protocol SemanticSource: Sendable {
+    /// A batch, the same for the same number and count.
+    ///
+    /// - Throws: What reading pictures throws.
+    func semantics(_ number: Int, count: Int) throws -> SemanticBatch
+}
+
 /// Semantic latents of drawn scenes, computed once and kept, with a fresh caption at every visit.
 ///
 /// The latents do not change while Stage C learns, so that drawing and compressing each picture once
@@ -57,17 +82,18 @@ public struct CachedSemantics: SemanticSource {
     }
 
     /// Latents drawn at random, with captions drawn afresh.
-    public func semantics(
-        _ number: Int, count: Int
-    ) throws -> (latents: Tensor, captions: [String]) {
+    public func semantics(_ number: Int, count: Int) throws -> SemanticBatch {
         var random = RandomStream(seed, 5, UInt64(number))
         let chosen = (0..<count).map { _ in random.integer(below: classes.count) }
         let width = latents.count / max(1, latents.shape[0])
         let rows = latents.reshaped(to: [latents.shape[0], width]).gatheringRows(chosen)
-        return (
-            rows.reshaped(to: Shape([count] + latents.shape.array.dropFirst())),
-            chosen.map { SceneCaption.draw(classes[$0], &random).text }
-        )
+        let drawn = chosen.map { SceneCaption.draw(classes[$0], &random) }
+        return SemanticBatch(
+            latents: rows.reshaped(to: Shape([count] + latents.shape.array.dropFirst())),
+            captions: drawn.map(\.text),
+            labels: zip(chosen, drawn).map {
+                SceneLabels(classes: classes[$0], isMentioned: $1.isMentioned)
+            })
     }
 }
 
@@ -85,14 +111,11 @@ public struct CompressedPictures: SemanticSource {
     }
 
     /// The latents and captions of a batch of pictures.
-    public func semantics(
-        _ number: Int, count: Int
-    ) throws -> (latents: Tensor, captions: [String]) {
+    public func semantics(_ number: Int, count: Int) throws -> SemanticBatch {
         let batch = try pictures.batch(number, count: count)
         let embedding = try compressor.embed(compressor.reduced(batch.pixels))
-        return (
-            SemanticLatent(embedding: embedding, space: compressor.latentSpace).values,
-            batch.captions
-        )
+        return SemanticBatch(
+            latents: SemanticLatent(embedding: embedding, space: compressor.latentSpace).values,
+            captions: batch.captions, labels: batch.labels)
     }
 }

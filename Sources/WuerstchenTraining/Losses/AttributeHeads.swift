@@ -48,17 +48,40 @@ public struct AttributeHeads: Sendable {
     public func loss(_ features: Tensor, _ classes: [[Int?]]) -> (loss: Tensor, accuracy: Float) {
         let logits = self(features)
         var sum = Tensor([0], [])
-        var (right, counted) = (0, 0)
         for attribute in SceneAttribute.allCases {
-            let wanted = classes.map { $0[attribute.rawValue] }
-            sum = sum + logits[attribute.rawValue].crossEntropy(wanted)
-            for (found, wanted) in zip(logits[attribute.rawValue].largestChannels(), wanted) {
+            sum = sum + logits[attribute.rawValue].crossEntropy(classes.map { $0[attribute.rawValue] })
+        }
+        let answers = AttributeHeads.answers(logits, classes).values
+        let (right, counted) = answers.reduce(into: (0, 0)) { $0 = ($0.0 + $1.right, $0.1 + $1.all) }
+        return (sum, Float(right) / Float(max(1, counted)))
+    }
+
+    /// The share of right answers about each attribute.
+    ///
+    /// - Parameters:
+    ///   - features: `[batch, features]`.
+    ///   - classes: For each picture and attribute the right answer, or nil where there is none.
+    /// - Returns: The shares of those attributes that any answer counts of.
+    public func accuracy(
+        _ features: Tensor, _ classes: [[Int?]]
+    ) -> [SceneAttribute: Float] {
+        AttributeHeads.answers(self(features), classes).filter { $0.value.all > 0 }
+            .mapValues { Float($0.right) / Float($0.all) }
+    }
+
+    private static func answers(
+        _ logits: [Tensor], _ classes: [[Int?]]
+    ) -> [SceneAttribute: (right: Int, all: Int)] {
+        var result: [SceneAttribute: (right: Int, all: Int)] = [:]
+        for attribute in SceneAttribute.allCases {
+            let found = logits[attribute.rawValue].largestChannels()
+            for (found, wanted) in zip(found, classes.map { $0[attribute.rawValue] }) {
                 guard let wanted else { continue }
-                counted += 1
-                if found == wanted { right += 1 }
+                result[attribute, default: (0, 0)].all += 1
+                if found == wanted { result[attribute, default: (0, 0)].right += 1 }
             }
         }
-        return (sum, Float(right) / Float(max(1, counted)))
+        return result
     }
 }
 

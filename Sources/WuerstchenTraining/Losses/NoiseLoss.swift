@@ -7,8 +7,9 @@ public enum NoiseWeighting: String, Sendable, Hashable, CaseIterable, Codable {
     /// 1 − ᾱ (Choi et al., "Perception Prioritized Training of Diffusion Models", 2022, with k = γ =
     /// 1), as the stages were published with.
     case p2
-    /// (1 − ᾱ) / max(ᾱ, 0.04): the same weight for errors of the clean latent at every noise level
-    /// but the highest. It is at high noise that a text decides anything.
+    /// (1 − ᾱ) / max(ᾱ, 0.002): the same weight for errors of the clean latent at every noise level
+    /// but the last three in a hundred, which would drown all others. It is at the highest levels that
+    /// a text decides what is where; further down the latent itself shows it.
     case clean
     /// min(1 / ᾱ, 25): between the two.
     case inverseSignal
@@ -19,7 +20,7 @@ public enum NoiseWeighting: String, Sendable, Hashable, CaseIterable, Codable {
     public func callAsFunction(_ share: Float) -> Float {
         switch self {
         case .p2: 1 - share
-        case .clean: (1 - share) / max(share, 0.04)
+        case .clean: (1 - share) / max(share, 0.002)
         case .inverseSignal: min(1 / share, 25)
         case .cleanError: (1 - share) / share
         }
@@ -50,26 +51,54 @@ public struct NoisyLatents: Sendable {
         self.times = times
         shares = times.map { schedule.signalShare(at: $0) }
         noise = random.normal(clean.shape)
-        let channels = clean.shape.channels
-        func factors(_ values: [Float]) -> Tensor {
-            Tensor(
-                values.flatMap { [Float](repeating: $0, count: channels) },
-                [values.count, channels])
-        }
         latents =
-            clean.scaledChannels(bySample: factors(shares.map { $0.squareRoot() }))
-            + noise.scaledChannels(bySample: factors(shares.map { (1 - $0).squareRoot() }))
+            clean.scaled(bySample: shares.map { $0.squareRoot() })
+            + noise.scaled(bySample: shares.map { (1 - $0).squareRoot() })
     }
 
-    /// Times as the stages were published with: `clamp(1.08 · (1 − U) + 0.001, 0.001, 1)`.
-    public static func publishedTimes(_ count: Int, _ random: inout RandomStream) -> [Float] {
-        (0..<count).map { _ in
-            min(max(1.08 * (1 - random.uniform()) + 0.001, 0.001), 1)
-        }
+    /// The clean latents that a prediction of the noise implies.
+    public func clean(_ predicted: Tensor) -> Tensor {
+        latents.scaled(bySample: shares.map { 1 / $0.squareRoot() })
+            - predicted.scaled(bySample: shares.map { ((1 - $0) / $0).squareRoot() })
     }
 
     /// The weighted mean squared error of a prediction of the noise.
     public func loss(_ predicted: Tensor, _ weighting: NoiseWeighting) -> Tensor {
         (predicted - noise).meanSquare(weights: shares.map { weighting($0) })
+    }
+}
+
+/// How often each time, and with it each noise level, is learnt.
+public struct TimeDistribution: Sendable, Hashable {
+    /// The share of times from 0.8…1, where a text decides what is where. A large network sees enough
+    /// of them anyway; a small one on few pictures hardly learns left from right without.
+    public var highNoiseShare: Float = 0
+
+    /// Times as the stages were published with: `clamp(1.08 · (1 − U) + 0.001, 0.001, 1)`.
+    public init() {}
+
+    /// Times as published, but for a share of 0.8…1.
+    public init(highNoiseShare: Float) {
+        self.highNoiseShare = highNoiseShare
+    }
+
+    /// Times for some samples.
+    public func draw(_ count: Int, _ random: inout RandomStream) -> [Float] {
+        (0..<count).map { _ in
+            let published = min(max(1.08 * (1 - random.uniform()) + 0.001, 0.001), 1)
+            guard highNoiseShare > 0, random.uniform() < highNoiseShare else { return published }
+            return random.uniform(0.8..<1)
+        }
+    }
+}
+
+extension Tensor {
+    /// The elements of each sample times its factor.
+    func scaled(bySample factors: [Float]) -> Tensor {
+        let channels = shape.channels
+        return scaledChannels(
+            bySample: Tensor(
+                factors.flatMap { [Float](repeating: $0, count: channels) },
+                [factors.count, channels]))
     }
 }

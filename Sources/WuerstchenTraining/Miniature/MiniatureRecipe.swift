@@ -140,6 +140,10 @@ public struct MiniatureRecipe: Sendable {
                 pictures(.heldOut), compressor: compressor)
             objective.preview = try PreviewDecoder(
                 residual: ParameterValues(average(of: .compressor, "preview")))
+            objective.reader = try AttributeHeads(
+                ParameterValues(average(of: .compressor, "heads")),
+                features: CompressorObjective.features)
+            objective.times = TimeDistribution(highNoiseShare: 0.5)
             _ = try TrainingRun(objective, options, in: folder)
                 .run(resumes: true, start: try pretrainedText(), progress: &progress)
         }

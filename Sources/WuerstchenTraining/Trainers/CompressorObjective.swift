@@ -44,7 +44,7 @@ public struct CompressorObjective: TrainingObjective {
         return parameters
     }
 
-    private static let features = side * side * 16
+    static let features = side * side * 16
 
     /// The loss of a batch.
     public func loss(_ parameters: StepParameters, _ step: TrainingStep) throws -> TrainingLoss {

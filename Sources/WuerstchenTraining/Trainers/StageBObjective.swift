@@ -109,7 +109,7 @@ public struct StageBObjective: TrainingObjective {
         let clean = try stageA.encode(batch.pixels)
             .scaled(by: 1 / stageA.configuration.latentScale)
         let noisy = NoisyLatents(
-            clean, times: NoisyLatents.publishedTimes(step.batchSize, &random),
+            clean, times: TimeDistribution().draw(step.batchSize, &random),
             schedule: schedule, random: &random)
         let predicted = try stage.predictNoise(
             noisy.latents, times: noisy.times,

@@ -1,16 +1,6 @@
 public import TensorCore
 public import Wuerstchen
 
-/// Semantic latents with captions, such as a compressor makes of pictures.
-public protocol SemanticSource: Sendable {
-    /// A batch, the same for the same number and count.
-    ///
-    /// - Returns: Latents `[batch, rows, columns, channels]` as Stage C makes them, and a caption for
-    ///   each.
-    /// - Throws: What reading pictures throws.
-    func semantics(_ number: Int, count: Int) throws -> (latents: Tensor, captions: [String])
-}
-
 /// Stage C: predicting the noise in semantic latents under their captions, with or without its text
 /// encoder learning along.
 public struct StageCObjective: TrainingObjective {
@@ -28,6 +18,10 @@ public struct StageCObjective: TrainingObjective {
     public var validationSemantics: (any SemanticSource)?
     /// Shows what latents mean, for contact sheets.
     public var preview: PreviewDecoder?
+    /// Reads what the latents of drawn scenes show; see ``AttributeHeads``.
+    public var reader: AttributeHeads?
+    /// How often each noise level is learnt.
+    public var times = TimeDistribution()
     /// How errors at different noise levels count.
     public var weighting: NoiseWeighting
     /// The share of captions that are replaced by nothing, for guidance.
@@ -69,17 +63,17 @@ public struct StageCObjective: TrainingObjective {
     /// The loss of a batch.
     public func loss(_ parameters: StepParameters, _ step: TrainingStep) throws -> TrainingLoss {
         var random = step.random
-        let (latents, captions) = try semantics.semantics(step.number, count: step.batchSize)
+        let batch = try semantics.semantics(step.number, count: step.batchSize)
         let text = try parameters.encode(
-            captions, tokenizer, textConfiguration, precision: step.precision,
+            batch.captions, tokenizer, textConfiguration, precision: step.precision,
             dropout: captionDropout, random: &random)
         var stage = try StageC(
             configuration: configuration, parameters: parameters.source("stage_c"),
             precision: step.precision, schedule: schedule)
         stage.recomputesActivations = recomputesActivations
         let noisy = NoisyLatents(
-            latents, times: NoisyLatents.publishedTimes(step.batchSize, &random),
-            schedule: schedule, random: &random)
+            batch.latents, times: times.draw(step.batchSize, &random), schedule: schedule,
+            random: &random)
         let predicted = try stage.predictNoise(
             noisy.latents, times: noisy.times, conditioning: stage.prepare(text: text))
         return TrainingLoss(noisy.loss(predicted, weighting))
@@ -94,20 +88,26 @@ public struct StageCObjective: TrainingObjective {
         }
     }
 
-    /// What captions do at strong noise; see ``captionErrors(_:batch:count:times:precision:)``.
+    /// What captions do at strong noise; see ``captionErrors(_:batch:count:times:precision:)`` and
+    /// ``attributesRead(_:batch:count:time:)``.
     public func measurements(_ parameters: [String: Tensor]) throws -> [String: Float] {
-        let errors = try (validation ?? self).captionErrors(
-            parameters, batch: 0, count: 64, times: [0.85])
-        return [
+        let looked = validation ?? self
+        let errors = try looked.captionErrors(parameters, batch: 0, count: 64, times: [0.85])
+        var result = [
             "error, right caption": errors[0].right, "error, no caption": errors[0].empty,
             "error, wrong caption": errors[0].wrong,
         ]
+        for (attribute, share) in try looked.attributesRead(parameters, batch: 1, count: 256) {
+            result["\(attribute) read"] = share
+        }
+        return result
     }
 
     /// What the preview decoder shows of latents made from captions in twenty steps.
     public func contactSheet(_ parameters: [String: Tensor]) throws -> ContactSheet? {
         guard let preview else { return nil }
-        let (latents, captions) = try (validationSemantics ?? semantics).semantics(0, count: 16)
+        let batch = try (validationSemantics ?? semantics).semantics(0, count: 16)
+        let (latents, captions) = (batch.latents, batch.captions)
         let fixed = StepParameters(fixed: parameters)
         let stage = try StageC(
             configuration: configuration, parameters: fixed.source("stage_c"),
@@ -151,7 +151,8 @@ public struct StageCObjective: TrainingObjective {
         times: [Float] = [0.6, 0.75, 0.85, 0.93], precision: Precision = .bfloat16
     ) throws -> [(time: Float, right: Float, empty: Float, wrong: Float)] {
         let fixed = StepParameters(fixed: parameters)
-        let (latents, captions) = try semantics.semantics(number, count: count)
+        let batch = try semantics.semantics(number, count: count)
+        let (latents, captions) = (batch.latents, batch.captions)
         let stage = try StageC(
             configuration: configuration, parameters: fixed.source("stage_c"),
             precision: precision, schedule: schedule)
@@ -177,5 +178,38 @@ public struct StageCObjective: TrainingObjective {
             }
             return (time, errors[0], errors[1], errors[2])
         }
+    }
+
+    /// What of a caption the network has decided on when there is next to nothing but noise to see:
+    /// the shares of mentioned attributes that ``reader`` finds in the clean latents that it predicts.
+    ///
+    /// - Parameters:
+    ///   - parameters: Parameters to look at.
+    ///   - number: Which batch.
+    ///   - count: How many latents.
+    ///   - time: The noise level.
+    /// - Returns: The shares of those attributes that are mentioned; none without a reader.
+    /// - Throws: What data and networks throw.
+    public func attributesRead(
+        _ parameters: [String: Tensor], batch number: Int, count: Int, time: Float = 0.96
+    ) throws -> [SceneAttribute: Float] {
+        guard let reader else { return [:] }
+        let fixed = StepParameters(fixed: parameters)
+        let batch = try semantics.semantics(number, count: count)
+        let stage = try StageC(
+            configuration: configuration, parameters: fixed.source("stage_c"),
+            precision: .bfloat16, schedule: schedule)
+        var random = RandomStream(UInt64(number), 77)
+        let text = try fixed.encode(
+            batch.captions, tokenizer, textConfiguration, precision: .bfloat16, dropout: 0,
+            random: &random)
+        let noisy = NoisyLatents(
+            batch.latents, times: [Float](repeating: time, count: count), schedule: schedule,
+            random: &random)
+        let predicted = try stage.predictNoise(
+            noisy.latents, times: noisy.times, conditioning: stage.prepare(text: text))
+        let clean = noisy.clean(predicted)
+        return reader.accuracy(
+            clean.reshaped(to: [count, clean.count / max(1, count)]), batch.labels.map(\.mentioned))
     }
 }

@@ -35,7 +35,7 @@ struct TinyStageC: TrainingObjective {
         let text = Tensor.random([step.batchSize, 6, 8], seed: 2)
         var random = step.random
         let noisy = NoisyLatents(
-            clean, times: NoisyLatents.publishedTimes(step.batchSize, &random),
+            clean, times: TimeDistribution().draw(step.batchSize, &random),
             schedule: NoiseSchedule(), random: &random)
         let predicted = try stage.predictNoise(
             noisy.latents, times: noisy.times, conditioning: stage.prepare(text: text))
