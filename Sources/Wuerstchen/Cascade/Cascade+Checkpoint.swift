@@ -14,17 +14,21 @@ extension Cascade {
     ///     plain one, or the only one there is.
     ///   - precision: The numbers that the large matrices are stored in and multiplied with.
     ///   - memory: Whether all networks stay in memory.
+    ///   - prior: A folder with `config.json` and weights of a Stage C to take in place of the
+    ///     checkpoint's, such as a student that was distilled from it.
+    ///   - decoder: The same for Stage B.
     /// - Throws: ``WuerstchenError`` that names the file, the parameters or the setting at fault.
     public init(
         contentsOf directory: URL, variant: String? = nil, precision: Precision = .float32,
-        memory: MemoryPolicy = .resident
+        memory: MemoryPolicy = .resident, prior: URL? = nil, decoder: URL? = nil
     ) throws {
+        let (stageC, stageB) = (prior, decoder)
         let prior = try CheckpointFolder(
             directory.appendingPathComponent("wuerstchen-prior"), variant: variant,
-            precision: precision)
+            precision: precision, replacing: stageC.map { ["prior": $0] } ?? [:])
         let main = try CheckpointFolder(
             directory.appendingPathComponent("wuerstchen"), variant: variant,
-            precision: precision)
+            precision: precision, replacing: stageB.map { ["decoder": $0] } ?? [:])
         let priorIndex: PriorIndex = try prior.decode("model_index.json")
         let decoderIndex: DecoderIndex = try main.decode("model_index.json")
         let space = SemanticLatentSpace(
@@ -34,8 +38,10 @@ extension Cascade {
         let scale = decoderIndex.latentScale ?? 10.67
         try main.naming("model_index.json") { try StageB.validate(latentScale: scale) }
         let configuration: StageB.Configuration = try main.decode("decoder/config.json")
+        let priorConfiguration: StageC.Configuration = try prior.decode("prior/config.json")
         let pixels: StageA.Configuration = try main.decode("vqgan/config.json")
         try main.naming("decoder/config.json") { try configuration.validate() }
+        try prior.naming("prior/config.json") { try priorConfiguration.validate() }
         try main.naming("vqgan/config.json") { try pixels.validate() }
         if memory == .sequential {
             // Damage should show before the first stage has run, not after.
@@ -46,7 +52,7 @@ extension Cascade {
             textEncoder: try memory.part { try main.textEncoder() },
             stageB: try memory.part { try main.stageB(scale: scale) },
             stageA: try memory.part { try main.stageA() },
-            configuration: configuration, latentScale: scale,
+            configuration: configuration, latentScale: scale, schedule: try main.schedule(),
             pixelsPerPosition: pixels.patchSize << (pixels.levels - 1))
         self.init(
             name: directory.standardizedFileURL.lastPathComponent,
@@ -54,7 +60,8 @@ extension Cascade {
             stageC: try memory.part { try prior.stageC(space: space) },
             decoder: decoder,
             previewDecoder: try Cascade.previewDecoder(in: directory), latentSpace: space,
-            defaultSize: try Cascade.defaultSize(priorIndex, prior.decode("prior/config.json")))
+            defaultSize: try Cascade.defaultSize(priorIndex, priorConfiguration),
+            priorSampling: priorConfiguration.standardSampling(try prior.schedule()))
     }
 
     /// What the checkpoint says (`sample_size` in the prior's `model_index.json`), or what networks

@@ -20,6 +20,8 @@ public struct Cascade: Sendable {
     public var latentSpace: SemanticLatentSpace
     /// The size of pictures that the networks were trained at, for requests that name none.
     public var defaultSize: ImageSize
+    /// How Stage C samples where a request leaves it open: as it was made.
+    public var priorSampling: SamplingOptions
     /// The checkpoint's name, for the record in pictures.
     public var name: String
 
@@ -28,8 +30,10 @@ public struct Cascade: Sendable {
         name: String, textEncoder: Part<TextEncoder<StageC>>, stageC: Part<StageC>,
         decoder: any SemanticDecoder, previewDecoder: PreviewDecoder = PreviewDecoder(),
         latentSpace: SemanticLatentSpace = SemanticLatentSpace(),
-        defaultSize: ImageSize = ImageSize(width: 1024, height: 1024)
+        defaultSize: ImageSize = ImageSize(width: 1024, height: 1024),
+        priorSampling: SamplingOptions = .stageC
     ) {
+        self.priorSampling = priorSampling
         self.name = name
         self.defaultSize = defaultSize
         self.textEncoder = textEncoder
@@ -82,6 +86,15 @@ public struct Cascade: Sendable {
             if case .pictures(let made, _) = event { images += made }
         }
         return images
+    }
+
+    /// A request with everything filled in that it leaves open, for the record.
+    public func completed(_ request: GenerationRequest) -> GenerationRequest {
+        var result = request
+        result.size = request.size ?? defaultSize
+        result.prior = request.prior ?? priorSampling
+        result.decoder = request.decoder ?? decoder.standardSampling
+        return result
     }
 
     /// The rows and columns of the semantic latent for pictures of a size: enough to cover it, and

@@ -15,6 +15,8 @@ public struct CheckpointFolder: Sendable {
     public let variant: String?
     /// The precision that networks are loaded at.
     public let precision: Precision
+    /// Folders in place of some of the parts'.
+    private let replacements: [String: URL]
 
     /// A folder that is there.
     ///
@@ -22,9 +24,12 @@ public struct CheckpointFolder: Sendable {
     ///   - url: The folder.
     ///   - variant: Which of several variants of the weights to take.
     ///   - precision: The precision that networks are loaded at.
+    ///   - replacements: Folders in place of some of the parts', such as that of a distilled student in
+    ///     place of `prior`.
     /// - Throws: ``WuerstchenError`` with code `fileNotFound` when it is not.
     public init(
-        _ url: URL, variant: String? = nil, precision: Precision = .float32
+        _ url: URL, variant: String? = nil, precision: Precision = .float32,
+        replacing replacements: [String: URL] = [:]
     ) throws {
         var isDirectory: ObjCBool = false
         guard FileManager.default.fileExists(atPath: url.path, isDirectory: &isDirectory),
@@ -39,6 +44,16 @@ public struct CheckpointFolder: Sendable {
         self.url = url
         self.variant = variant
         self.precision = precision
+        self.replacements = replacements
+    }
+
+    /// Where a file or folder of a part is.
+    private func location(_ name: String) -> URL {
+        let parts = name.split(separator: "/", maxSplits: 1)
+        guard let first = parts.first, let folder = replacements[String(first)] else {
+            return url.appendingPathComponent(name)
+        }
+        return parts.count > 1 ? folder.appendingPathComponent(String(parts[1])) : folder
     }
 
     /// The text encoder, from `text_encoder` and `tokenizer`.
@@ -99,8 +114,7 @@ public struct CheckpointFolder: Sendable {
         do {
             return try make()
         } catch let error as WuerstchenError where error.code == .invalidConfiguration {
-            let file = url.appendingPathComponent(name)
-            throw WuerstchenError(error.code, "\(file.path): \(error.message)")
+            throw WuerstchenError(error.code, "\(location(name).path): \(error.message)")
         }
     }
 
@@ -115,13 +129,13 @@ public struct CheckpointFolder: Sendable {
     private func parameters(_ part: String) throws -> CheckpointParameters {
         let stem = part == "text_encoder" ? "model" : "diffusion_pytorch_model"
         return try CheckpointParameters(
-            directory: url.appendingPathComponent(part), stem: stem, variant: variant)
+            directory: location(part), stem: stem, variant: variant)
     }
 
     /// A configuration file.
     ///
     /// - Throws: ``WuerstchenError`` that names the file and the field at fault.
     func decode<Value: Decodable>(_ name: String) throws -> Value {
-        try decodeJSON(Value.self, from: url.appendingPathComponent(name))
+        try decodeJSON(Value.self, from: location(name))
     }
 }

@@ -42,7 +42,7 @@ public struct GenerationStep: Sendable {
 struct GenerationRun: Sendable {
     private enum State: Sendable {
         case beginning
-        case sampling(Sampler)
+        case sampling(any LatentSampler)
         case sampled(SemanticLatent, any NoiseSource)
         case decoding(any SemanticDecoding)
         case finished
@@ -50,6 +50,7 @@ struct GenerationRun: Sendable {
 
     private let cascade: Cascade
     private let request: GenerationRequest
+    private let prior: SamplingOptions
     private let size: ImageSize
     private let grid: SemanticGrid
     private let total: Int
@@ -66,6 +67,7 @@ struct GenerationRun: Sendable {
         try request.validate()
         self.cascade = cascade
         self.request = request
+        prior = request.prior ?? cascade.priorSampling
         size = request.size ?? cascade.defaultSize
         grid = try cascade.grid(for: size)
         batchSize = min(
@@ -73,7 +75,7 @@ struct GenerationRun: Sendable {
         let batches = (request.count + batchSize - 1) / batchSize
         total =
             batches
-            * (request.prior.timesteps.count + cascade.decoder.stepCount(for: request))
+            * (prior.timesteps.count + cascade.decoder.stepCount(for: request))
     }
 
     mutating func next() throws -> GenerationEvent? {
@@ -130,17 +132,17 @@ struct GenerationRun: Sendable {
         let text =
             try self.text
             ?? cascade.textEncoder().encode(
-                request.prompt, negative: request.prior.isGuided ? request.negativePrompt : nil)
+                request.prompt, negative: prior.isGuided ? request.negativePrompt : nil)
         self.text = text
         let sampler = try cascade.stageC().sampler(
             text, grid: grid, picturesPerPrompt: batch.count,
             noise: SeededNoise(seeds: batch.map { request.seed &+ UInt64($0) }),
-            options: request.prior)
+            options: prior)
         return .sampling(sampler)
     }
 
     private mutating func count(
-        _ stage: GenerationStep.Stage, _ step: Sampler.Step, _ semantic: SemanticLatent?
+        _ stage: GenerationStep.Stage, _ step: SamplingStep, _ semantic: SemanticLatent?
     ) -> GenerationStep {
         defer { index += 1 }
         return GenerationStep(

@@ -14,17 +14,18 @@ public struct GenerationRequest: Sendable, Hashable {
     /// The number of pictures, 1…1024. Picture k is what a request for one picture with the seed
     /// `seed + k` gives.
     public var count: Int
-    /// Steps, guidance and method of Stage C.
-    public var prior: SamplingOptions
-    /// Steps, guidance and method of Stage B.
-    public var decoder: SamplingOptions
+    /// Steps, guidance and method of Stage C; nil for what the stage was made for: as published 60
+    /// steps under guidance 4, or the steps that it was distilled to.
+    public var prior: SamplingOptions?
+    /// Steps, guidance and method of Stage B; nil for what the stage was made for: as published 12
+    /// steps without guidance, or the steps that it was distilled to.
+    public var decoder: SamplingOptions?
 
-    /// A request with the published settings: 60 steps under guidance 4 in Stage C, 12 steps without
-    /// guidance in Stage B.
+    /// A request with the settings that the stages were made for.
     public init(
         _ prompt: String, negativePrompt: String = "",
         size: ImageSize? = nil, seed: UInt64 = 0, count: Int = 1,
-        prior: SamplingOptions = .stageC, decoder: SamplingOptions = .stageB
+        prior: SamplingOptions? = nil, decoder: SamplingOptions? = nil
     ) {
         self.prompt = prompt
         self.negativePrompt = negativePrompt
@@ -44,8 +45,8 @@ public struct GenerationRequest: Sendable, Hashable {
             throw WuerstchenError(
                 .invalidRequest, "\(count) pictures; a request is for 1 to 1024")
         }
-        try prior.validate()
-        try decoder.validate()
+        try prior?.validate()
+        try decoder?.validate()
     }
 
     /// The request as the text that goes into a PNG beside the picture.
@@ -59,19 +60,27 @@ public struct GenerationRequest: Sendable, Hashable {
             ("prompt", prompt.storable), ("negative prompt", negativePrompt.storable),
             ("seed", "\(seed &+ UInt64(truncatingIfNeeded: picture))"),
             ("size", size.map { "\($0.width)x\($0.height)" } ?? "as trained"),
-            ("prior steps", "\(prior.timesteps.count)"), ("prior guidance", "\(prior.guidance)"),
-            ("prior sampling", prior.record), ("decoder steps", "\(decoder.timesteps.count)"),
-            ("decoder guidance", "\(decoder.guidance)"), ("decoder sampling", decoder.record),
+        ] + record("prior", prior) + record("decoder", decoder) + [
             ("checkpoint", checkpoint),
             ("Software", "Wuerstchen for Swift"),
         ]
     }
 }
 
+private func record(
+    _ stage: String, _ options: SamplingOptions?
+) -> [(key: String, value: String)] {
+    guard let options else { return [("\(stage) sampling", "as the stage was made for")] }
+    return [
+        ("\(stage) steps", "\(options.timesteps.count)"),
+        ("\(stage) guidance", "\(options.guidance)"), ("\(stage) sampling", options.record),
+    ]
+}
+
 extension SamplingOptions {
     /// The method, and the times unless they are equal steps from 1 to 0.
     fileprivate var record: String {
-        let name = method == .ddpm ? "ddpm" : "ddim"
+        let name = "\(method)"
         let times = timesteps.times
         guard (try? Timesteps(count: timesteps.count)) != timesteps else { return name }
         return "\(name) \(times.map { "\($0)" }.joined(separator: " "))"

@@ -25,6 +25,9 @@ public protocol SemanticDecoder: Sendable {
         of latent: SemanticLatent, for request: GenerationRequest, noise: any NoiseSource
     ) throws -> any SemanticDecoding
 
+    /// How it samples where a request leaves it open; nil for a decoder that takes no steps.
+    var standardSampling: SamplingOptions? { get }
+
     /// The number of steps that decoding will take.
     func stepCount(for request: GenerationRequest) -> Int
 }
@@ -32,13 +35,16 @@ public protocol SemanticDecoder: Sendable {
 /// A decoding under way.
 public protocol SemanticDecoding: Sendable {
     /// Takes the next step; nil when there are none left.
-    mutating func next() throws -> Sampler.Step?
+    mutating func next() throws -> SamplingStep?
 
     /// The pictures, after the last step.
     mutating func finish() throws -> [Image]
 }
 
 extension SemanticDecoder {
+    /// By default a decoder takes no steps.
+    public var standardSampling: SamplingOptions? { nil }
+
     /// Decodes from beginning to end.
     ///
     /// - Parameters:
@@ -65,6 +71,8 @@ public struct DiffusionDecoder: SemanticDecoder {
     public var stageB: Part<StageB>
     /// Stage A.
     public var stageA: Part<StageA>
+    /// How Stage B was made to be sampled.
+    public let standardSampling: SamplingOptions?
     private let semanticSides: @Sendable (Int) -> Int?
 
     /// A decoder of the given parts.
@@ -75,11 +83,14 @@ public struct DiffusionDecoder: SemanticDecoder {
     ///   - stageA: Stage A.
     ///   - configuration: Stage B's architecture.
     ///   - latentScale: Positions of the image latent per position of the semantic latent.
+    ///   - schedule: How noise grows with time in Stage B.
     ///   - pixelsPerPosition: Pixels per position of the image latent, ``StageA/pixelsPerPosition``.
     public init(
         textEncoder: Part<TextEncoder<StageB>>, stageB: Part<StageB>, stageA: Part<StageA>,
-        configuration: StageB.Configuration, latentScale: Double, pixelsPerPosition: Int
+        configuration: StageB.Configuration, latentScale: Double,
+        schedule: NoiseSchedule = NoiseSchedule(), pixelsPerPosition: Int
     ) {
+        standardSampling = configuration.standardSampling(schedule)
         self.textEncoder = textEncoder
         self.stageB = stageB
         self.stageA = stageA
@@ -97,7 +108,7 @@ public struct DiffusionDecoder: SemanticDecoder {
 
     /// Stage B's steps.
     public func stepCount(for request: GenerationRequest) -> Int {
-        request.decoder.timesteps.count
+        (request.decoder ?? standardSampling)?.timesteps.count ?? 0
     }
 
     /// Encodes the prompt for Stage B and starts its sampler.
@@ -105,7 +116,7 @@ public struct DiffusionDecoder: SemanticDecoder {
         of latent: SemanticLatent, for request: GenerationRequest, noise: any NoiseSource
     ) throws -> any SemanticDecoding {
         let text = try textEncoder().encode(
-            request.prompt, negative: request.decoder.isGuided ? request.negativePrompt : nil)
+            request.prompt, negative: request.decoder?.isGuided ?? false ? request.negativePrompt : nil)
         let sampler = try stageB().sampler(
             latent, text: text, noise: noise, options: request.decoder)
         return DiffusionDecoding(sampler: sampler, stageA: stageA)
@@ -114,11 +125,11 @@ public struct DiffusionDecoder: SemanticDecoder {
 
 private struct DiffusionDecoding: SemanticDecoding {
     /// Holds Stage B, which can go before Stage A comes.
-    var sampler: Sampler?
+    var sampler: (any LatentSampler)?
     let stageA: Part<StageA>
     var latent: ImageLatent?
 
-    mutating func next() throws -> Sampler.Step? {
+    mutating func next() throws -> SamplingStep? {
         guard let step = try sampler?.next() else {
             latent = sampler.map { ImageLatent(values: $0.latent) } ?? latent
             sampler = nil
@@ -156,7 +167,7 @@ private struct PreviewDecoding: SemanticDecoding {
     let decoder: PreviewDecoder
     let latent: SemanticLatent
 
-    mutating func next() throws -> Sampler.Step? { nil }
+    mutating func next() throws -> SamplingStep? { nil }
 
     mutating func finish() throws -> [Image] { try decoder.decode(latent) }
 }

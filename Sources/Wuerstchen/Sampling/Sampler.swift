@@ -7,6 +7,12 @@ public enum SamplingMethod: Sendable, Hashable {
     case ddpm
     /// The deterministic path (Song et al., "Denoising Diffusion Implicit Models", 2021).
     case ddim
+    /// Straight steps along the velocity field in a flow's variables; see ``FlowSampler``. For networks
+    /// that predict noise the same as ``ddim``.
+    case euler
+    /// Steps along the mean of the velocities at both ends (Heun's method): twice the work and an error
+    /// of second order.
+    case heun
 }
 
 /// How a stage samples.
@@ -43,48 +49,111 @@ public struct SamplingOptions: Sendable, Hashable {
     }
 }
 
-/// Denoises latents step by step, on demand.
+/// Turns noise into latents step by step, on demand.
 ///
-/// The sampler is a value: a copy goes on from where the original is, independently of it.
-public struct Sampler: Sendable {
-    /// What a step leads to.
-    public struct Step: Sendable {
-        /// The step's number, from 0.
-        public let index: Int
-        /// The number of steps.
-        public let count: Int
-        /// The latents after the step, `[batch, height, width, channels]`.
-        public let latent: Tensor
-        /// What the network now takes the clean latents to be: what a preview should show.
-        public let predictedClean: Tensor
-        /// The noise that was predicted, after guidance.
-        public let predictedNoise: Tensor
+/// Samplers are values: a copy goes on from where the original is, independently of it.
+public protocol LatentSampler: Sendable {
+    /// The latents that the next step starts from; after the last one, the result.
+    var latent: Tensor { get }
+    /// The source of random numbers, for whatever goes on after the last step.
+    var noise: any NoiseSource { get }
+    /// The number of steps.
+    var count: Int { get }
+
+    /// Takes the next step.
+    ///
+    /// - Returns: The step, or nil when all have been taken.
+    /// - Throws: `CancellationError` between blocks of the network when the task is cancelled, or
+    ///   ``WuerstchenError`` with code `notFinite` that names the stage.
+    mutating func next() throws -> SamplingStep?
+}
+
+/// What a step of a sampler leads to.
+public struct SamplingStep: Sendable {
+    /// The step's number, from 0.
+    public let index: Int
+    /// The number of steps.
+    public let count: Int
+    /// The latents after the step, `[batch, height, width, channels]`.
+    public let latent: Tensor
+    /// What the network now takes the clean latents to be: what a preview should show.
+    public let predictedClean: Tensor
+    /// The noise that was predicted, after guidance.
+    public let predictedNoise: Tensor
+}
+
+/// A network as a function of noisy latents, with its conditioning and under guidance.
+package struct GuidedDenoiser: Sendable {
+    /// Predicts the noise (or velocity) in latents at a time, given for each. Under guidance the
+    /// latents come twice, first to be seen with the prompts, then with the negative prompts.
+    package typealias Network = @Sendable (_ latents: Tensor, _ times: [Float]) throws -> Tensor
+
+    private let stage: String
+    private let guidance: Float?
+    private let network: Network
+
+    /// - Parameters:
+    ///   - stage: The stage, for messages.
+    ///   - guidance: The weight of guidance; nil for none.
+    ///   - network: The network.
+    package init(_ stage: String, guidance: Float?, _ network: @escaping Network) {
+        self.stage = stage
+        self.guidance = guidance
+        self.network = network
     }
 
-    /// Predicts the noise in latents at a time, given for each. Under guidance the latents come
-    /// twice, first to be seen with the prompts, then with the negative prompts.
-    package typealias Denoiser = @Sendable (_ latents: Tensor, _ times: [Float]) throws -> Tensor
+    /// The prediction, moved away from the unconditional one by classifier-free guidance:
+    /// `unconditional + weight · (conditional − unconditional)`.
+    package func callAsFunction(_ latent: Tensor, _ times: [Float]) throws -> Tensor {
+        guard let guidance else { return try network(latent, times) }
+        let batch = latent.shape[0]
+        let both = try network(Tensor.concatenating([latent, latent]), times + times)
+        return Tensor.combine(
+            guidance, both[0..<batch], 1 - guidance, both[batch..<2 * batch])
+    }
 
+    /// The same, refusing what is not a number.
+    ///
+    /// - Parameter step: Which step of how many, for the message.
+    package func checked(
+        _ latent: Tensor, _ times: [Float], step: Int, of count: Int
+    ) throws -> Tensor {
+        let predicted = try self(latent, times)
+        try require(predicted, step: step, of: count)
+        return predicted
+    }
+
+    package func require(_ predicted: Tensor, step: Int, of count: Int) throws {
+        guard predicted.isFinite else {
+            throw WuerstchenError(
+                .notFinite,
+                "\(stage) predicted what is not a number in step \(step + 1) of \(count); "
+                    + "its weights are damaged or the guidance is too strong")
+        }
+    }
+}
+
+/// Samples by diffusion: removes noise step by step, ancestrally or on the deterministic path.
+public struct Sampler: LatentSampler {
     /// The latents that the next step starts from.
     public private(set) var latent: Tensor
     /// The source of random numbers, for whatever goes on after the last step.
     public private(set) var noise: any NoiseSource
-    private let stage: String
     private let schedule: NoiseSchedule
     private let options: SamplingOptions
-    private let denoiser: Denoiser
+    private let denoiser: GuidedDenoiser
     private var index = 0
 
     package init(
         stage: String, schedule: NoiseSchedule, options: SamplingOptions, initial: Tensor,
-        noise: any NoiseSource, denoiser: @escaping Denoiser
+        noise: any NoiseSource, denoiser: @escaping GuidedDenoiser.Network
     ) throws {
         try options.validate()
-        self.stage = stage
         self.schedule = schedule
         self.options = options
         self.noise = noise
-        self.denoiser = denoiser
+        self.denoiser = GuidedDenoiser(
+            stage, guidance: options.isGuided ? options.guidance : nil, denoiser)
         latent = initial
     }
 
@@ -92,22 +161,13 @@ public struct Sampler: Sendable {
     public var count: Int { options.timesteps.count }
 
     /// Takes the next step.
-    ///
-    /// - Returns: The step, or nil when all have been taken.
-    /// - Throws: `CancellationError` between blocks of the network when the task is cancelled, or
-    ///   ``WuerstchenError`` with code `notFinite` that names the stage.
-    public mutating func next() throws -> Step? {
+    public mutating func next() throws -> SamplingStep? {
         guard index < count else { return nil }
         try Task.checkCancellation()
         let time = options.timesteps.times[index]
         let nextTime = options.timesteps.times[index + 1]
-        let predicted = try predictNoise(at: time)
-        guard predicted.isFinite else {
-            throw WuerstchenError(
-                .notFinite,
-                "\(stage) predicted noise that is not a number in step \(index + 1) of \(count); "
-                    + "its weights are damaged or the guidance is too strong")
-        }
+        let predicted = try denoiser.checked(
+            latent, [Float](repeating: time, count: latent.shape[0]), step: index, of: count)
         let share = schedule.signalShare(at: time)
         let nextShare = schedule.signalShare(at: nextTime)
         let clean = Tensor.combine(
@@ -128,29 +188,14 @@ public struct Sampler: Sendable {
                 moved = Tensor.combine(1, moved, coefficients.deviation, fresh)
             }
             latent = moved
-        case .ddim:
+        case .ddim, .euler, .heun:
             latent = Tensor.combine(
                 nextShare.squareRoot(), clean, (1 - nextShare).squareRoot(), predicted)
         }
         defer { index += 1 }
-        return Step(
+        return SamplingStep(
             index: index, count: count, latent: latent, predictedClean: clean,
             predictedNoise: predicted)
-    }
-}
-
-extension Sampler {
-    /// The noise, moved away from the unconditional prediction by classifier-free guidance:
-    /// `unconditional + weight · (conditional − unconditional)`.
-    private func predictNoise(at time: Float) throws -> Tensor {
-        let batch = latent.shape[0]
-        guard options.isGuided else {
-            return try denoiser(latent, [Float](repeating: time, count: batch))
-        }
-        let both = try denoiser(
-            Tensor.concatenating([latent, latent]), [Float](repeating: time, count: 2 * batch))
-        let weight = options.guidance
-        return Tensor.combine(weight, both[0..<batch], 1 - weight, both[batch..<2 * batch])
     }
 }
 

@@ -50,7 +50,7 @@ public struct Timesteps: Sendable, Hashable {
         }
     }
 
-    private init(unchecked times: [Float]) {
+    init(unchecked times: [Float]) {
         self.times = times
     }
 

@@ -1,18 +1,21 @@
 public import TensorCore
 
 extension StageB {
+    /// How the stage is meant to be sampled: as published, or, for a flow, as it was made.
+    public var standardSampling: SamplingOptions { configuration.standardSampling(schedule) }
+
     /// Turns semantic latents into image latents.
     ///
     /// - Parameters:
     ///   - semantic: What Stage C or the semantic compressor made.
     ///   - text: One prompt for all pictures, or one for each.
     ///   - seed: The seed of the first picture; the following ones count up from it.
-    ///   - options: Steps, guidance and method.
+    ///   - options: Steps, guidance and method; ``standardSampling`` if nil.
     /// - Returns: One image latent for each semantic latent.
     /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError``.
     public func sample(
         _ semantic: SemanticLatent, text: TextEmbedding<StageB>, seed: UInt64,
-        options: SamplingOptions = .stageB
+        options: SamplingOptions? = nil
     ) throws -> ImageLatent {
         let count = UInt64(semantic.values.shape[0])
         var sampler = try sampler(
@@ -31,15 +34,47 @@ extension StageB {
     ///   - initial: The latents to start from; noise by default.
     ///   - noise: The source of random numbers, drawn on for the start (unless `initial` is given)
     ///     and at each step.
-    ///   - options: Steps, guidance and method.
+    ///   - options: Steps, guidance and method; ``standardSampling`` if nil.
     /// - Returns: The sampler, before its first step.
     /// - Throws: ``WuerstchenError`` when the latent's size or channels do not fit the network, when
     ///   the text does not, or when guidance finds no negative prompts.
     public func sampler(
         _ semantic: SemanticLatent, text: TextEmbedding<StageB>, initial: Tensor? = nil,
-        noise: any NoiseSource, options: SamplingOptions = .stageB
-    ) throws -> Sampler {
-        let isGuided = options.isGuided
+        noise: any NoiseSource, options: SamplingOptions? = nil
+    ) throws -> any LatentSampler {
+        let options = options ?? standardSampling
+        let (conditioning, network) = try network(semantic, text, isGuided: options.isGuided)
+        let shape: Shape = [
+            semantic.values.shape[0], conditioning.height, conditioning.width,
+            configuration.latentChannels,
+        ]
+        var noise = noise
+        let start = try startingLatent(shape, initial, &noise, "Stage B")
+        return try StageNetwork(
+            name: "Stage B", schedule: schedule, flow: configuration.flow, network: network
+        ).sampler(options, initial: start, noise: noise)
+    }
+
+    /// The stage as a velocity field under some semantic latents and prompts.
+    ///
+    /// - Parameters:
+    ///   - semantic: What Stage C or the semantic compressor made.
+    ///   - text: Prompts whose number divides that of the pictures; with negatives if there is guidance.
+    ///   - guidance: The weight of guidance; up to 1 there is none.
+    /// - Returns: The field.
+    /// - Throws: ``WuerstchenError`` as ``sampler(_:text:initial:noise:options:)`` does.
+    public func flow(
+        _ semantic: SemanticLatent, text: TextEmbedding<StageB>, guidance: Float = 1
+    ) throws -> FlowField {
+        StageNetwork(
+            name: "Stage B", schedule: schedule, flow: configuration.flow,
+            network: try network(semantic, text, isGuided: guidance > 1).network
+        ).field(guidance: guidance)
+    }
+
+    private func network(
+        _ semantic: SemanticLatent, _ text: TextEmbedding<StageB>, isGuided: Bool
+    ) throws -> (conditioning: Conditioning, network: GuidedDenoiser.Network) {
         try text.validate(channels: configuration.textChannels, needsNegatives: isGuided)
         let embedding = semantic.embedding
         let batch = embedding.shape[0]
@@ -59,15 +94,8 @@ extension StageB {
                 ? Tensor.concatenating([embedding, Tensor(repeating: 0, embedding.shape)])
                 : embedding,
             text: isGuided ? text.promptsThenNegatives : text.prompts)
-        let shape: Shape = [
-            batch, conditioning.height, conditioning.width, configuration.latentChannels,
-        ]
-        var noise = noise
-        let start = try startingLatent(shape, initial, &noise, "Stage B")
-        return try Sampler(
-            stage: "Stage B", schedule: schedule, options: options, initial: start, noise: noise
-        ) {
-            try predictNoise($0, times: $1, conditioning: conditioning)
-        }
+        return (
+            conditioning, { try predict($0, times: $1, conditioning: conditioning) }
+        )
     }
 }

@@ -125,7 +125,8 @@ public struct StageB: Sendable {
         return Conditioning(text: keyValues, semantic: maps, height: height, width: width)
     }
 
-    /// The noise that the network sees in a noisy image latent.
+    /// The noise that the network sees in a noisy image latent, also where it predicts a flow's
+    /// velocity.
     ///
     /// - Parameters:
     ///   - x: The noisy latent, `[batch, height, width, latentChannels]`.
@@ -136,6 +137,16 @@ public struct StageB: Sendable {
     public func predictNoise(
         _ x: Tensor, times: [Float], conditioning: Conditioning
     ) throws -> Tensor {
+        let predicted = try predict(x, times: times, conditioning: conditioning)
+        guard let flow = configuration.flow else { return predicted }
+        return flow.map(schedule).noise(predicted, x, times)
+    }
+
+    /// What the network is trained to predict of a latent: noise, or the velocity of a stage that is a
+    /// flow.
+    package func predict(
+        _ x: Tensor, times: [Float], conditioning: Conditioning
+    ) throws -> Tensor {
         try requireLatents(
             x, channels: configuration.latentChannels, times: times, "Stage B")
         guard x.shape[1] == conditioning.height, x.shape[2] == conditioning.width else {
@@ -144,15 +155,16 @@ public struct StageB: Sendable {
                 "Stage B was prepared for \(conditioning.height)×\(conditioning.width) positions and "
                     + "given latents \(x.shape)")
         }
-        return try predictNoise(x, times: times, conditioning: conditioning, trace: nil)
+        return try predict(x, times: times, conditioning: conditioning, trace: nil)
     }
 
-    package func predictNoise(
+    package func predict(
         _ x: Tensor, times: [Float], conditioning: Conditioning, trace: Trace?
     ) throws -> Tensor {
         let ab = try network(
             x, times: times, conditioning: conditioning, recomputes: recomputesActivations,
             trace: trace)
+        guard configuration.flow == nil else { return ab }
         let channels = configuration.outputChannels
         let a = ab.channels(0..<channels)
         let b = ab.channels(channels..<2 * channels).activated(.sigmoid)

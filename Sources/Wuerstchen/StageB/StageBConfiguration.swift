@@ -29,6 +29,9 @@ extension StageB {
         public var textChannels = 1024
         /// Side of the depthwise kernels.
         public var kernelSize = 3
+        /// For a stage that is a rectified flow, how it is to be sampled; nil for one that predicts
+        /// noise, as published.
+        public var flow: FlowConfiguration?
 
         enum CodingKeys: String, CodingKey {
             case latentChannels = "c_in"
@@ -44,6 +47,7 @@ extension StageB {
             case semanticChannels = "effnet_embd"
             case textChannels = "clip_embd"
             case kernelSize = "kernel_size"
+            case flow
         }
 
         /// The published architecture.
@@ -66,6 +70,7 @@ extension StageB {
             try fields.update(&semanticChannels, .semanticChannels)
             try fields.update(&textChannels, .textChannels)
             try fields.update(&kernelSize, .kernelSize)
+            flow = try fields.decodeIfPresent(FlowConfiguration.self, forKey: .flow)
         }
 
         func validate() throws {
@@ -77,6 +82,7 @@ extension StageB {
             ])
             try requirePositive(
                 ["patch_size": patchSize, "kernel_size": kernelSize], upTo: widestPatch)
+            try flow?.validate()
             func require(_ condition: Bool, _ message: @autoclosure () -> String) throws {
                 if !condition { throw WuerstchenError(.invalidConfiguration, message()) }
             }

@@ -39,7 +39,8 @@ struct StageBNetwork: Sendable {
         embedding = try Linear(
             ends["embedding"][1], c.latentChannels * patch, c.channels[0], .pointwiseConvolution)
         output = try Linear(
-            ends["clf"][1], c.channels[0], 2 * c.outputChannels * patch, .pointwiseConvolution)
+            ends["clf"][1], c.channels[0], (c.flow == nil ? 2 : 1) * c.outputChannels * patch,
+            .pointwiseConvolution)
         // The mappers are numbered over the levels down, then over the levels up.
         func semanticMapper(_ number: Int, _ level: Int) throws -> SemanticMapper? {
             guard c.injectsSemantics[level] else { return nil }
@@ -135,7 +136,8 @@ struct StageBNetwork: Sendable {
         }
     }
 
-    /// Returns `[batch, height, width, 2 · outputChannels]`: numerator's shift and denominator.
+    /// Returns `[batch, height, width, 2 · outputChannels]`, numerator's shift and denominator, or the
+    /// velocity of half as many channels.
     func callAsFunction(
         _ x: Tensor, times: [Float], conditioning: StageB.Conditioning, recomputes: Bool,
         trace: Trace?

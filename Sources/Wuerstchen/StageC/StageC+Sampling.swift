@@ -1,6 +1,9 @@
 public import TensorCore
 
 extension StageC {
+    /// How the stage is meant to be sampled: as published, or, for a flow, as it was made.
+    public var standardSampling: SamplingOptions { configuration.standardSampling(schedule) }
+
     /// Turns text into a semantic latent.
     ///
     /// - Parameters:
@@ -8,12 +11,12 @@ extension StageC {
     ///   - imageSize: The size of the pictures in pixels. The grid that covers it is rounded up to
     ///     multiples of three, as Stage B needs it with the published numbers.
     ///   - seed: The seed of the first picture; the following ones count up from it.
-    ///   - options: Steps, guidance and method.
+    ///   - options: Steps, guidance and method; ``standardSampling`` if nil.
     /// - Returns: One latent for each prompt.
     /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError``.
     public func sample(
         _ text: TextEmbedding<StageC>, imageSize: ImageSize, seed: UInt64,
-        options: SamplingOptions = .stageC
+        options: SamplingOptions? = nil
     ) throws -> SemanticLatent {
         func side(_ pixels: Int) -> Int { (latentSpace.gridSide(covering: pixels) + 2) / 3 * 3 }
         try imageSize.validateForGeneration()
@@ -35,14 +38,15 @@ extension StageC {
     ///   - initial: The latents to start from; noise by default.
     ///   - noise: The source of random numbers, drawn on for the start (unless `initial` is given)
     ///     and at each step.
-    ///   - options: Steps, guidance and method.
+    ///   - options: Steps, guidance and method; ``standardSampling`` if nil.
     /// - Returns: The sampler, before its first step.
     /// - Throws: ``WuerstchenError`` when the text does not fit the network or guidance finds no
     ///   negative prompts.
     public func sampler(
         _ text: TextEmbedding<StageC>, grid: SemanticGrid, picturesPerPrompt: Int = 1,
-        initial: Tensor? = nil, noise: any NoiseSource, options: SamplingOptions = .stageC
-    ) throws -> Sampler {
+        initial: Tensor? = nil, noise: any NoiseSource, options: SamplingOptions? = nil
+    ) throws -> any LatentSampler {
+        let options = options ?? standardSampling
         try text.validate(channels: configuration.textChannels, needsNegatives: options.isGuided)
         guard grid.rows > 0, grid.columns > 0, picturesPerPrompt > 0 else {
             throw WuerstchenError(
@@ -54,17 +58,37 @@ extension StageC {
         let shape: Shape = [batch, grid.rows, grid.columns, configuration.latentChannels]
         var noise = noise
         let start = try startingLatent(shape, initial, &noise, "Stage C")
-        let conditioning = prepare(
-            text: options.isGuided ? text.promptsThenNegatives : text.prompts)
-        return try Sampler(
-            stage: "Stage C", schedule: schedule, options: options, initial: start, noise: noise
-        ) {
-            try predictNoise($0, times: $1, conditioning: conditioning)
-        }
+        return try StageNetwork(
+            name: "Stage C", schedule: schedule, flow: configuration.flow,
+            network: network(text, isGuided: options.isGuided)
+        ).sampler(options, initial: start, noise: noise)
+    }
+
+    /// The stage as a velocity field under some prompts.
+    ///
+    /// - Parameters:
+    ///   - text: The prompts; with negatives if there is guidance.
+    ///   - guidance: The weight of guidance; up to 1 there is none.
+    /// - Returns: The field.
+    /// - Throws: ``WuerstchenError`` when the text does not fit the network or guidance finds no
+    ///   negative prompts.
+    public func flow(_ text: TextEmbedding<StageC>, guidance: Float = 1) throws -> FlowField {
+        try text.validate(channels: configuration.textChannels, needsNegatives: guidance > 1)
+        return StageNetwork(
+            name: "Stage C", schedule: schedule, flow: configuration.flow,
+            network: network(text, isGuided: guidance > 1)
+        ).field(guidance: guidance)
+    }
+
+    private func network(
+        _ text: TextEmbedding<StageC>, isGuided: Bool
+    ) -> GuidedDenoiser.Network {
+        let conditioning = prepare(text: isGuided ? text.promptsThenNegatives : text.prompts)
+        return { try predict($0, times: $1, conditioning: conditioning) }
     }
 
     /// The semantic latent that a sampler has arrived at.
-    public func latent(_ sampler: Sampler) -> SemanticLatent {
+    public func latent(_ sampler: any LatentSampler) -> SemanticLatent {
         SemanticLatent(values: sampler.latent, space: latentSpace)
     }
 }

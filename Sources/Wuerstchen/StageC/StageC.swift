@@ -4,7 +4,7 @@ public import TensorCore
 /// (`WuerstchenPrior` of Pernias et al., "Würstchen", 2023).
 ///
 /// A flat stack of residual, timestep and attention blocks at the resolution of the latent. It
-/// predicts the noise in a noisy latent; ``sample(_:imageSize:seed:options:)`` turns text into a
+/// predicts the noise in a noisy latent, or, where its configuration has a `flow`, a velocity; ``sample(_:imageSize:seed:options:)`` turns text into a
 /// ``SemanticLatent``.
 public struct StageC: Sendable {
     /// The architecture's numbers.
@@ -68,7 +68,9 @@ public struct StageC: Sendable {
                             heads: c.heads)
                     )
                 },
-                try Linear(ends["out"][1], c.channels, 2 * c.latentChannels, .pointwiseConvolution)
+                try Linear(
+                    ends["out"][1], c.channels, (c.flow == nil ? 2 : 1) * c.latentChannels,
+                    .pointwiseConvolution)
             )
         }
     }
@@ -93,7 +95,7 @@ public struct StageC: Sendable {
         return Conditioning(text: blocks.map { $0.attention.prepare(mapped) })
     }
 
-    /// The noise that the network sees in a noisy latent.
+    /// The noise that the network sees in a noisy latent, also where it predicts a flow's velocity.
     ///
     /// - Parameters:
     ///   - x: The noisy latent, `[batch, height, width, latentChannels]`.
@@ -104,14 +106,18 @@ public struct StageC: Sendable {
     public func predictNoise(
         _ x: Tensor, times: [Float], conditioning: Conditioning
     ) throws -> Tensor {
-        try requireLatents(
-            x, channels: configuration.latentChannels, times: times, "Stage C")
-        return try predictNoise(x, times: times, conditioning: conditioning, trace: nil)
+        let predicted = try predict(x, times: times, conditioning: conditioning)
+        guard let flow = configuration.flow else { return predicted }
+        return flow.map(schedule).noise(predicted, x, times)
     }
 
-    package func predictNoise(
-        _ x: Tensor, times: [Float], conditioning: Conditioning, trace: Trace?
+    /// What the network is trained to predict of a latent: noise, or the velocity of a stage that is a
+    /// flow.
+    package func predict(
+        _ x: Tensor, times: [Float], conditioning: Conditioning, trace: Trace? = nil
     ) throws -> Tensor {
+        try requireLatents(
+            x, channels: configuration.latentChannels, times: times, "Stage C")
         let embedding = timestepEmbedding(times, width: configuration.timestepChannels)
         trace?("r_embed", embedding)
         var y = projection(x)
@@ -129,6 +135,7 @@ public struct StageC: Sendable {
             trace?("block_\(3 * index + 2)", y)
         }
         let ab = output(y.layerNormalized())
+        guard configuration.flow == nil else { return ab }
         let channels = configuration.latentChannels
         let a = ab.channels(0..<channels)
         let b = ab.channels(channels..<2 * channels)

@@ -15,6 +15,9 @@ extension StageC {
         public var depth = 32
         /// Attention heads.
         public var heads = 24
+        /// For a stage that is a rectified flow, how it is to be sampled; nil for one that predicts
+        /// noise, as published.
+        public var flow: FlowConfiguration?
 
         enum CodingKeys: String, CodingKey {
             case latentChannels = "c_in"
@@ -23,6 +26,7 @@ extension StageC {
             case timestepChannels = "c_r"
             case depth
             case heads = "nhead"
+            case flow
         }
 
         /// The published architecture.
@@ -38,6 +42,7 @@ extension StageC {
             try fields.update(&timestepChannels, .timestepChannels)
             try fields.update(&depth, .depth)
             try fields.update(&heads, .heads)
+            flow = try fields.decodeIfPresent(FlowConfiguration.self, forKey: .flow)
         }
 
         func validate() throws {
@@ -46,6 +51,7 @@ extension StageC {
                 "c_r": timestepChannels,
             ])
             try requirePositive(["depth": depth], upTo: deepest)
+            try flow?.validate()
             guard timestepChannels >= 4 else {
                 throw WuerstchenError(
                     .invalidConfiguration, "c_r is \(timestepChannels); it must be at least 4")

@@ -91,14 +91,3 @@ public struct TimeDistribution: Sendable, Hashable {
         }
     }
 }
-
-extension Tensor {
-    /// The elements of each sample times its factor.
-    func scaled(bySample factors: [Float]) -> Tensor {
-        let channels = shape.channels
-        return scaledChannels(
-            bySample: Tensor(
-                factors.flatMap { [Float](repeating: $0, count: channels) },
-                [factors.count, channels]))
-    }
-}

@@ -121,9 +121,9 @@ public struct CascadeEvaluation: Sendable {
     /// Held-out scenes and their captions.
     public var pictures: ScenePictures
     /// How Stage C samples.
-    public var prior: SamplingOptions = .stageC
+    public var prior: SamplingOptions?
     /// How Stage B samples.
-    public var decoder: SamplingOptions = .stageB
+    public var decoder: SamplingOptions?
     /// Pictures that are made at a time.
     public var batchSize = 16
 

@@ -70,7 +70,7 @@ import Wuerstchen
     func differences() throws {
         let cascade = try TinyCascade.load()
         var other = try TinyCascade.request()
-        other.prior.method = .ddim
+        other.prior?.method = .ddim
         let requests = try [
             TinyCascade.request(), TinyCascade.request("a blue dog"),
             TinyCascade.request(seed: 8), TinyCascade.request(priorSteps: 3),

@@ -8,8 +8,10 @@ import _WuerstchenTestSupport
     func defaults() throws {
         let request = GenerationRequest("a house")
         #expect(request.size == nil)
-        #expect(request.prior.timesteps.count == 60 && request.prior.guidance == 4)
-        #expect(request.decoder.timesteps.count == 12 && request.decoder.guidance == 0)
+        #expect(request.prior == nil && request.decoder == nil)
+        let completed = try TinyCascade.load().completed(request)
+        #expect(completed.prior?.timesteps.count == 60 && completed.prior?.guidance == 4)
+        #expect(completed.decoder?.timesteps.count == 12 && completed.decoder?.guidance == 0)
         #expect(request.count == 1)
         try request.validate()
     }

@@ -133,7 +133,7 @@ func checkStageB(
     func predict(_ semantic: Tensor, _ text: Tensor?, _ trace: Trace?) throws -> Tensor {
         let conditioning = stage.prepare(
             semantic: semantic, text: text, height: x.shape[1], width: x.shape[2], trace: trace)
-        return try stage.predictNoise(x, times: times, conditioning: conditioning, trace: trace)
+        return try stage.predict(x, times: times, conditioning: conditioning, trace: trace)
     }
     var intermediates: [String: Tensor] = [:]
     try comparison.check(map: "y", predict(semantic, text) { intermediates[$0] = $1 })

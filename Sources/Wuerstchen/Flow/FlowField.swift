@@ -1,0 +1,96 @@
+public import TensorCore
+
+/// The velocity field of a stage under some conditioning: what moves noise to data along
+/// `dy/dτ = v(y, τ)`.
+///
+/// For a network that predicts noise this is an exact view of it, its probability-flow ODE in other
+/// variables (see ``FlowMap``); networks that were trained as flows predict the velocity themselves.
+public struct FlowField: Sendable {
+    /// What a network sees in the flow's latents; any two of these follow from the third.
+    public struct Prediction: Sendable {
+        /// `v = u − ε`
+        public let velocity: Tensor
+        /// The clean latent u, normalised.
+        public let clean: Tensor
+        /// The noise ε.
+        public let noise: Tensor
+    }
+
+    /// The flow's variables.
+    public let map: FlowMap
+    private let denoiser: GuidedDenoiser
+    private let predictsVelocity: Bool
+
+    package init(_ map: FlowMap, _ denoiser: GuidedDenoiser, predictsVelocity: Bool) {
+        self.map = map
+        self.denoiser = denoiser
+        self.predictsVelocity = predictsVelocity
+    }
+
+    /// What the network sees at one time.
+    ///
+    /// - Parameters:
+    ///   - y: The flow's latents, `[batch, height, width, channels]`.
+    ///   - flowTime: τ, 0 for noise to 1 for data.
+    /// - Returns: Velocity, clean latents and noise.
+    /// - Throws: `CancellationError` when the task is cancelled, and what the network throws.
+    public func callAsFunction(_ y: Tensor, at flowTime: Double) throws -> Prediction {
+        try callAsFunction(y, at: [Double](repeating: flowTime, count: y.shape[0]))
+    }
+
+    /// What the network sees at a time of its own for each sample.
+    public func callAsFunction(_ y: Tensor, at flowTimes: [Double]) throws -> Prediction {
+        let points = flowTimes.map { map.point(flowTime: $0) }
+        let x = y.scaled(
+            bySample: points.map { Float($0.scale) },
+            shift: points.map { Float($0.signal * map.mean) })
+        let predicted = try denoiser(x, points.map(\.time))
+        guard !predictsVelocity else {
+            return Prediction(
+                velocity: predicted,
+                clean: y + predicted.scaled(bySample: flowTimes.map { Float(1 - $0) }),
+                noise: y - predicted.scaled(bySample: flowTimes.map { Float($0) }))
+        }
+        let clean =
+            x.scaled(
+                bySample: points.map { Float(1 / ($0.signal * map.deviation)) },
+                shift: points.map { _ in Float(-map.mean / map.deviation) })
+            - predicted.scaled(bySample: points.map { Float($0.noise / ($0.signal * map.deviation)) })
+        return Prediction(velocity: clean - predicted, clean: clean, noise: predicted)
+    }
+
+    /// The same at one time for all, refusing what is not a number.
+    func checked(
+        _ y: Tensor, at flowTime: Double, step: Int, of count: Int
+    ) throws -> Prediction {
+        let seen = try self(y, at: flowTime)
+        try denoiser.require(seen.velocity, step: step, of: count)
+        return seen
+    }
+
+    /// The flow's latents that unit noise stands for: the noise itself, but for the trace of data
+    /// that a clamped schedule leaves at time 1.
+    public func start(_ noise: Tensor) -> Tensor {
+        map.flowState(noise, at: map.point(time: 1))
+    }
+
+    /// Clean latents as the stage makes them.
+    public func latent(_ clean: Tensor) -> Tensor {
+        clean.scaled(by: Float(map.deviation), shift: Float(map.mean))
+    }
+}
+
+extension Tensor {
+    /// The elements of each sample times its factor, plus its shift.
+    package func scaled(bySample factors: [Float], shift: [Float] = []) -> Tensor {
+        let channels = shape.channels
+        let scaled = scaledChannels(
+            bySample: Tensor(
+                factors.flatMap { [Float](repeating: $0, count: channels) },
+                [factors.count, channels]))
+        guard shift.contains(where: { $0 != 0 }) else { return scaled }
+        let width = count / max(1, shape[0])
+        return scaled
+            + Tensor(shift.flatMap { [Float](repeating: $0, count: width) }, shape)
+    }
+}
