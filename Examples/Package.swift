@@ -20,6 +20,7 @@ func example(_ name: String, folder: String, _ dependencies: [Target.Dependency]
         swiftSettings: settings)
 }
 
+let support = Target.Dependency.target(name: "ExampleSupport")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
 let package = Package(
@@ -31,17 +32,22 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
     ],
     targets: [
-        example("text-to-image", folder: "TextToImage", [arguments]),
+        .target(
+            name: "ExampleSupport",
+            dependencies: [.product(name: "Wuerstchen", package: "Wuerstchen"), arguments],
+            path: "Sources/Support", swiftSettings: settings),
+        example("text-to-image", folder: "TextToImage", [arguments, support]),
         example("chain-stages", folder: "ChainStages"),
         example("random-checkpoint", folder: "RandomCheckpoint", [arguments]),
         example("scenes", folder: "Scenes", [arguments]),
-        example("train", folder: "Train", [arguments]),
-        example("evaluate", folder: "Evaluate", [arguments]),
-        example("benchmark", folder: "Benchmark", [arguments]),
+        example("train", folder: "Train", [arguments, support]),
+        example("distill", folder: "Distill", [arguments, support]),
+        example("evaluate", folder: "Evaluate", [arguments, support]),
+        example("benchmark", folder: "Benchmark", [arguments, support]),
         .testTarget(
             name: "ExamplesTests",
             dependencies: [
-                "text-to-image", "chain-stages", "random-checkpoint", "train", "scenes",
+                "text-to-image", "chain-stages", "random-checkpoint", "train", "distill", "scenes",
             ],
             swiftSettings: settings),
     ],

@@ -15,6 +15,18 @@ public enum Miniature {
         try ShippedFiles.folder("Miniature", of: "WuerstchenMiniature")
     }
 
+    /// The folders of its students: a Stage C and a Stage B that were distilled to one step, for
+    /// ``Wuerstchen/Cascade/init(contentsOf:variant:precision:memory:stageC:stageB:)``.
+    ///
+    /// - Throws: ``WuerstchenError`` with code `fileNotFound` when the package's resources are not
+    ///   where its executables are.
+    public static func students() throws -> (stageC: URL, stageB: URL) {
+        let folder = try ShippedFiles.folder("Students", of: "WuerstchenMiniature")
+        return (
+            folder.appendingPathComponent("stage-c"), folder.appendingPathComponent("stage-b")
+        )
+    }
+
     /// Its semantic compressor.
     ///
     /// - Throws: ``WuerstchenError`` when its file is not there or damaged.
@@ -33,5 +45,13 @@ extension Cascade {
     /// - Throws: ``WuerstchenError`` when the package's resources are not where its executables are.
     public static func miniature(precision: Precision = .float32) throws -> Cascade {
         try Cascade(contentsOf: Miniature.folder(), precision: precision)
+    }
+
+    /// The same with its students in place of Stages C and B: three passes of networks in all.
+    public static func fastMiniature(precision: Precision = .float32) throws -> Cascade {
+        let students = try Miniature.students()
+        return try Cascade(
+            contentsOf: Miniature.folder(), precision: precision, stageC: students.stageC,
+            stageB: students.stageB)
     }
 }

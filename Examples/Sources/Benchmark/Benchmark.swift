@@ -1,6 +1,7 @@
-public import ArgumentParser
+import ArgumentParser
+import ExampleSupport
 import Foundation
-public import Wuerstchen
+import Wuerstchen
 
 @main struct Benchmark: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -90,7 +91,6 @@ public import Wuerstchen
     }
 }
 
-extension Precision: @retroactive ExpressibleByArgument {}
 
 /// A random tensor of a name's own, uniform, in the scale of a network's features.
 func random(_ name: String, _ shape: Shape) -> Tensor {

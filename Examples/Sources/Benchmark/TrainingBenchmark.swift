@@ -22,6 +22,52 @@ enum TrainingBenchmark {
         b.blocks = [1, 1, 1, 1]
         try fall(StageCStep(configuration: c, side: 12, tokens: 77), precision, &table)
         try fall(StageBStep(configuration: b, side: 12, tokens: 77), precision, &table)
+        try distil(c, b, precision, &table)
+    }
+
+    /// Couplings of a teacher of published width, and its students' training on them.
+    private static func distil(
+        _ c: StageC.Configuration, _ b: StageB.Configuration, _ precision: Precision,
+        _ table: inout ResultTable
+    ) throws {
+        let seed: UInt64 = 3
+        let teacherC = try StageC(
+            configuration: c, parameters: InitialParameters.stageC(c, seed: seed),
+            precision: precision)
+        let teacherB = try StageB(
+            configuration: b, parameters: InitialParameters.stageB(b, seed: seed),
+            precision: precision)
+        let textC = random("text", [1, 77, c.textChannels])
+        let textB = random("text", [1, 77, b.textChannels])
+        let semantic = SemanticLatent(
+            embedding: random("semantic", [1, 12, 12, c.latentChannels]),
+            space: SemanticLatentSpace())
+        let side = teacherB.latentSide(forSemanticSide: 12) ?? 128
+        let solver = FlowSolver.fixed(
+            try FlowMap(isClamped: true).timesteps(count: 2), .heun)
+        let noiseC = normal([1, 12, 12, c.latentChannels])
+        let noiseB = normal([1, side, side, b.latentChannels])
+        var (endC, endB) = (noiseC, noiseB)
+        try table.measureOnce("Stage C, published width, one coupling", precision) {
+            endC = try teacherC.flow(
+                TextEmbedding(prompts: textC, negatives: textC), guidance: 4
+            ).solve(from: noiseC, solver).latent
+        }
+        try table.measureOnce("Stage B, published width, one coupling", precision) {
+            endB = try teacherB.flow(semantic, text: TextEmbedding(prompts: textB))
+                .solve(from: noiseB, solver).latent
+        }
+        for isReflow in [true, false] {
+            try fall(
+                FlowStep(
+                    name: "Stage C, \(isReflow ? "reflow" : "one step")", noise: noiseC, clean: endC,
+                    isReflow: isReflow, configurationC: c, text: textC), precision, &table)
+            try fall(
+                FlowStep(
+                    name: "Stage B, \(isReflow ? "reflow" : "one step")", noise: noiseB, clean: endB,
+                    isReflow: isReflow, configurationB: b, text: textB, semantic: semantic),
+                precision, &table)
+        }
     }
 
     private static func measure<Objective: TrainingObjective>(
@@ -104,6 +150,61 @@ private struct StageBStep: TrainingObjective {
             text: random("text", [n, tokens, configuration.textChannels]))
         let result = try stage.predictNoise(x, times: fixedTimes(n), conditioning: conditioning)
         return TrainingLoss((result - x).meanSquare())
+    }
+}
+
+/// A student learns a single coupling.
+private struct FlowStep: TrainingObjective {
+    let name: String
+    let noise: Tensor
+    let clean: Tensor
+    let isReflow: Bool
+    var configurationC: StageC.Configuration?
+    var configurationB: StageB.Configuration?
+    let text: Tensor
+    var semantic: SemanticLatent?
+
+    private var flow: FlowConfiguration { FlowConfiguration(steps: isReflow ? nil : 1) }
+
+    func initialParameters(seed: UInt64) throws -> TrainableParameters {
+        var parameters = TrainableParameters()
+        if var c = configurationC {
+            c.flow = flow
+            try parameters.add("stage", from: InitialParameters.stageC(c, seed: seed)) {
+                _ = try StageC(configuration: c, parameters: $0)
+            }
+        }
+        if var b = configurationB {
+            b.flow = flow
+            try parameters.add("stage", from: InitialParameters.stageB(b, seed: seed)) {
+                _ = try StageB(configuration: b, parameters: $0)
+            }
+        }
+        return parameters
+    }
+
+    func loss(_ parameters: StepParameters, _ step: TrainingStep) throws -> TrainingLoss {
+        let field: FlowField
+        if var c = configurationC {
+            c.flow = flow
+            field = try StageC(
+                configuration: c, parameters: parameters.source("stage"),
+                precision: step.precision
+            ).flow(TextEmbedding(prompts: text))
+        } else if var b = configurationB, let semantic {
+            b.flow = flow
+            field = try StageB(
+                configuration: b, parameters: parameters.source("stage"),
+                precision: step.precision
+            ).flow(semantic, text: TextEmbedding(prompts: text))
+        } else {
+            throw WuerstchenError(.invalidRequest, "there is no stage to distil")
+        }
+        var random = step.random
+        let flowTime = isReflow ? random.uniform() : 0
+        let y = Tensor.combine(flowTime, clean, 1 - flowTime, noise)
+        return TrainingLoss(
+            (try field(y, at: Double(flowTime)).velocity - (clean - noise)).meanSquare())
     }
 }
 

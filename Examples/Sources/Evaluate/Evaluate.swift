@@ -1,4 +1,5 @@
-public import ArgumentParser
+import ArgumentParser
+import ExampleSupport
 import Foundation
 import Wuerstchen
 import WuerstchenMiniature
@@ -26,14 +27,32 @@ import WuerstchenTraining
     @Option(help: "Rows to measure: renders, A, preview, decoder, text-preview, text.")
     var only: [Row] = Row.allCases
 
-    @Option(help: "Steps of Stage C.")
-    var priorSteps = 60
+    @Flag(help: "Take the miniature's students, which need one step of each stage.")
+    var fast = false
 
-    @Option(help: "Guidance of Stage C.")
-    var guidance: Float = 4
+    @Option(help: "A Stage C in place of the checkpoint's: a folder with config.json and weights.")
+    var stageC: String?
 
-    @Option(help: "Steps of Stage B.")
-    var decoderSteps = 12
+    @Option(help: "A Stage B in place of the checkpoint's: a folder with config.json and weights.")
+    var stageB: String?
+
+    @Option(help: "Steps of Stage C. (default: what it was made for)")
+    var priorSteps: Int?
+
+    @Option(help: "Guidance of Stage C. (default: what it was made for)")
+    var guidance: Float?
+
+    @Option(help: "How Stage C samples: ddpm, ddim, euler, heun. (default: as it was made)")
+    var priorMethod: SamplingMethod?
+
+    @Option(help: "Steps of Stage B. (default: what it was made for)")
+    var decoderSteps: Int?
+
+    @Option(help: "How Stage B samples: ddpm, ddim, euler, heun. (default: as it was made)")
+    var decoderMethod: SamplingMethod?
+
+    @Option(help: "Rounds with seeds of their own; more than one give means with their spread.")
+    var rounds = 1
 
     @Option(help: "The numbers that the networks compute with.")
     var precision = Precision.float32
@@ -67,11 +86,23 @@ import WuerstchenTraining
         guard (2...100_000).contains(count) else {
             throw ValidationError("--count must be 2 to 100000")
         }
+        guard (1...1000).contains(rounds) else {
+            throw ValidationError("--rounds must be 1 to 1000")
+        }
+        if fast, checkpoint != nil || stageC != nil || stageB != nil {
+            throw ValidationError(
+                "--fast takes the students of the small cascade in the package; name those of your "
+                    + "own checkpoint with --stage-c and --stage-b")
+        }
     }
 
     func run() throws {
         let folder = try checkpoint.map { URL(fileURLWithPath: $0) } ?? Miniature.folder()
-        let cascade = try Cascade(contentsOf: folder, precision: precision)
+        let students = fast ? try Miniature.students() : nil
+        let cascade = try Cascade(
+            contentsOf: folder, precision: precision,
+            stageC: stageC.map { URL(fileURLWithPath: $0) } ?? students?.stageC,
+            stageB: stageB.map { URL(fileURLWithPath: $0) } ?? students?.stageB)
         var evaluation = CascadeEvaluation(
             cascade: cascade,
             compressor: try SemanticCompressor(
@@ -80,22 +111,26 @@ import WuerstchenTraining
             probe: try probe.map { try SceneProbe(contentsOf: URL(fileURLWithPath: $0)) }
                 ?? .shipped(),
             seed: seed)
-        evaluation.prior = SamplingOptions(
-            timesteps: try Timesteps(count: priorSteps), guidance: guidance)
-        evaluation.decoder = SamplingOptions(
-            timesteps: try Timesteps(count: decoderSteps), guidance: 0)
+        evaluation.prior = try cascade.priorSampling.changed(
+            steps: priorSteps, guidance: guidance, method: priorMethod)
+        evaluation.decoder = try cascade.decoder.standardSampling?.changed(
+            steps: decoderSteps, guidance: nil, method: decoderMethod)
         let truth = evaluation.trueStatistics(count: max(1000, count))
         var drawn = ContactSheet(title: "evaluation", pictureSide: 160, columns: 8)
         printHeader()
         for row in only {
-            let isTerminal = isatty(STDERR_FILENO) == 1
-            let result = try evaluation.run(row.gate, count: count, against: truth) {
-                if isTerminal {
-                    FileHandle.standardError.write(Data("\r\(row.rawValue) \($0)  ".utf8))
-                }
+            let start = ContinuousClock.now
+            var results: [SceneEvaluation] = []
+            for round in 0..<rounds {
+                evaluation.pictures.seed = seed &+ UInt64(round)
+                results.append(
+                    try evaluation.run(row.gate, count: count, against: truth) {
+                        show("\(row.rawValue) \($0)")
+                    })
+                show("")
             }
-            if isTerminal { FileHandle.standardError.write(Data("\r                    \r".utf8)) }
-            printRow(result)
+            let seconds = (ContinuousClock.now - start) / .seconds(1)
+            printRow(results, seconds: seconds / Double(count * rounds))
             if sheet != nil {
                 let batch = evaluation.pictures.batch(0, count: 16)
                 let made = try evaluation.make(row.gate, batch, seed: 0)
@@ -109,21 +144,42 @@ import WuerstchenTraining
         if let sheet { try drawn.write(to: URL(fileURLWithPath: sheet)) }
     }
 
-    private func printHeader() {
-        let names = SceneAttribute.allCases.map { "\($0)" }
-        print(
-            pad("pictures", 24)
-                + (["FD", "PSNR", "mean", "all"] + names).map { pad($0, 9) }.joined())
+    /// Progress, where someone can see it.
+    private func show(_ text: String) {
+        guard isatty(STDERR_FILENO) == 1 else { return }
+        FileHandle.standardError.write(Data("\r\u{1B}[K\(text)".utf8))
     }
 
-    private func printRow(_ result: SceneEvaluation) {
-        func percent(_ share: Double?) -> String { share.map { number(100 * $0) } ?? "–" }
+    private func printHeader() {
+        let names = SceneAttribute.allCases.map { "\($0)" }
+        let columns = ["s/picture", "FD", "PSNR", "mean", "all"] + names
+        print(pad("pictures", 24) + columns.map { pad($0, width) }.joined())
+    }
+
+    /// Room for a mean, and for its spread where there is one.
+    private var width: Int { rounds > 1 ? 13 : 10 }
+
+    private func printRow(_ results: [SceneEvaluation], seconds: Double) {
+        func cell(_ values: [Double?], _ factor: Double = 1) -> String {
+            let known = values.compactMap { $0.map { factor * $0 } }
+            guard !known.isEmpty else { return "–" }
+            let mean = known.reduce(0, +) / Double(known.count)
+            guard rounds > 1 else { return number(mean) }
+            let squares = known.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
+            let spread = (squares / Double(max(1, known.count - 1))).squareRoot()
+            return "\(number(mean)) ± \(number(spread))"
+        }
         let cells =
             [
-                result.distance.map(number) ?? "–", result.signalToNoise.map(number) ?? "–",
-                percent(result.mean), percent(result.allRight),
-            ] + result.shares.map(percent)
-        print(pad(result.name, 24) + cells.map { pad($0, 9) }.joined())
+                seconds.formatted(
+                    .number.precision(.fractionLength(4)).locale(Locale(identifier: "en_US_POSIX"))),
+                cell(results.map(\.distance)), cell(results.map(\.signalToNoise)),
+                cell(results.map(\.mean), 100), cell(results.map(\.allRight), 100),
+            ]
+            + SceneAttribute.allCases.map { attribute in
+                cell(results.map { $0.shares[attribute.rawValue] }, 100)
+            }
+        print(pad(results[0].name, 24) + cells.map { pad($0, width) }.joined())
     }
 
     private func number(_ value: Double) -> String {
@@ -135,5 +191,3 @@ import WuerstchenTraining
         text + String(repeating: " ", count: max(1, width - text.count))
     }
 }
-
-extension Precision: @retroactive ExpressibleByArgument {}

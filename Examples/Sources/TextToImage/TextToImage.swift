@@ -1,6 +1,7 @@
-public import ArgumentParser
+import ArgumentParser
+import ExampleSupport
 import Foundation
-public import Wuerstchen
+import Wuerstchen
 import WuerstchenMiniature
 
 @main struct TextToImage: AsyncParsableCommand {
@@ -24,6 +25,18 @@ import WuerstchenMiniature
             """)
     var checkpoint: String?
 
+    @Flag(
+        help: """
+            Take the small cascade's students, which need one step of each stage: three passes of             networks in all.
+            """)
+    var fast = false
+
+    @Option(help: "A Stage C in place of the checkpoint's: a folder with config.json and weights.")
+    var stageC: String?
+
+    @Option(help: "A Stage B in place of the checkpoint's: a folder with config.json and weights.")
+    var stageB: String?
+
     @Option(help: "What guidance should lead away from.")
     var negative = ""
 
@@ -39,17 +52,20 @@ import WuerstchenMiniature
     @Option(help: "How many pictures; their seeds count up.")
     var count = 1
 
-    @Option(help: "Steps of Stage C.")
-    var priorSteps = 60
+    @Option(help: "Steps of Stage C. (default: what it was made for, 60 as published)")
+    var priorSteps: Int?
 
-    @Option(help: "Guidance of Stage C; 1 or less for none, which halves its time.")
-    var priorGuidance: Float = 4
+    @Option(
+        help: """
+            Guidance of Stage C; 1 or less for none, which halves its time. (default: what it was made             for, 4 as published)
+            """)
+    var priorGuidance: Float?
 
-    @Option(help: "Steps of Stage B.")
-    var decoderSteps = 12
+    @Option(help: "Steps of Stage B. (default: what it was made for, 12 as published)")
+    var decoderSteps: Int?
 
-    @Option(help: "Guidance of Stage B; 1 or less for none.")
-    var decoderGuidance: Float = 0
+    @Option(help: "Guidance of Stage B; 1 or less for none. (default: none)")
+    var decoderGuidance: Float?
 
     @Option(help: "Stages B and A, or the tiny preview decoder in their place.")
     var decoder = Decoder.stageB
@@ -79,6 +95,14 @@ import WuerstchenMiniature
     @Flag(help: "Print nothing but errors.")
     var quiet = false
 
+    func validate() throws {
+        if fast, checkpoint != nil || stageC != nil || stageB != nil {
+            throw ValidationError(
+                "--fast takes the students of the small cascade in the package; name those of your "
+                    + "own checkpoint with --stage-c and --stage-b")
+        }
+    }
+
     func run() async throws {
         if let threads {
             guard (1...1024).contains(threads) else {
@@ -89,13 +113,16 @@ import WuerstchenMiniature
         let target = OutputFiles(output, count: count)
         try target.checkWritable()
         let previewFolder = try previews.map { try PreviewFolder($0) }
+        let students = fast ? try Miniature.students() : nil
         var cascade = try Cascade(
             contentsOf: checkpoint.map { URL(fileURLWithPath: $0) } ?? Miniature.folder(),
-            variant: variant, precision: precision,
-            memory: memory)
+            variant: variant, precision: precision, memory: memory,
+            stageC: stageC.map { URL(fileURLWithPath: $0) } ?? students?.stageC,
+            stageB: stageB.map { URL(fileURLWithPath: $0) } ?? students?.stageB)
         if decoder == .preview { cascade.decoder = cascade.previewDecoder }
 
         let request = try request(cascade)
+        let record = cascade.completed(request)
         let progress = Progress(isQuiet: quiet)
         if !precision.isAccelerated {
             progress.note(
@@ -121,7 +148,7 @@ import WuerstchenMiniature
                 for (index, image) in zip(first..., images) {
                     try image.write(
                         to: target[index],
-                        text: request.metadata(picture: index, checkpoint: cascade.name))
+                        text: record.metadata(picture: index, checkpoint: cascade.name))
                     progress.note(target[index].path)
                 }
             }
@@ -134,17 +161,13 @@ import WuerstchenMiniature
             prompt, negativePrompt: negative,
             size: ImageSize(width: width ?? standard.width, height: height ?? standard.height),
             seed: seed ?? UInt64(UInt32.random(in: 0...UInt32.max)), count: count,
-            prior: SamplingOptions(
-                timesteps: try Timesteps(count: priorSteps), guidance: priorGuidance),
-            decoder: SamplingOptions(
-                timesteps: try Timesteps(count: decoderSteps), guidance: decoderGuidance))
+            prior: try cascade.priorSampling.changed(steps: priorSteps, guidance: priorGuidance),
+            decoder: try cascade.decoder.standardSampling?.changed(
+                steps: decoderSteps, guidance: decoderGuidance))
         try request.validate()
         return request
     }
 }
-
-extension Precision: @retroactive ExpressibleByArgument {}
-extension MemoryPolicy: @retroactive ExpressibleByArgument {}
 
 /// The libraries and kernels in use.
 private var versionText: String {

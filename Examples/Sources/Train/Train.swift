@@ -1,4 +1,5 @@
-public import ArgumentParser
+import ArgumentParser
+import ExampleSupport
 import Foundation
 import Wuerstchen
 import WuerstchenTraining
@@ -121,28 +122,5 @@ struct TrainingArguments: ParsableArguments {
     /// Where trained parts are written in the published layout.
     var export: CheckpointExport {
         CheckpointExport(to: URL(fileURLWithPath: output).appendingPathComponent("checkpoint"))
-    }
-}
-
-extension Precision: @retroactive ExpressibleByArgument {}
-
-/// Does work in a task that an interrupt (Ctrl-C) or a termination cancels, so that it can save what
-/// it has.
-func interruptible(_ work: @escaping @Sendable () throws -> Void) async throws {
-    let task = Task.detached { try work() }
-    let sources = [SIGINT, SIGTERM].map { number in
-        signal(number, SIG_IGN)
-        let source = DispatchSource.makeSignalSource(signal: number)
-        source.setEventHandler { task.cancel() }
-        source.resume()
-        return source
-    }
-    defer { withExtendedLifetime(sources) {} }
-    do {
-        try await task.value
-    } catch is CancellationError {
-        FileHandle.standardError.write(
-            Data("\nstopped; what was done is saved, to be resumed\n".utf8))
-        throw ExitCode(130)
     }
 }

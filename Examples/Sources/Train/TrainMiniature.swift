@@ -1,4 +1,5 @@
 public import ArgumentParser
+import ExampleSupport
 import Foundation
 import Wuerstchen
 public import WuerstchenTraining

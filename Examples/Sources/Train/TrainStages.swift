@@ -1,4 +1,5 @@
 public import ArgumentParser
+import ExampleSupport
 import Foundation
 import Wuerstchen
 import WuerstchenMiniature

@@ -28,6 +28,18 @@ public struct CheckpointParameters: ParameterSource {
             .tensors
     }
 
+    private init(origin: String, tensors: [String: SafetensorsCheckpoint.Tensor]) {
+        self.origin = origin
+        self.tensors = tensors
+    }
+
+    /// These parameters, and those of another checkpoint where there are none: a network that shares
+    /// layers with another need not store them.
+    public func laid(over base: CheckpointParameters) -> CheckpointParameters {
+        CheckpointParameters(
+            origin: "\(origin) over \(base.origin)", tensors: base.tensors.merging(tensors) { $1 })
+    }
+
     /// The names of all parameters.
     public var names: Set<String>? { Set(tensors.keys) }
 

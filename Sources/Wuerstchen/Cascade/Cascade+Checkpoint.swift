@@ -14,15 +14,14 @@ extension Cascade {
     ///     plain one, or the only one there is.
     ///   - precision: The numbers that the large matrices are stored in and multiplied with.
     ///   - memory: Whether all networks stay in memory.
-    ///   - prior: A folder with `config.json` and weights of a Stage C to take in place of the
+    ///   - stageC: A folder with `config.json` and weights of a Stage C to take in place of the
     ///     checkpoint's, such as a student that was distilled from it.
-    ///   - decoder: The same for Stage B.
+    ///   - stageB: The same for Stage B.
     /// - Throws: ``WuerstchenError`` that names the file, the parameters or the setting at fault.
     public init(
         contentsOf directory: URL, variant: String? = nil, precision: Precision = .float32,
-        memory: MemoryPolicy = .resident, prior: URL? = nil, decoder: URL? = nil
+        memory: MemoryPolicy = .resident, stageC: URL? = nil, stageB: URL? = nil
     ) throws {
-        let (stageC, stageB) = (prior, decoder)
         let prior = try CheckpointFolder(
             directory.appendingPathComponent("wuerstchen-prior"), variant: variant,
             precision: precision, replacing: stageC.map { ["prior": $0] } ?? [:])

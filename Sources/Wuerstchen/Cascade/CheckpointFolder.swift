@@ -128,8 +128,33 @@ public struct CheckpointFolder: Sendable {
 
     private func parameters(_ part: String) throws -> CheckpointParameters {
         let stem = part == "text_encoder" ? "model" : "diffusion_pytorch_model"
-        return try CheckpointParameters(
-            directory: location(part), stem: stem, variant: variant)
+        let own = url.appendingPathComponent(part)
+        guard let replacement = replacements[part] else {
+            return try CheckpointParameters(directory: own, stem: stem, variant: variant)
+        }
+        return try CheckpointFolder.parameters(of: replacement, over: own, variant: variant)
+    }
+
+    /// The parameters of a stage in a folder of its own: all of them, or, where the folder has a
+    /// `differences.safetensors`, those that differ from another's.
+    ///
+    /// - Parameters:
+    ///   - folder: The stage's folder.
+    ///   - base: The folder of the stage that it differs from.
+    ///   - variant: Which of several variants of the weights to take.
+    /// - Returns: The parameters.
+    /// - Throws: ``WuerstchenError`` when weights are missing or damaged.
+    public static func parameters(
+        of folder: URL, over base: URL, variant: String? = nil
+    ) throws -> CheckpointParameters {
+        let (stem, differences) = (
+            "diffusion_pytorch_model", folder.appendingPathComponent("differences.safetensors")
+        )
+        guard FileManager.default.fileExists(atPath: differences.path) else {
+            return try CheckpointParameters(directory: folder, stem: stem, variant: variant)
+        }
+        return try CheckpointParameters(contentsOf: differences)
+            .laid(over: CheckpointParameters(directory: base, stem: stem, variant: variant))
     }
 
     /// A configuration file.

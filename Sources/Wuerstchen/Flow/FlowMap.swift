@@ -101,6 +101,11 @@ public struct FlowMap: Sendable, Hashable {
             - velocity.scaled(bySample: points.map { Float($0.flowTime) })
     }
 
+    /// The flow's clean latents u for those that a stage makes.
+    public func normalized(_ clean: Tensor) -> Tensor {
+        clean.scaled(by: Float(1 / deviation), shift: Float(-mean / deviation))
+    }
+
     /// The flow's latents at diffusion's.
     public func flowState(_ x: Tensor, at point: Point) -> Tensor {
         x.scaled(by: Float(1 / point.scale), shift: Float(-point.signal * mean / point.scale))

@@ -1,7 +1,7 @@
 public import TensorCore
 
 /// How a latent gets from one time to the next.
-public enum SamplingMethod: Sendable, Hashable {
+public enum SamplingMethod: String, Sendable, Hashable, CaseIterable {
     /// Ancestral sampling with fresh noise at each step (Ho et al., "Denoising Diffusion
     /// Probabilistic Models", 2020), as published.
     case ddpm

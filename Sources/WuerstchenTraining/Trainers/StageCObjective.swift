@@ -20,6 +20,10 @@ public struct StageCObjective: TrainingObjective {
     public var preview: PreviewDecoder?
     /// Reads what the latents of drawn scenes show; see ``AttributeHeads``.
     public var reader: AttributeHeads?
+    /// The weight, falling to 0 over the training, of what ``reader`` gets wrong of mentioned attributes
+    /// in the clean latents predicted at times from 0.75 to 0.96. The squared error alone hardly notices
+    /// a moon on the wrong side; beyond, the slope of the clean latents grows without bounds.
+    public var readerWeight: Float = 0
     /// How often each noise level is learnt.
     public var times = TimeDistribution()
     /// How errors at different noise levels count.
@@ -76,7 +80,15 @@ public struct StageCObjective: TrainingObjective {
             random: &random)
         let predicted = try stage.predictNoise(
             noisy.latents, times: noisy.times, conditioning: stage.prepare(text: text))
-        return TrainingLoss(noisy.loss(predicted, weighting))
+        let loss = noisy.loss(predicted, weighting)
+        let weight = readerWeight * (1 - Float(step.number) / Float(max(1, step.count)))
+        guard let reader, weight > 0, !batch.labels.isEmpty else { return TrainingLoss(loss) }
+        let asked = zip(batch.labels, noisy.times).map { labels, time in
+            (0.75...0.96).contains(time) ? labels.mentioned : labels.mentioned.map { _ in nil }
+        }
+        let (unread, accuracy) = reader.loss(noisy.clean(predicted).flattenedSamples, asked)
+        return TrainingLoss(
+            Tensor.combine(1, loss, weight, unread), metrics: ["read": accuracy])
     }
 
     /// The same over latents that are not learnt from.
@@ -84,6 +96,7 @@ public struct StageCObjective: TrainingObjective {
         validationSemantics.map {
             var result = self
             result.semantics = $0
+            result.readerWeight = 0
             return result
         }
     }
@@ -208,8 +221,14 @@ public struct StageCObjective: TrainingObjective {
             random: &random)
         let predicted = try stage.predictNoise(
             noisy.latents, times: noisy.times, conditioning: stage.prepare(text: text))
-        let clean = noisy.clean(predicted)
         return reader.accuracy(
-            clean.reshaped(to: [count, clean.count / max(1, count)]), batch.labels.map(\.mentioned))
+            noisy.clean(predicted).flattenedSamples, batch.labels.map(\.mentioned))
+    }
+}
+
+extension Tensor {
+    /// `[samples, everything else]`
+    fileprivate var flattenedSamples: Tensor {
+        reshaped(to: [shape[0], count / max(1, shape[0])])
     }
 }

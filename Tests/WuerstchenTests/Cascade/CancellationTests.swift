@@ -25,7 +25,7 @@ import Wuerstchen
         let task = Task {
             let stage = try TinyCascade.prior().stageC(space: SemanticLatentSpace())
             let conditioning = stage.prepare(text: Tensor(repeating: 0.1, [1, 3, 18]))
-            _ = try stage.predictNoise(
+            _ = try stage.predict(
                 Tensor(repeating: 0.5, [1, 4, 4, 10]), times: [0.5], conditioning: conditioning
             ) { name, _ in
                 seen.add(name)
@@ -45,7 +45,7 @@ import Wuerstchen
             let conditioning = try stage.prepare(
                 semantic: Tensor(repeating: 0.5, [1, 3, 3, 10]),
                 text: Tensor(repeating: 0.1, [1, 3, 12]))
-            _ = try stage.predictNoise(
+            _ = try stage.predict(
                 Tensor(repeating: 0.5, [1, 8, 8, 4]), times: [0.5], conditioning: conditioning
             ) { name, _ in
                 seen.add(name)
@@ -123,7 +123,7 @@ import Wuerstchen
                 CancellationTests.cancelCurrentTask()
                 return self
             }
-            mutating func next() throws -> Sampler.Step? { nil }
+            mutating func next() throws -> SamplingStep? { nil }
             mutating func finish() throws -> [Image] {
                 Issue.record("the decoder was asked to finish")
                 return []

@@ -171,7 +171,7 @@ struct CountingDecoder: SemanticDecoder {
     struct Grey: SemanticDecoding {
         let grid: SemanticGrid
 
-        mutating func next() throws -> Sampler.Step? { nil }
+        mutating func next() throws -> SamplingStep? { nil }
 
         mutating func finish() throws -> [Image] {
             let (width, height) = (11 * grid.columns, 11 * grid.rows)

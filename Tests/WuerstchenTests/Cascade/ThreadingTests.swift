@@ -40,7 +40,7 @@ import Wuerstchen
         func decoding(
             of latent: SemanticLatent, for request: GenerationRequest, noise: any NoiseSource
         ) throws -> any SemanticDecoding { self }
-        mutating func next() throws -> Sampler.Step? { nil }
+        mutating func next() throws -> SamplingStep? { nil }
         mutating func finish() throws -> [Image] {
             guard gate.pass() else { throw WuerstchenError(.invalidRequest, "waited in vain") }
             let pixels = [UInt8](repeating: 9, count: 3 * 132 * 132)

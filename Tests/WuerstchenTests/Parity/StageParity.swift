@@ -81,7 +81,7 @@ func checkStageC(
             directory: fixtures.folder(path), stem: "diffusion_pytorch_model"))
     var intermediates: [String: Tensor] = [:]
     let conditioning = stage.prepare(text: try tensors("in.text")) { intermediates[$0] = $1 }
-    let y = try stage.predictNoise(
+    let y = try stage.predict(
         tensors.map("in.x"), times: tensors("in.r").elements, conditioning: conditioning
     ) { intermediates[$0] = $1 }
     for (name, value) in intermediates where comparison.expects(name) {

@@ -1,0 +1,182 @@
+import ArgumentParser
+import ExampleSupport
+import Foundation
+import TensorCore
+import Wuerstchen
+import WuerstchenTraining
+
+struct MakeCouplings: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "couplings",
+        abstract: "Let a teacher make pairs of noise and latents.",
+        discussion: """
+            Pairs are written in files of some hundred; those that are there are kept, so that making \
+            goes on where it was stopped, or with more.
+            """)
+
+    @Argument(help: "The folder of the couplings; it is made if it is not there.")
+    var output: String
+
+    @OptionGroup var teacher: TeacherArguments
+
+    @Option(help: "How many pairs.")
+    var count = 8192
+
+    @Option(help: "Guidance. (default: 4 for Stage C, none for Stage B)")
+    var guidance: Float?
+
+    @Option(help: "The share of pairs without caption and guidance. (default: 0.1 for Stage C, 0)")
+    var captionDropout: Float?
+
+    @Option(help: "Steps of the solver, equal in the flow's time.")
+    var steps = 12
+
+    @Option(help: "The solver: euler or heun, which computes twice in each step.")
+    var method = SamplingMethod.heun
+
+    @Option(
+        help: """
+            A folder of captions in .txt files, with PNGs of the same names for Stage B. (default: \
+            drawn scenes)
+            """)
+    var pictures: String?
+
+    @Option(help: "The compressor for Stage B. (default: the checkpoint's own)")
+    var compressor: String?
+
+    @Option(help: "The side of the pictures. (default: what the checkpoint was trained at)")
+    var side: Int?
+
+    @Option(help: "Pairs that are made at a time.")
+    var batch = 32
+
+    func validate() throws {
+        guard (1...100_000_000).contains(count), (1...1000).contains(steps),
+            (1...4096).contains(batch)
+        else {
+            throw ValidationError("--count, --steps and --batch must be positive")
+        }
+        guard method == .euler || method == .heun else {
+            throw ValidationError("--method is \(method); couplings need euler or heun")
+        }
+    }
+
+    func run() async throws {
+        let command = self
+        try await interruptible { try command.make() }
+    }
+
+    private func make() throws {
+        let cascade = try teacher.cascade()
+        let decoder = try cascade.diffusionDecoder()
+        let (stageC, stageB) = (try cascade.stageC(), try decoder.stageB())
+        let size = side.map { ImageSize(width: $0, height: $0) } ?? cascade.defaultSize
+        let grid = try cascade.grid(for: size)
+        let isC = teacher.stage == .stageC
+        let flow = isC ? stageC.configuration.flow : stageB.configuration.flow
+        let map = FlowMap(
+            mean: flow?.mean ?? 0, deviation: flow?.deviation ?? 1, isClamped: flow == nil)
+        let timesteps = try map.timesteps(count: steps)
+        let record = CouplingRecord(
+            stage: teacher.stage.rawValue, teacher: try weightsDigest(of: teacher.stageFolder()),
+            seed: teacher.seed, guidance: guidance ?? (isC ? 4 : 1),
+            captionDropout: captionDropout ?? (isC ? 0.1 : 0),
+            solver: "\(method), \(steps) steps, \(size)")
+        var maker: CouplingMaker
+        if isC {
+            let encoder = try cascade.textEncoder()
+            maker = CouplingMaker(
+                record, conditions: try captions(),
+                latentShape: (grid.rows, grid.columns, stageC.configuration.latentChannels),
+                solver: .fixed(timesteps, method)
+            ) { conditions, guidance in
+                let text = try encoder.encode(
+                    conditions.captions,
+                    negatives: guidance > 1 ? conditions.captions.map { _ in "" } : nil)
+                return try stageC.flow(text, guidance: guidance)
+            }
+        } else {
+            let (encoder, space) = (try decoder.textEncoder(), cascade.latentSpace)
+            guard let rows = stageB.latentSide(forSemanticSide: grid.rows),
+                let columns = stageB.latentSide(forSemanticSide: grid.columns)
+            else { throw ValidationError("Stage B cannot make pictures of \(size)") }
+            maker = CouplingMaker(
+                record, conditions: try semantics(cascade, size),
+                latentShape: (rows, columns, stageB.configuration.latentChannels),
+                solver: .fixed(timesteps, method)
+            ) { conditions, guidance in
+                let text = try encoder.encode(
+                    conditions.captions,
+                    negatives: guidance > 1 ? conditions.captions.map { _ in "" } : nil)
+                guard let maps = conditions.semantics else {
+                    throw ValidationError("there are no semantic latents")
+                }
+                return try stageB.flow(
+                    SemanticLatent(values: maps, space: space), text: text, guidance: guidance)
+            }
+        }
+        maker.batchSize = batch
+        let start = ContinuousClock.now
+        var (first, shown) = (-1, ContinuousClock.now)
+        let refused = try maker.make(count, in: URL(fileURLWithPath: output)) { done in
+            if first < 0 { first = done }
+            guard ContinuousClock.now - shown > .seconds(10) else { return }
+            shown = .now
+            let rate = Double(done - first) / (ContinuousClock.now - start).inSeconds
+            note("\(done) of \(count) couplings, \(rate.rounded(to: 1)) a second")
+        }
+        note("\(count) couplings in \(output), \(refused) refused")
+    }
+
+    private func captions() throws -> CaptionConditions {
+        guard let pictures else {
+            return CaptionConditions(of: ScenePictures(seed: teacher.seed &+ 1))
+        }
+        let files = try FileManager.default.contentsOfDirectory(
+            at: URL(fileURLWithPath: pictures), includingPropertiesForKeys: nil
+        ).filter { $0.pathExtension == "txt" }.sorted { $0.path < $1.path }
+        return try CaptionConditions(
+            files.map {
+                try String(contentsOf: $0, encoding: .utf8)
+                    .trimmingCharacters(in: .whitespacesAndNewlines)
+            })
+    }
+
+    private func semantics(_ cascade: Cascade, _ size: ImageSize) throws -> SemanticConditions {
+        let file =
+            try compressor.map { URL(fileURLWithPath: $0) }
+            ?? teacher.folder().appendingPathComponent("compressor.safetensors")
+        let source: any PictureSource
+        if let pictures {
+            source = try PictureFolder(
+                URL(fileURLWithPath: pictures),
+                options: PictureFolderOptions(
+                    sizes: .buckets(AspectBuckets(side: size.width, maximumRatio: 1)), seed: teacher.seed)
+            ) { note("\($0)") }
+        } else {
+            source = ScenePictures(seed: teacher.seed &+ 1)
+        }
+        var conditions = SemanticConditions(
+            source,
+            compressor: try SemanticCompressor(
+                contentsOf: file, latentSpace: cascade.latentSpace),
+            textEncoder: try cascade.textEncoder(), stageC: try cascade.stageC())
+        conditions.seed = teacher.seed
+        return conditions
+    }
+}
+
+func note(_ text: String) {
+    FileHandle.standardError.write(Data("\(text)\n".utf8))
+}
+
+extension Duration {
+    var inSeconds: Double { max(1e-9, self / .seconds(1)) }
+}
+
+extension Double {
+    func rounded(to digits: Int) -> String {
+        formatted(
+            .number.precision(.fractionLength(digits)).locale(Locale(identifier: "en_US_POSIX")))
+    }
+}

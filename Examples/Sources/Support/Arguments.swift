@@ -1,0 +1,7 @@
+public import ArgumentParser
+public import Wuerstchen
+
+// Options of commands that are values of the library.
+extension Precision: @retroactive ExpressibleByArgument {}
+extension MemoryPolicy: @retroactive ExpressibleByArgument {}
+extension SamplingMethod: @retroactive ExpressibleByArgument {}

@@ -1,0 +1,23 @@
+import ArgumentParser
+import Foundation
+
+/// Does work in a task that an interrupt (Ctrl-C) or a termination cancels, so that it can save what
+/// it has.
+public func interruptible(_ work: @escaping @Sendable () throws -> Void) async throws {
+    let task = Task.detached { try work() }
+    let sources = [SIGINT, SIGTERM].map { number in
+        signal(number, SIG_IGN)
+        let source = DispatchSource.makeSignalSource(signal: number)
+        source.setEventHandler { task.cancel() }
+        source.resume()
+        return source
+    }
+    defer { withExtendedLifetime(sources) {} }
+    do {
+        try await task.value
+    } catch is CancellationError {
+        FileHandle.standardError.write(
+            Data("\nstopped; what was done is saved, to be resumed\n".utf8))
+        throw ExitCode(130)
+    }
+}

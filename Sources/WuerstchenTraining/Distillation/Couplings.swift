@@ -1,0 +1,206 @@
+public import Foundation
+public import TensorCore
+internal import Wuerstchen
+
+/// Pairs of noise and the clean latents that a flow leads it to, with what they are conditioned on.
+public struct CouplingBatch: Sendable {
+    /// ε, standard normal, `[batch, height, width, channels]`.
+    public var noise: Tensor
+    /// The latents at the flow's end, as the stage makes them.
+    public var clean: Tensor
+    /// What they are conditioned on.
+    public var conditions: CouplingConditions
+}
+
+/// How couplings were made. Those of one folder are all alike in it.
+public struct CouplingRecord: Sendable, Hashable, Codable {
+    /// The stage, such as `stage-c`.
+    public var stage: String
+    /// What identifies the teacher, such as a digest of its weights.
+    public var teacher: String
+    /// What the noise depends on.
+    public var seed: UInt64
+    /// The teacher's guidance.
+    public var guidance: Float
+    /// The share of pairs that are made without caption and guidance.
+    public var captionDropout: Float
+    /// How the flow was solved, in words.
+    public var solver: String
+    /// Pairs of each file.
+    public var shardSize: Int
+
+    /// A record of the given values.
+    public init(
+        stage: String, teacher: String, seed: UInt64, guidance: Float, captionDropout: Float,
+        solver: String, shardSize: Int = 256
+    ) {
+        self.stage = stage
+        self.teacher = teacher
+        self.seed = seed
+        self.guidance = guidance
+        self.captionDropout = captionDropout
+        self.solver = solver
+        self.shardSize = shardSize
+    }
+
+    /// The noise that the pair of a number begins with.
+    func noise(_ number: Int, _ shape: Shape) -> Tensor {
+        var random = RandomStream(seed, 11, UInt64(number))
+        return random.normal(shape)
+    }
+
+    /// Whether the pair of a number has no caption.
+    func isUnconditional(_ number: Int) -> Bool {
+        var random = RandomStream(seed, 12, UInt64(number))
+        return random.uniform() < captionDropout
+    }
+}
+
+/// Couplings in a folder, which trainings can share.
+public struct Couplings: Sendable {
+    /// How they were made.
+    public let record: CouplingRecord
+    private var shards: [Shard]
+
+    private struct Shard: Sendable {
+        let numbers: [Int]
+        let captions: [String]
+        let clean: Tensor
+        let semantics: Tensor?
+    }
+
+    /// What a file says about its pairs.
+    struct Header: Codable {
+        let record: CouplingRecord
+        let numbers: [Int]
+        let captions: [String]
+    }
+
+    /// All couplings of a folder.
+    ///
+    /// - Throws: ``WuerstchenError`` that names the file when there are none, or some that do not belong
+    ///   together or are damaged.
+    public init(contentsOf folder: URL) throws {
+        let files = try Couplings.files(in: folder)
+        guard let first = files.first else {
+            throw WuerstchenError(
+                .fileNotFound, "\(folder.path) has no couplings in it; make some first")
+        }
+        record = try Couplings.header(of: first).header.record
+        shards = []
+        for file in files {
+            let (header, entries) = try Couplings.header(of: file)
+            guard header.record == record else {
+                throw WuerstchenError(
+                    .malformedFile,
+                    "\(file.path) holds couplings of another making than \(first.lastPathComponent); "
+                        + "keep each kind in a folder of its own")
+            }
+            let source = try CheckpointParameters(contentsOf: file)
+            func tensor(_ name: String) throws -> Tensor? {
+                guard let shape = entries.entries[name]?.shape else { return nil }
+                guard shape.count == 4, shape[0] == header.numbers.count,
+                    header.captions.count == shape[0],
+                    case .found(let tensor) = try source.parameter(
+                        named: name, expecting: Shape(shape))
+                else {
+                    throw WuerstchenError(
+                        .malformedFile,
+                        "\(file.path): \(name) is not of \(header.numbers.count) couplings; delete it")
+                }
+                return tensor
+            }
+            guard let clean = try tensor("clean") else {
+                throw WuerstchenError(.malformedFile, "\(file.path) has no latents; delete it")
+            }
+            shards.append(
+                Shard(
+                    numbers: header.numbers, captions: header.captions, clean: clean,
+                    semantics: try tensor("semantics")))
+        }
+        guard shards.contains(where: { !$0.numbers.isEmpty }) else {
+            throw WuerstchenError(.malformedFile, "\(folder.path): all couplings were refused")
+        }
+    }
+
+    /// The number of pairs.
+    public var count: Int { shards.reduce(0) { $0 + $1.numbers.count } }
+
+    /// The last file's pairs, and all others; the same twice if there is only one file.
+    public var heldOutLast: (training: Couplings, validation: Couplings) {
+        guard shards.count > 1, let last = shards.last, !last.numbers.isEmpty else {
+            return (self, self)
+        }
+        var (training, validation) = (self, self)
+        training.shards.removeLast()
+        validation.shards = [last]
+        return (training, validation)
+    }
+
+    /// Pairs drawn at random, the same for the same number and count.
+    public func batch(_ number: Int, count: Int) -> CouplingBatch {
+        var random = RandomStream(record.seed, 13, UInt64(number))
+        let total = self.count
+        return rows((0..<count).map { _ in random.integer(below: total) })
+    }
+
+    /// The first pairs.
+    public func first(_ count: Int) -> CouplingBatch {
+        rows(Array(0..<min(count, self.count)))
+    }
+
+    private func rows(_ places: [Int]) -> CouplingBatch {
+        var (noise, clean, semantics): ([Tensor], [Tensor], [Tensor]) = ([], [], [])
+        var captions: [String] = []
+        for place in places {
+            var row = place
+            for shard in shards {
+                guard row >= shard.numbers.count else {
+                    let shape = [1] + shard.clean.shape.array.dropFirst()
+                    noise.append(record.noise(shard.numbers[row], Shape(shape)))
+                    clean.append(shard.clean[row..<row + 1])
+                    if let maps = shard.semantics { semantics.append(maps[row..<row + 1]) }
+                    captions.append(shard.captions[row])
+                    break
+                }
+                row -= shard.numbers.count
+            }
+        }
+        return CouplingBatch(
+            noise: Tensor.concatenating(noise), clean: Tensor.concatenating(clean),
+            conditions: CouplingConditions(
+                captions: captions,
+                semantics: semantics.isEmpty ? nil : Tensor.concatenating(semantics)))
+    }
+
+    // MARK: Files
+
+    static func file(_ number: Int, in folder: URL) -> URL {
+        let digits = String(number)
+        let name = String(repeating: "0", count: max(0, 5 - digits.count)) + digits
+        return folder.appendingPathComponent("couplings-\(name).safetensors")
+    }
+
+    private static func files(in folder: URL) throws -> [URL] {
+        do {
+            return try FileManager.default.contentsOfDirectory(
+                at: folder, includingPropertiesForKeys: nil
+            ).filter {
+                $0.lastPathComponent.hasPrefix("couplings-") && $0.pathExtension == "safetensors"
+            }.sorted { $0.lastPathComponent < $1.lastPathComponent }
+        } catch {
+            throw WuerstchenError(
+                .fileNotFound, "the folder \(folder.path) cannot be read", underlying: error)
+        }
+    }
+
+    static func header(of file: URL) throws -> (header: Header, entries: Safetensors) {
+        let entries = try Safetensors(contentsOf: file)
+        guard let text = entries.metadata["couplings"],
+            let header = try? JSONDecoder().decode(Header.self, from: Data(text.utf8))
+        else {
+            throw WuerstchenError(.malformedFile, "\(file.path) does not hold couplings")
+        }
+        return (header, entries)
+    }
+}

@@ -1,0 +1,130 @@
+private import Foundation
+public import TensorCore
+internal import Wuerstchen
+
+/// Which of a flow's times are learnt.
+public enum FlowTimes: Sendable, Hashable {
+    /// All, equally: reflow, which straightens the flow of the couplings.
+    case uniform
+    /// The beginning alone: distillation to one step, `u = ε + v(ε, 0)`.
+    case beginning
+}
+
+/// Learning a flow from couplings: `‖v(τ · u + (1 − τ) · ε, τ) − (u − ε)‖²` (Liu et al., "Flow Straight
+/// and Fast", 2022, and "InstaFlow", 2023).
+///
+/// Over all times it is reflow: the new flow leads the same noise to the same latents on straighter
+/// lines. At the beginning alone it is distillation to one step, which is good when the couplings are
+/// those of a flow that is straight already.
+public struct FlowObjective<Student: FlowStudent>: TrainingObjective {
+    /// What learns.
+    public var student: Student
+    /// What it learns from.
+    public var couplings: Couplings
+    /// Pairs that are not learnt from.
+    public var validationCouplings: Couplings
+    /// Which times are learnt.
+    public var times: FlowTimes
+
+    /// Whether attention stays the teacher's, so that the student can be stored without it.
+    public var keepsAttention = false
+
+    /// An objective for a student; the couplings' last file is set aside.
+    public init(_ student: Student, couplings: Couplings, times: FlowTimes) {
+        self.student = student
+        (self.couplings, validationCouplings) = couplings.heldOutLast
+        self.times = times
+    }
+
+    /// The training's name.
+    public var name: String {
+        "\(student.name)-\(times == .uniform ? "reflow" : "one-step")"
+    }
+
+    /// The student's parameters.
+    public func initialParameters(seed: UInt64) throws -> TrainableParameters {
+        try student.initialParameters(seed: seed)
+    }
+
+    /// All but the attention that is kept.
+    public func learns(_ name: String) -> Bool {
+        !(keepsAttention && (name.contains(".attention.") || name.contains(".kv_mapper.")))
+    }
+
+    /// The loss of a batch.
+    public func loss(_ parameters: StepParameters, _ step: TrainingStep) throws -> TrainingLoss {
+        var random = step.random
+        let batch = couplings.batch(step.number, count: step.batchSize)
+        let field = try student.field(parameters, batch.conditions, precision: step.precision)
+        let flowTimes = (0..<step.batchSize).map { _ in
+            times == .uniform ? Double(random.uniform()) : 0
+        }
+        let clean = field.map.normalized(batch.clean)
+        let y =
+            clean.scaled(bySample: flowTimes.map { Float($0) })
+            + batch.noise.scaled(bySample: flowTimes.map { Float(1 - $0) })
+        let seen = try field(y, at: flowTimes)
+        return TrainingLoss((seen.velocity - (clean - batch.noise)).meanSquare())
+    }
+
+    /// The same over pairs that are not learnt from.
+    public var validation: FlowObjective? {
+        var result = self
+        result.couplings = validationCouplings
+        return result
+    }
+
+    /// How straight the flow is, and how far a few of its steps end from the couplings.
+    public func measurements(_ parameters: [String: Tensor]) throws -> [String: Float] {
+        let batch = validationCouplings.first(32)
+        let field = try student.field(
+            StepParameters(fixed: parameters), batch.conditions, precision: .bfloat16)
+        var result: [String: Float] = [:]
+        for steps in times == .uniform ? [1, 2, 4, 8] : [1] {
+            let solution = try field.solve(
+                from: batch.noise, .fixed(field.map.timesteps(count: steps), .euler))
+            result["gap, \(steps) steps"] = relativeDistance(solution.latent, batch.clean)
+        }
+        if times == .uniform {
+            result["straightness"] = Float(try field.straightness(from: batch.noise, steps: 8).ratio)
+        }
+        return result
+    }
+
+    /// The couplings' pictures, and those of the student's one step.
+    public func contactSheet(_ parameters: [String: Tensor]) throws -> ContactSheet? {
+        let batch = validationCouplings.first(8)
+        let field = try student.field(
+            StepParameters(fixed: parameters), batch.conditions, precision: .bfloat16)
+        guard let wanted = try student.pixels(of: batch.clean) else { return nil }
+        var sheet = ContactSheet(title: name, pictureSide: 160)
+        try sheet.addRow("couplings", wanted, captions: batch.conditions.captions)
+        for steps in times == .uniform ? [1, 4] : [1] {
+            let solution = try field.solve(
+                from: batch.noise, .fixed(field.map.timesteps(count: steps), .euler))
+            if let pixels = try student.pixels(of: solution.latent) {
+                try sheet.addRow(steps == 1 ? "one step" : "\(steps) steps", pixels)
+            }
+        }
+        return sheet
+    }
+}
+
+/// The distance of latents to others, relative to those' own deviation:
+/// `√(E‖a − b‖² / E‖b − mean(b)‖²)`, 0 for the same.
+public func relativeDistance(_ a: Tensor, _ b: Tensor) -> Float {
+    let width = b.count / max(1, b.shape[0])
+    let rows = b.reshaped(to: [b.shape[0], width])
+    let mean = Tensor.concatenating(
+        [Tensor](repeating: rows.columnMeans(), count: b.shape[0]))
+    return ((a - b).meanSquare().elements[0] / (rows - mean).meanSquare().elements[0])
+        .squareRoot()
+}
+
+extension Tensor {
+    /// `[1, columns]` of the means over the rows of a matrix.
+    fileprivate func columnMeans() -> Tensor {
+        (0..<shape[0]).dropFirst().reduce(self[0..<1]) { $0 + self[$1..<$1 + 1] }
+            .scaled(by: 1 / Float(max(1, shape[0])))
+    }
+}

@@ -1,0 +1,146 @@
+public import TensorCore
+public import Wuerstchen
+
+/// A stage that learns to be a flow: how its network is built from parameters of one step.
+public protocol FlowStudent: Sendable {
+    /// The stage's name, for messages and files.
+    var name: String { get }
+    /// The parameters that training begins with where the teacher has none that fit: its last layer is
+    /// new, and zero.
+    ///
+    /// - Throws: What building the network throws.
+    func initialParameters(seed: UInt64) throws -> TrainableParameters
+    /// The velocity field under some conditions.
+    ///
+    /// - Parameters:
+    ///   - parameters: Tracked parameters to build the network from.
+    ///   - conditions: What it is conditioned on.
+    ///   - precision: The numbers that the network multiplies.
+    /// - Throws: What the networks throw.
+    func field(
+        _ parameters: StepParameters, _ conditions: CouplingConditions, precision: Precision
+    ) throws -> FlowField
+    /// Pictures of latents, for contact sheets; nil where nothing can show them.
+    ///
+    /// - Throws: What the networks throw.
+    func pixels(of latents: Tensor) throws -> Tensor?
+}
+
+/// Stage C as a student, its text encoder staying as it is.
+public struct StageCStudent: FlowStudent {
+    /// The stage's name.
+    public let name = "stage-c"
+    /// The architecture's numbers, with a flow.
+    public var configuration: StageC.Configuration
+    /// The text encoder.
+    public var textEncoder: TextEncoder<StageC>
+    /// How noise grows with time.
+    public var schedule: NoiseSchedule
+    /// Shows what latents mean.
+    public var preview: PreviewDecoder?
+
+    /// A student of a stage.
+    ///
+    /// - Parameters:
+    ///   - stage: The stage whose architecture and schedule it takes over.
+    ///   - flow: What it is to become.
+    ///   - textEncoder: The text encoder.
+    public init(of stage: StageC, flow: FlowConfiguration, textEncoder: TextEncoder<StageC>) {
+        configuration = stage.configuration
+        configuration.flow = flow
+        schedule = stage.schedule
+        self.textEncoder = textEncoder
+    }
+
+    /// The stage's parameters under `stage_c`.
+    public func initialParameters(seed: UInt64) throws -> TrainableParameters {
+        var parameters = TrainableParameters()
+        try parameters.add("stage_c", from: InitialParameters.stageC(configuration, seed: seed)) {
+            _ = try StageC(configuration: configuration, parameters: $0)
+        }
+        return parameters
+    }
+
+    /// The velocity field under some captions.
+    public func field(
+        _ parameters: StepParameters, _ conditions: CouplingConditions, precision: Precision
+    ) throws -> FlowField {
+        try StageC(
+            configuration: configuration, parameters: parameters.source("stage_c"),
+            precision: precision, schedule: schedule
+        ).flow(textEncoder.encode(conditions.captions, negatives: nil))
+    }
+
+    /// What the preview decoder shows.
+    public func pixels(of latents: Tensor) throws -> Tensor? { try preview?.pixels(of: latents) }
+}
+
+/// Stage B as a student, its text encoder staying as it is.
+public struct StageBStudent: FlowStudent {
+    /// The stage's name.
+    public let name = "stage-b"
+    /// The architecture's numbers, with a flow.
+    public var configuration: StageB.Configuration
+    /// Positions of the image latent per position of the semantic latent.
+    public var latentScale: Double
+    /// How semantic latents relate to what the stage takes.
+    public var latentSpace: SemanticLatentSpace
+    /// The text encoder.
+    public var textEncoder: TextEncoder<StageB>
+    /// How noise grows with time.
+    public var schedule: NoiseSchedule
+    /// Shows what latents mean.
+    public var stageA: StageA?
+
+    /// A student of a stage.
+    ///
+    /// - Parameters:
+    ///   - stage: The stage whose architecture and schedule it takes over.
+    ///   - flow: What it is to become.
+    ///   - latentSpace: How semantic latents relate to what the stage takes.
+    ///   - textEncoder: The text encoder.
+    public init(
+        of stage: StageB, flow: FlowConfiguration, latentSpace: SemanticLatentSpace,
+        textEncoder: TextEncoder<StageB>
+    ) {
+        configuration = stage.configuration
+        configuration.flow = flow
+        latentScale = stage.latentScale
+        schedule = stage.schedule
+        self.latentSpace = latentSpace
+        self.textEncoder = textEncoder
+    }
+
+    /// The stage's parameters under `stage_b`.
+    public func initialParameters(seed: UInt64) throws -> TrainableParameters {
+        var parameters = TrainableParameters()
+        try parameters.add("stage_b", from: InitialParameters.stageB(configuration, seed: seed)) {
+            _ = try StageB(configuration: configuration, parameters: $0)
+        }
+        return parameters
+    }
+
+    /// The velocity field under some semantic latents and captions.
+    public func field(
+        _ parameters: StepParameters, _ conditions: CouplingConditions, precision: Precision
+    ) throws -> FlowField {
+        guard let semantics = conditions.semantics else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "these couplings have no semantic latents; Stage B cannot learn from them")
+        }
+        return try StageB(
+            configuration: configuration, parameters: parameters.source("stage_b"),
+            precision: precision, latentScale: latentScale, schedule: schedule
+        ).flow(
+            SemanticLatent(values: semantics, space: latentSpace),
+            text: textEncoder.encode(conditions.captions, negatives: nil))
+    }
+
+    /// What Stage A shows.
+    public func pixels(of latents: Tensor) throws -> Tensor? {
+        try stageA.map {
+            try $0.decode(unscaled: latents.scaled(by: $0.configuration.latentScale))
+        }
+    }
+}

@@ -1,0 +1,41 @@
+public import Foundation
+internal import TensorCore
+
+/// A number that tells weights apart: the FNV-1a hash of a folder's files of weights, word by word.
+///
+/// - Parameter folder: The folder of a network.
+/// - Returns: Sixteen hexadecimal digits.
+/// - Throws: ``WuerstchenError`` with code `fileNotFound` when there are no weights.
+public func weightsDigest(of folder: URL) throws -> String {
+    let files: [URL]
+    do {
+        files = try FileManager.default.contentsOfDirectory(
+            at: folder, includingPropertiesForKeys: nil
+        ).filter { ["safetensors", "bin"].contains($0.pathExtension) }
+            .sorted { $0.lastPathComponent < $1.lastPathComponent }
+        guard !files.isEmpty else {
+            throw WuerstchenError(.fileNotFound, "\(folder.path) has no weights in it")
+        }
+        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+        for file in files {
+            let data = try Data(contentsOf: file, options: .mappedIfSafe)
+            data.withUnsafeBytes { bytes in
+                let words = bytes.count / 8
+                for place in 0..<words {
+                    let word = bytes.loadUnaligned(fromByteOffset: 8 * place, as: UInt64.self)
+                    hash = (hash ^ word) &* 0x100_0000_01b3
+                }
+                for place in 8 * words..<bytes.count {
+                    hash = (hash ^ UInt64(bytes[place])) &* 0x100_0000_01b3
+                }
+            }
+        }
+        let digits = String(hash, radix: 16)
+        return String(repeating: "0", count: 16 - digits.count) + digits
+    } catch let error as WuerstchenError {
+        throw error
+    } catch {
+        throw WuerstchenError(
+            .fileNotFound, "the folder \(folder.path) cannot be read", underlying: error)
+    }
+}

@@ -1,0 +1,142 @@
+import Foundation
+import TensorCore
+import Testing
+import Wuerstchen
+import _WuerstchenTestSupport
+
+/// Stages as flows, on the tiny checkpoint.
+@Suite("Flow stages") struct FlowStageTests {
+    private static let grid = SemanticGrid(rows: 4, columns: 3)
+
+    private static func latent(
+        _ stage: StageC, _ options: SamplingOptions, guidance: Float = 1
+    ) throws -> Tensor {
+        let text = try TinyCascade.load().textEncoder().encode("a house")
+        var sampler = try stage.sampler(
+            text, grid: grid, noise: SeededNoise(seeds: [5]), options: options)
+        while try sampler.next() != nil {}
+        return sampler.latent
+    }
+
+    @Test("Euler along a network's flow is DDIM", arguments: [1, 3, 8])
+    func ddim(_ count: Int) throws {
+        let stage = try TinyCascade.load().stageC()
+        var times = try Timesteps(count: count).times
+        // DDIM stops where the schedule is cut off; a flow goes on to clean latents.
+        let ddim = try Self.latent(
+            stage,
+            SamplingOptions(timesteps: try Timesteps(times), guidance: 2, method: .ddim))
+        let euler = try Self.latent(
+            stage,
+            SamplingOptions(timesteps: try Timesteps(times), guidance: 2, method: .euler))
+        // Undo the last bit of noise: compare before the last step instead where there is one.
+        if count > 1 {
+            times.removeLast()
+            let options = SamplingOptions(
+                timesteps: try Timesteps(times), guidance: 2, method: .ddim)
+            let before = try Self.latent(stage, options)
+            var flow = options
+            flow.method = .euler
+            let end = FlowMap(isClamped: true).point(time: times[times.count - 1])
+            let moved = FlowMap(isClamped: true).diffusionState(
+                try Self.latent(stage, flow), at: end)
+            // At time 1 the rounding of the predicted noise is multiplied by a hundred.
+            #expect(difference(moved, before) < 1e-4 * before.largest)
+        }
+        #expect(difference(euler, ddim) < 0.03 * ddim.largest)
+    }
+
+    private static func students() throws -> (copy: CheckpointCopy, c: URL, b: URL) {
+        let copy = try TinyCascade.copy()
+        for (part, layer) in [("wuerstchen-prior/prior", "out.1"), ("wuerstchen/decoder", "clf.1")] {
+            let file = copy.file("\(part)/config.json")
+            var fields = try #require(
+                JSONSerialization.jsonObject(with: Data(contentsOf: file)) as? [String: Any])
+            fields["flow"] = ["steps": 1, "baked_guidance": 4, "latent_mean": 0, "latent_deviation": 1]
+            try JSONSerialization.data(withJSONObject: fields).write(to: file)
+            let directory = copy.file(part)
+            let weights = try #require(
+                FileManager.default.contentsOfDirectory(
+                    at: directory, includingPropertiesForKeys: nil
+                ).first { $0.pathExtension == "safetensors" })
+            let values = try CheckpointParameters(contentsOf: weights).values()
+            let halves = values.map { name, value -> Safetensors.Source in
+                let kept =
+                    name.hasPrefix(layer) ? value[0..<value.shape[0] / 2] : value
+                return Safetensors.Source(
+                    name: name, elementType: .f32, shape: kept.shape.array
+                ) { write in
+                    try kept.elements.withUnsafeBytes { try write($0) }
+                }
+            }
+            try Safetensors.write(halves, to: weights)
+        }
+        return (copy, copy.file("wuerstchen-prior/prior"), copy.file("wuerstchen/decoder"))
+    }
+
+    @Test("a checkpoint's flow picks its sampler, and a caller cannot misuse it")
+    func picks() throws {
+        let (copy, c, b) = try Self.students()
+        _ = copy
+        let cascade = try Cascade(contentsOf: TinyCascade.directory, stageC: c, stageB: b)
+        var request = GenerationRequest("a house", size: ImageSize(width: 128, height: 128))
+        let record = cascade.completed(request)
+        #expect(record.prior?.timesteps.count == 1 && record.prior?.method == .euler)
+        #expect(record.decoder?.timesteps.count == 1 && record.prior?.guidance == 0)
+        #expect(record.metadata(checkpoint: "x").contains { $0 == ("prior sampling", "euler") })
+        let image = try cascade.makeImages(for: request)[0]
+        #expect(image.size == request.size)
+        #expect(try cascade.makeImages(for: record)[0] == image)
+        let steps = try TinyCascade.load().completed(request)
+        for (prior, decoder) in [(steps.prior, nil), (nil, steps.decoder)] {
+            request.prior = prior
+            request.decoder = decoder
+            expectError(.invalidRequest, "flow's velocity", "leave its sampling options out") {
+                _ = try cascade.makeImages(for: request)
+            }
+        }
+        request.decoder = nil
+        request.prior = SamplingOptions(
+            timesteps: try Timesteps(count: 1), guidance: 4, method: .euler)
+        expectError(.invalidRequest, "one step") { _ = try cascade.makeImages(for: request) }
+    }
+
+    @Test("one step is the noise plus the velocity, and noise follows from velocity")
+    func oneStep() throws {
+        let (copy, c, _) = try Self.students()
+        _ = copy
+        let stage = try Cascade(contentsOf: TinyCascade.directory, stageC: c).stageC()
+        let text = try TinyCascade.load().textEncoder().encode("a house")
+        let conditioning = stage.prepare(text: text.prompts)
+        var noise: any NoiseSource = SeededNoise(seeds: [5])
+        let start = noise.next(batch: 1, height: 4, width: 3, channels: 10)
+        let velocity = try stage.predict(start, times: [1], conditioning: conditioning)
+        let made = try Self.latent(stage, stage.standardSampling)
+        #expect(difference(made, start + velocity) < 1e-5)
+        // At time 1 a flow is nothing but noise, whatever the velocity.
+        let seen = try stage.predictNoise(start, times: [1], conditioning: conditioning)
+        #expect(difference(seen, start) < 1e-6)
+    }
+
+    @Test("a flow that makes no sense is refused by name")
+    func configuration() throws {
+        let copy = try TinyCascade.copy()
+        let file = copy.file("wuerstchen-prior/prior/config.json")
+        let text = try String(contentsOf: file, encoding: .utf8)
+        let damaged = text.replacing(
+            "{", with: "{\"flow\": {\"baked_guidance\": 1, \"latent_mean\": 0, \"latent_deviation\": 0},",
+            maxReplacements: 1)
+        try copy.write(damaged, to: "wuerstchen-prior/prior/config.json")
+        expectError(.invalidConfiguration, "config.json", "latent_deviation") {
+            _ = try Cascade(contentsOf: copy.url)
+        }
+    }
+
+    private func difference(_ a: Tensor, _ b: Tensor) -> Float {
+        zip(a.elements, b.elements).reduce(0) { max($0, abs($1.0 - $1.1)) }
+    }
+}
+
+extension Tensor {
+    fileprivate var largest: Float { elements.reduce(0) { max($0, abs($1)) } }
+}

@@ -1,0 +1,157 @@
+import Foundation
+import TensorCore
+import Testing
+import Wuerstchen
+import WuerstchenTraining
+import _WuerstchenTestSupport
+
+@Suite("Flow objectives") struct FlowObjectiveTests {
+    private static func couplings(_ teacher: TinyTeacher) throws -> (Couplings, TemporaryFolder) {
+        let folder = try TemporaryFolder()
+        try teacher.maker().make(64, in: folder.url)
+        return (try Couplings(contentsOf: folder.url), folder)
+    }
+
+    private func options(_ steps: Int) -> TrainingOptions {
+        var options = TrainingOptions(
+            steps: steps, batchSize: 8, peakRate: 3e-3, weightDecay: 0, averageDecay: 0.9)
+        options.precision = .float32
+        return options
+    }
+
+    /// The last losses relative to the first.
+    private func fall(_ losses: [Double], over count: Int) -> Double {
+        let last: Double = losses.suffix(count).reduce(0, +)
+        let first: Double = losses.prefix(count).reduce(0, +)
+        return last / first
+    }
+
+    @Test("reflow straightens a teacher's flow, and one step then does more")
+    func reflow() throws {
+        let teacher = try TinyTeacher()
+        let (pairs, folder) = try Self.couplings(teacher)
+        defer { _ = folder }
+        let (student, start) = try teacher.student()
+        let objective = FlowObjective(student, couplings: pairs, times: .uniform)
+        #expect(objective.name == "stage-c-reflow")
+        var trainer = try Trainer(objective, options(150), start: start)
+        let before = try objective.measurements(trainer.state.average.values)
+        var losses: [Double] = []
+        while let report = try trainer.next() { losses.append(report.loss) }
+        let after = try objective.measurements(trainer.state.average.values)
+        #expect(fall(losses, over: 20) < 0.8)
+        let gaps = try [1, 2, 4, 8].map { try #require(after["gap, \($0) steps"]) }
+        #expect(try gaps[0] < 0.8 * #require(before["gap, 1 steps"]), "\(before) \(after)")
+        let text = try teacher.textEncoder.encode(["a tree"], negatives: [""])
+        var random = RandomStream(1)
+        let noise = random.normal([1, 3, 3, 4])
+        let curved = try teacher.stage.flow(text, guidance: 2).straightness(from: noise, steps: 16)
+        #expect(Double(try #require(after["straightness"])) < 0.7 * curved.ratio)
+    }
+
+    @Test("distillation to one step learns the beginning alone")
+    func oneStep() throws {
+        let teacher = try TinyTeacher()
+        let (pairs, folder) = try Self.couplings(teacher)
+        defer { _ = folder }
+        let (student, start) = try teacher.student()
+        let objective = FlowObjective(student, couplings: pairs, times: .beginning)
+        var trainer = try Trainer(objective, options(150), start: start)
+        let before = try objective.measurements(trainer.state.average.values)
+        while try trainer.next() != nil {}
+        let after = try objective.measurements(trainer.state.average.values)
+        #expect(
+            try #require(after["gap, 1 steps"]) < 0.8 * #require(before["gap, 1 steps"]),
+            "\(before) \(after)")
+    }
+
+    @Test("pairs that do not belong together are learnt worse")
+    func shuffled() throws {
+        let teacher = try TinyTeacher()
+        let (pairs, folder) = try Self.couplings(teacher)
+        defer { _ = folder }
+        let batch = pairs.first(64)
+        let crossed = Tensor.concatenating([batch.clean[1..<64], batch.clean[0..<1]])
+        #expect(
+            (batch.clean - batch.noise).meanSquare().elements[0]
+                < (crossed - batch.noise).meanSquare().elements[0])
+    }
+
+    @Test("an interrupted reflow goes on to the same bits")
+    func resumes() throws {
+        let teacher = try TinyTeacher()
+        let (pairs, folder) = try Self.couplings(teacher)
+        defer { _ = folder }
+        let (student, start) = try teacher.student()
+        let objective = FlowObjective(student, couplings: pairs, times: .uniform)
+        let file = try TemporaryFolder()
+        let state = file.url.appendingPathComponent("state.safetensors")
+        var whole = try Trainer(objective, options(6), start: start)
+        while try whole.next() != nil {}
+        var first = try Trainer(objective, options(6), file: state, start: start)
+        for _ in 0..<3 { _ = try first.next() }
+        try first.save()
+        var second = try Trainer(objective, options(6), file: state, resumes: true)
+        while try second.next() != nil {}
+        for (name, value) in whole.state.parameters.values {
+            #expect(second.state.parameters.values[name]?.elements == value.elements, "\(name)")
+        }
+    }
+
+    @Test("Stage B learns from semantic latents, and says so where there are none")
+    func stageB() throws {
+        let teacher = try TinyTeacher()
+        var c = StageB.Configuration()
+        (c.channels, c.blocks, c.blockTypes) = ([16, 24], [1, 1], ["CT", "CTA"])
+        (c.heads, c.injectsSemantics) = ([-1, 2], [false, true])
+        (c.conditioningChannels, c.textChannels, c.semanticChannels) = (16, 8, 16)
+        // A teacher may be a flow itself; a random network's latents are then of ordinary size.
+        c.flow = FlowConfiguration()
+        let stage = try StageB(configuration: c, parameters: RandomParameters(seed: 2))
+        let encoder = try TextEncoder<StageB>(
+            tokenizer: teacher.textEncoder.tokenizer, model: teacher.textEncoder.model)
+        let space = SemanticLatentSpace(scale: 1, offset: 0)
+        let conditions = FixedSemantics()
+        let times = try FlowMap(isClamped: false).timesteps(count: 2)
+        var record = teacher.record()
+        record.stage = "stage-b"
+        var maker = CouplingMaker(
+            record, conditions: conditions, latentShape: (32, 32, 4),
+            solver: .fixed(times, .euler)
+        ) { found, _ in
+            let maps = try #require(found.semantics)
+            return try stage.flow(
+                SemanticLatent(values: maps, space: space),
+                text: encoder.encode(found.captions, negatives: nil))
+        }
+        maker.largest = 1e6
+        let folder = try TemporaryFolder()
+        try maker.make(16, in: folder.url)
+        let student = StageBStudent(
+            of: stage, flow: FlowConfiguration(steps: 1), latentSpace: space, textEncoder: encoder)
+        let objective = FlowObjective(
+            student, couplings: try Couplings(contentsOf: folder.url), times: .beginning)
+        var options = options(30)
+        options.batchSize = 4
+        var trainer = try Trainer(objective, options)
+        var losses: [Double] = []
+        while let report = try trainer.next() { losses.append(report.loss) }
+        #expect(fall(losses, over: 8) < 0.95, "\(losses)")
+
+        let (captions, kept) = try Self.couplings(teacher)
+        defer { _ = kept }
+        let wrong = FlowObjective(student, couplings: captions, times: .beginning)
+        var blind = try Trainer(wrong, options)
+        expectError(.invalidRequest, "no semantic latents") { _ = try blind.next() }
+    }
+}
+
+/// Semantic latents of random numbers.
+private struct FixedSemantics: ConditionSource {
+    func conditions(_ range: Range<Int>) -> CouplingConditions {
+        CouplingConditions(
+            captions: range.map { "picture \($0)" },
+            semantics: Tensor.concatenating(
+                range.map { Tensor.random([1, 3, 3, 16], seed: $0) }))
+    }
+}

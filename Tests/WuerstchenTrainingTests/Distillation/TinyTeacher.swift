@@ -1,0 +1,67 @@
+import TensorCore
+import Wuerstchen
+import WuerstchenTraining
+import _WuerstchenTestSupport
+
+/// A very small Stage C with its text encoder, and what can be made of them.
+struct TinyTeacher {
+    let folder: TemporaryFolder
+    let stage: StageC
+    let textEncoder: TextEncoder<StageC>
+    let values: [String: Tensor]
+    static let latentShape = (rows: 3, columns: 3, channels: 4)
+
+    init() throws {
+        folder = try TemporaryFolder()
+        try SceneTokenizer.write(to: folder.url)
+        var text = CLIPTextModel.Configuration(
+            channels: 8, hiddenChannels: 16, layers: 1, heads: 2)
+        (text.positions, text.vocabularySize) = (32, 810)
+        textEncoder = try TextEncoder(
+            tokenizer: CLIPTokenizer(contentsOf: folder.url),
+            model: CLIPTextModel(configuration: text, parameters: RandomParameters(seed: 9)))
+        var parameters = TrainableParameters()
+        try parameters.add("c", from: RandomParameters(seed: 5)) {
+            _ = try StageC(configuration: TinyStageC.configuration, parameters: $0)
+        }
+        values = parameters.scope("c")
+        stage = try StageC(
+            configuration: TinyStageC.configuration, parameters: ParameterValues(values))
+    }
+
+    func record(seed: UInt64 = 3, teacher: String = "tiny") -> CouplingRecord {
+        CouplingRecord(
+            stage: "stage-c", teacher: teacher, seed: seed, guidance: 2, captionDropout: 0.25,
+            solver: "heun, 3 steps", shardSize: 8)
+    }
+
+    func maker(
+        _ record: CouplingRecord? = nil, captions: [String] = ["a red house", "a tree", "at night"]
+    ) throws -> CouplingMaker {
+        let times = try FlowMap(isClamped: true).timesteps(count: 3)
+        var maker = CouplingMaker(
+            record ?? self.record(), conditions: try CaptionConditions(captions),
+            latentShape: TinyTeacher.latentShape, solver: .fixed(times, .heun)
+        ) { [stage, textEncoder] conditions, guidance in
+            try stage.flow(
+                textEncoder.encode(
+                    conditions.captions,
+                    negatives: guidance > 1 ? conditions.captions.map { _ in "" } : nil),
+                guidance: guidance)
+        }
+        maker.largest = 1e6
+        return maker
+    }
+
+    /// The student, beginning as the teacher but for the last layer.
+    func student() throws -> (student: StageCStudent, start: [String: Tensor]) {
+        let student = StageCStudent(
+            of: stage, flow: FlowConfiguration(guidance: 2), textEncoder: textEncoder)
+        let own = try student.initialParameters(seed: 0).values
+        var start: [String: Tensor] = [:]
+        for (name, value) in values where own["stage_c.\(name)"]?.shape == value.shape {
+            start["stage_c.\(name)"] = value
+        }
+        return (student, start)
+    }
+}
