@@ -47,14 +47,24 @@ struct MakeCouplings: AsyncParsableCommand {
     @Option(help: "The side of the pictures. (default: what the checkpoint was trained at)")
     var side: Int?
 
+    @Option(
+        help: """
+            Steps of Stage C, whose latents Stage B's couplings are made for. (default: what it was made \
+            for)
+            """)
+    var priorSteps: Int?
+
+    @Option(help: "Pairs of a file.")
+    var perFile = 256
+
     @Option(help: "Pairs that are made at a time.")
     var batch = 32
 
     func validate() throws {
         guard (1...100_000_000).contains(count), (1...1000).contains(steps),
-            (1...4096).contains(batch)
+            (1...4096).contains(batch), (1...1_000_000).contains(perFile)
         else {
-            throw ValidationError("--count, --steps and --batch must be positive")
+            throw ValidationError("--count, --steps, --per-file and --batch must be positive")
         }
         guard method == .euler || method == .heun else {
             throw ValidationError("--method is \(method); couplings need euler or heun")
@@ -81,7 +91,7 @@ struct MakeCouplings: AsyncParsableCommand {
             stage: teacher.stage.rawValue, teacher: try weightsDigest(of: teacher.stageFolder()),
             seed: teacher.seed, guidance: guidance ?? (isC ? 4 : 1),
             captionDropout: captionDropout ?? (isC ? 0.1 : 0),
-            solver: "\(method), \(steps) steps, \(size)")
+            solver: "\(method), \(steps) steps, \(size)", shardSize: perFile)
         var maker: CouplingMaker
         if isC {
             let encoder = try cascade.textEncoder()
@@ -162,6 +172,7 @@ struct MakeCouplings: AsyncParsableCommand {
                 contentsOf: file, latentSpace: cascade.latentSpace),
             textEncoder: try cascade.textEncoder(), stageC: try cascade.stageC())
         conditions.seed = teacher.seed
+        conditions.sampling = try cascade.priorSampling.changed(steps: priorSteps, guidance: nil)
         return conditions
     }
 }

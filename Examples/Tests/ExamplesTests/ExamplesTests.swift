@@ -169,6 +169,52 @@ import WuerstchenTraining
         #expect(again.errors.contains("resume"), "\(again.errors)")
     }
 
+    @Test("Stages are distilled, and their students stand in for them")
+    func distill() throws {
+        defer { try? FileManager.default.removeItem(at: folder) }
+        func expect(_ outcome: Outcome, _ words: String = "") {
+            #expect(outcome.status == 0 && outcome.errors.contains(words), "\(outcome.errors)")
+        }
+        for stage in ["stage-c", "stage-b"] {
+            func distill(_ command: String, _ output: String, _ more: String...) throws -> Outcome {
+                try run(
+                    "distill", [command, "\(stage)/\(output)", "--stage", stage] + more)
+            }
+            expect(
+                try distill(
+                    "couplings", "pairs", "--count", "6", "--per-file", "4", "--steps", "2",
+                    "--prior-steps", "2", "--batch", "4"), "0 refused")
+            let pairs = "\(stage)/pairs"
+            expect(
+                try distill(
+                    "reflow", "reflow", "--couplings", pairs, "--steps", "2", "--batch", "2",
+                    "--keep-attention"), "reflow on 8 couplings")
+            expect(
+                try distill(
+                    "one-step", "one", "--couplings", pairs, "--\(stage)",
+                    "\(stage)/reflow/student", "--steps", "2", "--batch", "2", "--keep-attention"))
+            let again = try distill("reflow", "reflow", "--couplings", pairs, "--steps", "2")
+            #expect(again.status != 0 && again.errors.contains("resume"), "\(again.errors)")
+            let files = try FileManager.default.contentsOfDirectory(
+                atPath: folder.appendingPathComponent("\(stage)/one/student").path)
+            #expect(files.sorted() == ["config.json", "differences.safetensors"])
+        }
+        let wrong = try run(
+            "distill", "reflow", "wrong", "--stage", "stage-b", "--couplings", "stage-c/pairs")
+        #expect(wrong.status != 0 && wrong.errors.contains("couplings of stage-c"))
+        expect(
+            try run(
+                "text-to-image", "a boat", "--stage-c", "stage-c/one/student", "--stage-b",
+                "stage-b/one/student"), "Stage B 1/1")
+        let (image, text) = try Image.read(
+            contentsOf: folder.appendingPathComponent("picture.png"))
+        #expect(image.size == ImageSize(width: 256, height: 256))
+        #expect(text["prior steps"] == "1" && text["decoder sampling"] == "euler")
+        let misused = try run(
+            "text-to-image", "a boat", "--stage-c", "stage-c/one/student", "--prior-steps", "8")
+        #expect(misused.status != 0 && misused.errors.contains("one step"), "\(misused.errors)")
+    }
+
     @Test("Scenes come with captions of the same names, the same for the same seed")
     func scenes() throws {
         defer { try? FileManager.default.removeItem(at: folder) }

@@ -61,6 +61,8 @@ public struct SemanticConditions: ConditionSource {
     public var textEncoder: TextEncoder<StageC>
     /// What makes latents of captions.
     public var stageC: StageC
+    /// How it samples; nil for how it was made to.
+    public var sampling: SamplingOptions?
     /// What their noise depends on.
     public var seed: UInt64 = 0
 
@@ -85,7 +87,7 @@ public struct SemanticConditions: ConditionSource {
         let text = try textEncoder.encode(captions, negatives: captions.map { _ in "" })
         var sampler = try stageC.sampler(
             text, grid: SemanticGrid(rows: seen.shape[1], columns: seen.shape[2]),
-            noise: SeededNoise(seeds: range.map { seed &+ UInt64($0) }))
+            noise: SeededNoise(seeds: range.map { seed &+ UInt64($0) }), options: sampling)
         while try sampler.next() != nil {}
         let made = sampler.latent
         return CouplingConditions(

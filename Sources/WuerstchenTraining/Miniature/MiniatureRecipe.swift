@@ -143,7 +143,7 @@ public struct MiniatureRecipe: Sendable {
             objective.reader = try AttributeHeads(
                 ParameterValues(average(of: .compressor, "heads")),
                 features: CompressorObjective.features)
-            objective.readerWeight = 0.03
+            objective.readerWeight = 0.3
             objective.times = TimeDistribution(highNoiseShare: 0.5)
             _ = try TrainingRun(objective, options, in: folder)
                 .run(resumes: true, start: try pretrainedText(), progress: &progress)

@@ -99,9 +99,9 @@ public struct StageBObjective: TrainingObjective {
             semantic =
                 NoisyLatents(semantic, times: times, schedule: schedule, random: &random).latents
         }
+        let captions = batch.captions.map { random.uniform() < captionDropout ? "" : $0 }
         let text = try parameters.encode(
-            batch.captions, tokenizer, textConfiguration, precision: step.precision,
-            dropout: captionDropout, random: &random)
+            captions, tokenizer, textConfiguration, precision: step.precision)
         var stage = try StageB(
             configuration: configuration, parameters: parameters.source("stage_b"),
             precision: step.precision, schedule: schedule)
@@ -140,10 +140,8 @@ public struct StageBObjective: TrainingObjective {
         let stage = try StageB(
             configuration: configuration, parameters: fixed.source("stage_b"),
             precision: .bfloat16, schedule: schedule)
-        var random = RandomStream(0)
         let text = try fixed.encode(
-            batch.captions, tokenizer, textConfiguration, precision: .bfloat16, dropout: 0,
-            random: &random)
+            batch.captions, tokenizer, textConfiguration, precision: .bfloat16)
         let latent = try stage.sample(semantic, text: TextEmbedding(prompts: text), seed: 1)
         var sheet = ContactSheet(title: "Stage B", pictureSide: 128)
         try sheet.addRow("pictures", batch.pixels)

@@ -80,15 +80,14 @@ extension StepParameters {
             configuration: configuration, parameters: source("text"), precision: precision)
     }
 
-    /// The hidden states of captions, some of which are dropped.
+    /// The hidden states of captions.
     ///
     /// - Returns: `[captions, tokens, channels]`.
     func encode(
         _ captions: [String], _ tokenizer: CLIPTokenizer,
-        _ configuration: CLIPTextModel.Configuration, precision: Precision, dropout: Float,
-        random: inout RandomStream
+        _ configuration: CLIPTextModel.Configuration, precision: Precision
     ) throws -> Tensor {
-        let encodings = captions.map { tokenizer.encode(random.uniform() < dropout ? "" : $0) }
+        let encodings = captions.map(tokenizer.encode)
         return try textModel(configuration, precision: precision)(
             ids: encodings.map(\.ids), mask: encodings.map(\.mask))
     }

@@ -118,12 +118,57 @@ import _WuerstchenTestSupport
             tokenizer: try CLIPTokenizer(contentsOf: folder.url),
             semantics: CompressedPictures(OnePicture(side: 128), compressor: compressor),
             learnsText: true)
-        let (_, _, state) = try train(objective, steps: 4, batch: 4)
+        let (_, metrics, state) = try train(objective, steps: 4, batch: 4)
+        #expect(metrics["read"] == nil)
         let errors = try objective.captionErrors(
             state.average.values, batch: 0, count: 4, precision: .float32)
         #expect(errors.count == 4)
         #expect(errors.allSatisfy { $0.right > 0 && $0.right.isFinite && $0.empty.isFinite })
         #expect(errors.contains { $0.right != $0.wrong && $0.right != $0.empty })
+        #expect(try objective.attributesRead(state.average.values, batch: 0, count: 4).isEmpty)
+    }
+
+    @Test("a reader of latents pulls predictions to what captions mention, and dropped ones are not asked")
+    func reader() throws {
+        let folder = try TemporaryFolder()
+        try SceneTokenizer.write(to: folder.url)
+        var text = CLIPTextModel.Configuration(
+            channels: 8, hiddenChannels: 16, layers: 1, heads: 2)
+        (text.positions, text.vocabularySize) = (32, 810)
+        var c = TinyStageC.configuration
+        c.latentChannels = 16
+        var objective = StageCObjective(
+            configuration: c, textConfiguration: text,
+            tokenizer: try CLIPTokenizer(contentsOf: folder.url), semantics: LabelledNoise(),
+            weighting: .clean, learnsText: true)
+        objective.reader = try AttributeHeads(
+            RandomParameters(seed: 8), features: LabelledNoise.features)
+        objective.times = TimeDistribution(highNoiseShare: 1)
+        let start = try objective.initialParameters(seed: 0).values
+        func read(_ parameters: [String: Tensor]) throws -> Float {
+            let shares = try objective.attributesRead(parameters, batch: 0, count: 16, time: 0.95)
+            return shares.values.reduce(0, +) / Float(shares.count)
+        }
+        let before = try read(start)
+        objective.readerWeight = 1
+        let (_, metrics, state) = try train(objective, steps: 60, batch: 16)
+        #expect(metrics["read"] != nil)
+        #expect(try read(state.parameters.values) > before + 0.15)
+        objective.captionDropout = 1
+        let (_, unasked, _) = try train(objective, steps: 2, batch: 16)
+        #expect(unasked["read"] == 0)
+    }
+}
+
+/// Random latents with the labels and captions of scenes.
+private struct LabelledNoise: SemanticSource {
+    static let features = 2 * 2 * 16
+
+    func semantics(_ number: Int, count: Int) -> SemanticBatch {
+        let examples = (0..<count).map { ScenePictures(seed: 9).example($0) }
+        return SemanticBatch(
+            latents: .random([count, 2, 2, 16], seed: 1), captions: examples.map(\.caption),
+            labels: examples.map(\.labels))
     }
 }
 
