@@ -10,7 +10,7 @@ import Wuerstchen
         discussion: """
             Every row stands beside the rate that OpenBLAS's sgemm reaches in the same run. No \
             checkpoint is needed: the weights are made in memory, up to 4.3 GB at a time. The last \
-            four parts take minutes and are only done when they are named.
+            five parts take minutes and are only done when they are named.
             """)
 
     enum Part: String, ExpressibleByArgument, CaseIterable {
@@ -20,7 +20,7 @@ import Wuerstchen
         case stageA = "stage-a"
         case text, loading, training
         case publishedTraining = "published-training"
-        case cascade, scaling, quality
+        case miniature, cascade, scaling, quality
     }
 
     @Argument(
@@ -28,10 +28,11 @@ import Wuerstchen
             What to time. products: matrices alone. operations: what the networks are made of. \
             stage-c, stage-b, stage-a: one forward pass. text: the text encoders. loading: from \
             weights in memory to networks. training: a step at the sizes of the miniature. \
-            published-training: 20 steps at the published widths, with few blocks. \
+            published-training: 20 steps at the published widths, with few blocks, and those of \
+            distillation. miniature: pictures of the small cascade, by all steps and by its students. \
             cascade: a whole picture, 60 and 12 steps. scaling: \
             stages against picture size, batch and threads. quality: how far lower precisions are \
-            from float32. (default: all but the last four)
+            from float32. (default: all but the last five)
             """)
     var parts: [Part] = []
 
@@ -62,7 +63,7 @@ import Wuerstchen
         let chosen =
             parts.isEmpty
             ? Part.allCases.filter {
-                ![.publishedTraining, .cascade, .scaling, .quality].contains($0)
+                ![.publishedTraining, .miniature, .cascade, .scaling, .quality].contains($0)
             } : parts
         // The yardstick, always first: what sgemm alone reaches.
         try ProductBenchmark.measureYardstick(&table)
@@ -82,6 +83,7 @@ import Wuerstchen
                 case .training: try TrainingBenchmark.run(precision, &table)
                 case .publishedTraining:
                     try TrainingBenchmark.runPublished(precision, &table)
+                case .miniature: try MiniatureBenchmark.run(precision, &table)
                 case .cascade: try CascadeBenchmark.run(precision, &table)
                 case .scaling: try ScalingBenchmark.run(precision, &table)
                 case .quality: break

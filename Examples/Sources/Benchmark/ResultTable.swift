@@ -60,6 +60,11 @@ struct ResultTable {
         write(name, precision, try time(1, warmsUp: false, work))
     }
 
+    /// Prints what follows from rows above.
+    func note(_ text: String) {
+        if asJSON { write(["note": text]) } else { emit("    \(text)") }
+    }
+
     /// Prints a quality instead of a time.
     func report(_ name: String, _ precision: Precision, _ unit: String, _ decibels: Double) {
         if asJSON {

@@ -92,7 +92,7 @@ enum TrainingBenchmark {
         try table.measureOnce("\(objective.name), published width, 20 steps", precision) {
             while let report = try trainer.next() { losses.append(report.loss) }
         }
-        print("    loss \(losses.first ?? 0) to \(losses.last ?? 0)")
+        table.note("loss \(losses.first ?? 0) to \(losses.last ?? 0)")
     }
 }
 

@@ -170,7 +170,8 @@ struct MakeCouplings: AsyncParsableCommand {
             source,
             compressor: try SemanticCompressor(
                 contentsOf: file, latentSpace: cascade.latentSpace),
-            textEncoder: try cascade.textEncoder(), stageC: try cascade.stageC())
+            textEncoder: try cascade.textEncoder(), stageC: try cascade.stageC(),
+            grid: try cascade.grid(for: size))
         conditions.seed = teacher.seed
         conditions.sampling = try cascade.priorSampling.changed(steps: priorSteps, guidance: nil)
         return conditions

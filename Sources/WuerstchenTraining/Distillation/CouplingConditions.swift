@@ -61,6 +61,8 @@ public struct SemanticConditions: ConditionSource {
     public var textEncoder: TextEncoder<StageC>
     /// What makes latents of captions.
     public var stageC: StageC
+    /// Rows and columns of the latents, the same as the compressor's of the pictures.
+    public var grid: SemanticGrid
     /// How it samples; nil for how it was made to.
     public var sampling: SamplingOptions?
     /// What their noise depends on.
@@ -69,10 +71,11 @@ public struct SemanticConditions: ConditionSource {
     /// Conditions from pictures and from their captions.
     public init(
         _ pictures: any PictureSource, compressor: SemanticCompressor,
-        textEncoder: TextEncoder<StageC>, stageC: StageC
+        textEncoder: TextEncoder<StageC>, stageC: StageC, grid: SemanticGrid
     ) {
         self.pictures = pictures
         self.compressor = compressor
+        self.grid = grid
         self.textEncoder = textEncoder
         self.stageC = stageC
     }
@@ -81,20 +84,28 @@ public struct SemanticConditions: ConditionSource {
     public func conditions(_ range: Range<Int>) throws -> CouplingConditions {
         let examples = try range.map { try pictures.batch($0, count: 1) }
         let captions = examples.flatMap(\.captions)
-        let pixels = Tensor.concatenating(examples.map(\.pixels))
-        let embedding = try compressor.embed(compressor.reduced(pixels))
-        let seen = SemanticLatent(embedding: embedding, space: compressor.latentSpace).values
-        let text = try textEncoder.encode(captions, negatives: captions.map { _ in "" })
-        var sampler = try stageC.sampler(
-            text, grid: SemanticGrid(rows: seen.shape[1], columns: seen.shape[2]),
-            noise: SeededNoise(seeds: range.map { seed &+ UInt64($0) }), options: sampling)
-        while try sampler.next() != nil {}
-        let made = sampler.latent
+        var latents = [Tensor?](repeating: nil, count: range.count)
+        let seen = latents.indices.filter { (range.lowerBound + $0).isMultiple(of: 2) }
+        if !seen.isEmpty {
+            let pixels = Tensor.concatenating(seen.map { examples[$0].pixels })
+            let embedding = try compressor.embed(compressor.reduced(pixels))
+            let values = SemanticLatent(embedding: embedding, space: compressor.latentSpace).values
+            for (place, row) in seen.enumerated() { latents[row] = values[place..<place + 1] }
+        }
+        let made = latents.indices.filter { latents[$0] == nil }
+        if !made.isEmpty {
+            let text = try textEncoder.encode(
+                made.map { captions[$0] }, negatives: made.map { _ in "" })
+            var sampler = try stageC.sampler(
+                text, grid: grid,
+                noise: SeededNoise(seeds: made.map { seed &+ UInt64(range.lowerBound + $0) }),
+                options: sampling)
+            while try sampler.next() != nil {}
+            for (place, row) in made.enumerated() {
+                latents[row] = sampler.latent[place..<place + 1]
+            }
+        }
         return CouplingConditions(
-            captions: captions,
-            semantics: Tensor.concatenating(
-                range.enumerated().map { row, number in
-                    (number % 2 == 0 ? seen : made)[row..<row + 1]
-                }))
+            captions: captions, semantics: Tensor.concatenating(latents.compactMap { $0 }))
     }
 }

@@ -46,23 +46,23 @@ public struct MiniatureRecipe: Sendable {
         switch piece {
         case .stageA:
             options = TrainingOptions(
-                steps: steps(4000), batchSize: 16, peakRate: 2e-3, weightDecay: 1e-4)
+                steps: steps(2400), batchSize: 16, peakRate: 2e-3, weightDecay: 1e-4)
         case .compressor:
             options = TrainingOptions(
-                steps: steps(6000), batchSize: 12, peakRate: 2e-3, weightDecay: 1e-4)
+                steps: steps(3000), batchSize: 12, peakRate: 2e-3, weightDecay: 1e-4)
         case .text:
             options = TrainingOptions(steps: steps(700), batchSize: 128, peakRate: 1e-3)
         case .preview:
             options = TrainingOptions(
                 steps: steps(4000), batchSize: 16, peakRate: 1e-3, weightDecay: 1e-4)
         case .probe:
-            options = TrainingOptions(steps: steps(3000), batchSize: 32, peakRate: 1e-3)
+            options = TrainingOptions(steps: steps(1200), batchSize: 32, peakRate: 1e-3)
         case .stageB:
             options = TrainingOptions(
-                steps: steps(12000), batchSize: 8, peakRate: 1e-3, weightDecay: 1e-3)
+                steps: steps(20000), batchSize: 8, peakRate: 1e-3, weightDecay: 1e-3)
         case .stageC:
             options = TrainingOptions(
-                steps: steps(20000), batchSize: 48, peakRate: 1e-3, averageDecay: 0.999)
+                steps: steps(18000), batchSize: 48, peakRate: 1e-3, averageDecay: 0.999)
         }
         options.seed = seed
         return options
