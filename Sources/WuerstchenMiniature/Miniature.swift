@@ -47,7 +47,7 @@ extension Cascade {
         try Cascade(contentsOf: Miniature.folder(), precision: precision)
     }
 
-    /// The same with its students in place of Stages C and B: three passes of networks in all.
+    /// The same with its students in place of Stages C and B: one pass of each stage.
     public static func fastMiniature(precision: Precision = .float32) throws -> Cascade {
         let students = try Miniature.students()
         return try Cascade(

@@ -22,7 +22,11 @@ struct MakeCouplings: AsyncParsableCommand {
     @Option(help: "How many pairs.")
     var count = 8192
 
-    @Option(help: "Guidance. (default: 4 for Stage C, none for Stage B)")
+    @Option(
+        help: """
+            Guidance. (default: 4 for a Stage C that was not distilled yet, none for others, which have \
+            their teacher's in them)
+            """)
     var guidance: Float?
 
     @Option(help: "The share of pairs without caption and guidance. (default: 0.1 for Stage C, 0)")
@@ -31,8 +35,8 @@ struct MakeCouplings: AsyncParsableCommand {
     @Option(help: "Steps of the solver, equal in the flow's time.")
     var steps = 12
 
-    @Option(help: "The solver: euler or heun, which computes twice in each step.")
-    var method = SamplingMethod.heun
+    @Option(help: "The solver: euler, or heun, which computes twice in each step.")
+    var method = FlowMethod.heun
 
     @Option(
         help: """
@@ -66,8 +70,8 @@ struct MakeCouplings: AsyncParsableCommand {
         else {
             throw ValidationError("--count, --steps, --per-file and --batch must be positive")
         }
-        guard method == .euler || method == .heun else {
-            throw ValidationError("--method is \(method); couplings need euler or heun")
+        if let side, pictures == nil, side != SceneRenderer.side {
+            throw ValidationError("drawn scenes have a side of \(SceneRenderer.side) pixels")
         }
     }
 
@@ -84,14 +88,15 @@ struct MakeCouplings: AsyncParsableCommand {
         let grid = try cascade.grid(for: size)
         let isC = teacher.stage == .stageC
         let flow = isC ? stageC.configuration.flow : stageB.configuration.flow
-        let map = FlowMap(
-            mean: flow?.mean ?? 0, deviation: flow?.deviation ?? 1, isClamped: flow == nil)
-        let timesteps = try map.timesteps(count: steps)
+        try requireManySteps(flow)
+        let timesteps = try (isC ? stageC.flowMap : stageB.flowMap).timesteps(count: steps)
+        let standardGuidance: Float = isC && flow == nil ? 4 : 1
         let record = CouplingRecord(
             stage: teacher.stage.rawValue, teacher: try weightsDigest(of: teacher.stageFolder()),
-            seed: teacher.seed, guidance: guidance ?? (isC ? 4 : 1),
+            seed: teacher.seed, guidance: guidance ?? standardGuidance,
             captionDropout: captionDropout ?? (isC ? 0.1 : 0),
-            solver: "\(method), \(steps) steps, \(size)", shardSize: perFile)
+            conditions: try conditionsRecord(size, isC: isC),
+            solver: "\(method), \(steps) steps, \(teacher.precision.rawValue)", shardSize: perFile)
         var maker: CouplingMaker
         if isC {
             let encoder = try cascade.textEncoder()
@@ -99,12 +104,7 @@ struct MakeCouplings: AsyncParsableCommand {
                 record, conditions: try captions(),
                 latentShape: (grid.rows, grid.columns, stageC.configuration.latentChannels),
                 solver: .fixed(timesteps, method)
-            ) { conditions, guidance in
-                let text = try encoder.encode(
-                    conditions.captions,
-                    negatives: guidance > 1 ? conditions.captions.map { _ in "" } : nil)
-                return try stageC.flow(text, guidance: guidance)
-            }
+            ) { try $0.field(of: stageC, encoder, guidance: $1) }
         } else {
             let (encoder, space) = (try decoder.textEncoder(), cascade.latentSpace)
             guard let rows = stageB.latentSide(forSemanticSide: grid.rows),
@@ -114,16 +114,7 @@ struct MakeCouplings: AsyncParsableCommand {
                 record, conditions: try semantics(cascade, size),
                 latentShape: (rows, columns, stageB.configuration.latentChannels),
                 solver: .fixed(timesteps, method)
-            ) { conditions, guidance in
-                let text = try encoder.encode(
-                    conditions.captions,
-                    negatives: guidance > 1 ? conditions.captions.map { _ in "" } : nil)
-                guard let maps = conditions.semantics else {
-                    throw ValidationError("there are no semantic latents")
-                }
-                return try stageB.flow(
-                    SemanticLatent(values: maps, space: space), text: text, guidance: guidance)
-            }
+            ) { try $0.field(of: stageB, encoder, space: space, guidance: $1) }
         }
         maker.batchSize = batch
         let start = ContinuousClock.now
@@ -136,6 +127,23 @@ struct MakeCouplings: AsyncParsableCommand {
             note("\(done) of \(count) couplings, \(rate.rounded(to: 1)) a second")
         }
         note("\(count) couplings in \(output), \(refused) refused")
+    }
+
+    /// What the couplings depend on besides teacher and solver.
+    private func conditionsRecord(_ size: ImageSize, isC: Bool) throws -> String {
+        var parts = [pictures.map { "captions in \($0)" } ?? "drawn scenes", "\(size)"]
+        if !isC {
+            let prior = try stageCFolder()
+            parts.append("Stage C \(try weightsDigest(of: prior))")
+            parts.append(priorSteps.map { "\($0) steps" } ?? "as it was made")
+            parts.append(compressor ?? "the checkpoint's compressor")
+        }
+        return parts.joined(separator: ", ")
+    }
+
+    private func stageCFolder() throws -> URL {
+        try teacher.stageC.map { URL(fileURLWithPath: $0) }
+            ?? teacher.folder().appendingPathComponent("wuerstchen-prior/prior")
     }
 
     private func captions() throws -> CaptionConditions {
@@ -173,9 +181,17 @@ struct MakeCouplings: AsyncParsableCommand {
             textEncoder: try cascade.textEncoder(), stageC: try cascade.stageC(),
             grid: try cascade.grid(for: size))
         conditions.seed = teacher.seed
-        conditions.sampling = try cascade.priorSampling.changed(steps: priorSteps, guidance: nil)
+        conditions.sampling = try cascade.stageC.standardSampling().changed(
+            steps: priorSteps, guidance: nil)
         return conditions
     }
+}
+
+/// A student of a few steps is no flow any more that could be followed in others.
+func requireManySteps(_ flow: FlowConfiguration?) throws {
+    guard let steps = flow?.steps else { return }
+    throw ValidationError(
+        "this stage was distilled to \(steps == 1 ? "one step" : "\(steps) steps"); take its teacher")
 }
 
 func note(_ text: String) {

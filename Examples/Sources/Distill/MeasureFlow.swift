@@ -10,8 +10,7 @@ struct MeasureFlow: AsyncParsableCommand {
         commandName: "measure",
         abstract: "How straight a stage's flow is, and how far few steps of it end from many.",
         discussion: """
-            Distances are relative to the deviation of the latents: 1 is as far as another picture's \
-            mean.
+            Distances are relative to the deviation of the latents: 1 is as far as the mean of all.
             """)
 
     @OptionGroup var teacher: TeacherArguments
@@ -25,6 +24,12 @@ struct MeasureFlow: AsyncParsableCommand {
     @Option(help: "How many.")
     var count = 64
 
+    func validate() throws {
+        guard (1...100_000).contains(count) else {
+            throw ValidationError("--count must be 1 to 100000")
+        }
+    }
+
     func run() async throws {
         let command = self
         try await interruptible { try command.measure() }
@@ -33,22 +38,19 @@ struct MeasureFlow: AsyncParsableCommand {
     private func measure() throws {
         let cascade = try teacher.cascade()
         let pairs = try Couplings(contentsOf: URL(fileURLWithPath: couplings)).first(count)
-        let captions = pairs.conditions.captions
-        let negatives = guidance > 1 ? captions.map { _ in "" } : nil
         let field: FlowField
         switch teacher.stage {
         case .stageC:
-            field = try cascade.stageC().flow(
-                cascade.textEncoder().encode(captions, negatives: negatives), guidance: guidance)
+            let stage = try cascade.stageC()
+            try requireManySteps(stage.configuration.flow)
+            field = try pairs.conditions.field(
+                of: stage, cascade.textEncoder(), guidance: guidance)
         case .stageB:
-            guard let maps = pairs.conditions.semantics else {
-                throw ValidationError("\(couplings) has no semantic latents")
-            }
             let decoder = try cascade.diffusionDecoder()
-            field = try decoder.stageB().flow(
-                SemanticLatent(values: maps, space: cascade.latentSpace),
-                text: decoder.textEncoder().encode(captions, negatives: negatives),
-                guidance: guidance)
+            let stage = try decoder.stageB()
+            try requireManySteps(stage.configuration.flow)
+            field = try pairs.conditions.field(
+                of: stage, decoder.textEncoder(), space: cascade.latentSpace, guidance: guidance)
         }
         let straightness = try field.straightness(from: pairs.noise)
         print(
@@ -60,7 +62,7 @@ struct MeasureFlow: AsyncParsableCommand {
         print("couplings as they are: \(distance(pairs.clean, fine))")
         for steps in [1, 2, 4, 8, 16, 32] {
             var row = "\(steps) steps:"
-            for (name, method) in [("euler", SamplingMethod.euler), ("heun", .heun)] {
+            for (name, method) in [("euler", FlowMethod.euler), ("heun", .heun)] {
                 for (grid, times) in [
                     ("equal", try Timesteps(count: steps)),
                     ("straight", try field.map.timesteps(count: steps)),

@@ -90,11 +90,18 @@ struct StudentArguments: ParsableArguments {
             throw ValidationError(
                 "\(couplings) has couplings of \(pairs.record.stage), not \(teacher.stage.rawValue)")
         }
+        guard try pairs.record.teacher == weightsDigest(of: teacher.stageFolder()) else {
+            throw ValidationError(
+                "\(couplings) was made by another teacher than the stage that the student begins with; "
+                    + "make couplings with it, or name the stage with --stage-c or --stage-b")
+        }
         let weights = try CheckpointFolder.parameters(
             of: teacher.stageFolder(), over: teacher.baseFolder()
         ).values()
+        let (mean, deviation) = pairs.moments
         var flow = FlowConfiguration(
-            steps: times == .beginning ? 1 : nil, guidance: pairs.record.guidance)
+            steps: times == .beginning ? 1 : nil, guidance: pairs.record.guidance, mean: mean,
+            deviation: deviation)
         switch teacher.stage {
         case .stageC:
             let stage = try cascade.stageC()
@@ -119,7 +126,7 @@ struct StudentArguments: ParsableArguments {
     private func inherit(_ teacher: FlowConfiguration?, _ flow: inout FlowConfiguration) {
         guard let teacher else { return }
         (flow.mean, flow.deviation) = (teacher.mean, teacher.deviation)
-        flow.guidance = teacher.guidance
+        if flow.guidance <= 1 { flow.guidance = teacher.guidance }
     }
 
     private func train<Student: FlowStudent>(
@@ -149,9 +156,20 @@ struct StudentArguments: ParsableArguments {
         let trained = TrainableParameters(
             try TrainingRun(objective, options, in: folder)
                 .run(resumes: resume, start: start, progress: &progress))
-        let learnt = trained.scope(scope).filter { objective.learns("\(scope).\($0.key)") }
+        var learnt = trained.scope(scope)
+        var metadata: [String: String] = [:]
+        if keepAttention {
+            // In 16 bits, as they are written.
+            let base = try CheckpointFolder.parameters(
+                of: teacher.baseFolder(), over: teacher.baseFolder()
+            ).values()
+            learnt = learnt.filter { name, value in
+                base[name]?.elements.map { Float16($0) } != value.elements.map { Float16($0) }
+            }
+            metadata["base"] = try weightsDigest(of: teacher.baseFolder())
+        }
         try CheckpointExport(to: folder).write(
             learnt, configuration, to: "student",
-            stem: keepAttention ? "differences" : "diffusion_pytorch_model")
+            stem: keepAttention ? "differences" : "diffusion_pytorch_model", metadata: metadata)
     }
 }

@@ -111,9 +111,9 @@ import WuerstchenTraining
             probe: try probe.map { try SceneProbe(contentsOf: URL(fileURLWithPath: $0)) }
                 ?? .shipped(),
             seed: seed)
-        evaluation.prior = try cascade.priorSampling.changed(
+        evaluation.prior = try cascade.stageC.standardSampling().changed(
             steps: priorSteps, guidance: guidance, method: priorMethod)
-        evaluation.decoder = try cascade.decoder.standardSampling?.changed(
+        evaluation.decoder = try cascade.decoder.standardSampling()?.changed(
             steps: decoderSteps, guidance: nil, method: decoderMethod)
         let truth = evaluation.trueStatistics(count: max(1000, count))
         var drawn = ContactSheet(title: "evaluation", pictureSide: 160, columns: 8)

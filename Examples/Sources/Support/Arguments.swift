@@ -5,3 +5,4 @@ public import Wuerstchen
 extension Precision: @retroactive ExpressibleByArgument {}
 extension MemoryPolicy: @retroactive ExpressibleByArgument {}
 extension SamplingMethod: @retroactive ExpressibleByArgument {}
+extension FlowMethod: @retroactive ExpressibleByArgument {}

@@ -17,7 +17,7 @@ public func interruptible(_ work: @escaping @Sendable () throws -> Void) async t
         try await task.value
     } catch is CancellationError {
         FileHandle.standardError.write(
-            Data("\nstopped; what was done is saved, to be resumed\n".utf8))
+            Data("\nstopped; what was saved is there to go on from\n".utf8))
         throw ExitCode(130)
     }
 }

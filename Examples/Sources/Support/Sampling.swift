@@ -9,7 +9,8 @@ extension SamplingOptions {
         guard steps != nil || guidance != nil || method != nil else { return nil }
         var options = self
         if let method { options.method = method }
-        if let steps {
+        // The steps that a stage was made for stay the ones that it was made for.
+        if let steps, steps != timesteps.count || method != nil {
             let isFlow = options.method == .euler || options.method == .heun
             options.timesteps =
                 isFlow

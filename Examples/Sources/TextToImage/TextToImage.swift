@@ -27,7 +27,7 @@ import WuerstchenMiniature
 
     @Flag(
         help: """
-            Take the small cascade's students, which need one step of each stage: three passes of             networks in all.
+            Take the small cascade's students, which need a single step: one pass of each stage.
             """)
     var fast = false
 
@@ -57,7 +57,8 @@ import WuerstchenMiniature
 
     @Option(
         help: """
-            Guidance of Stage C; 1 or less for none, which halves its time. (default: what it was made             for, 4 as published)
+            Guidance of Stage C; 1 or less for none, which halves its time. (default: what it was made \
+            for, 4 as published)
             """)
     var priorGuidance: Float?
 
@@ -122,7 +123,7 @@ import WuerstchenMiniature
         if decoder == .preview { cascade.decoder = cascade.previewDecoder }
 
         let request = try request(cascade)
-        let record = cascade.completed(request)
+        let record = try cascade.completed(request)
         let progress = Progress(isQuiet: quiet)
         if !precision.isAccelerated {
             progress.note(
@@ -161,8 +162,8 @@ import WuerstchenMiniature
             prompt, negativePrompt: negative,
             size: ImageSize(width: width ?? standard.width, height: height ?? standard.height),
             seed: seed ?? UInt64(UInt32.random(in: 0...UInt32.max)), count: count,
-            prior: try cascade.priorSampling.changed(steps: priorSteps, guidance: priorGuidance),
-            decoder: try cascade.decoder.standardSampling?.changed(
+            prior: try cascade.stageC.standardSampling().changed(steps: priorSteps, guidance: priorGuidance),
+            decoder: try cascade.decoder.standardSampling()?.changed(
                 steps: decoderSteps, guidance: decoderGuidance))
         try request.validate()
         return request

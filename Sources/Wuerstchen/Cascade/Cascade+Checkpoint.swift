@@ -49,18 +49,30 @@ extension Cascade {
         }
         let decoder = DiffusionDecoder(
             textEncoder: try memory.part { try main.textEncoder() },
-            stageB: try memory.part { try main.stageB(scale: scale) },
+            stageB: try memory.part(configuration.standardSampling(main.schedule())) {
+                try main.stageB(scale: scale)
+            },
             stageA: try memory.part { try main.stageA() },
-            configuration: configuration, latentScale: scale, schedule: try main.schedule(),
+            configuration: configuration, latentScale: scale,
             pixelsPerPosition: pixels.patchSize << (pixels.levels - 1))
         self.init(
-            name: directory.standardizedFileURL.lastPathComponent,
+            name: Cascade.name(of: directory, stageC, stageB),
             textEncoder: try memory.part { try prior.textEncoder() },
-            stageC: try memory.part { try prior.stageC(space: space) },
+            stageC: try memory.part(priorConfiguration.standardSampling(prior.schedule())) {
+                try prior.stageC(space: space)
+            },
             decoder: decoder,
             previewDecoder: try Cascade.previewDecoder(in: directory), latentSpace: space,
-            defaultSize: try Cascade.defaultSize(priorIndex, priorConfiguration),
-            priorSampling: priorConfiguration.standardSampling(try prior.schedule()))
+            defaultSize: try Cascade.defaultSize(priorIndex, priorConfiguration))
+    }
+
+    /// The checkpoint's name, with those of stages that stand in for its own.
+    private static func name(of directory: URL, _ stageC: URL?, _ stageB: URL?) -> String {
+        func last(_ url: URL, _ count: Int) -> String {
+            url.standardizedFileURL.pathComponents.suffix(count).joined(separator: "/")
+        }
+        let others = [stageC, stageB].compactMap { $0 }.map { last($0, 2) }
+        return ([last(directory, 1)] + others).joined(separator: " with ")
     }
 
     /// What the checkpoint says (`sample_size` in the prior's `model_index.json`), or what networks
@@ -91,11 +103,11 @@ extension Cascade {
 
 extension MemoryPolicy {
     fileprivate func part<Value>(
-        _ load: @escaping @Sendable () throws -> Value
+        _ standardSampling: SamplingOptions? = nil, _ load: @escaping @Sendable () throws -> Value
     ) throws -> Part<Value> {
         switch self {
         case .resident: Part(try load())
-        case .sequential: Part(loadingEachTime: load)
+        case .sequential: Part(standardSampling: standardSampling, loadingEachTime: load)
         }
     }
 }

@@ -20,8 +20,6 @@ public struct Cascade: Sendable {
     public var latentSpace: SemanticLatentSpace
     /// The size of pictures that the networks were trained at, for requests that name none.
     public var defaultSize: ImageSize
-    /// How Stage C samples where a request leaves it open: as it was made.
-    public var priorSampling: SamplingOptions
     /// The checkpoint's name, for the record in pictures.
     public var name: String
 
@@ -30,10 +28,8 @@ public struct Cascade: Sendable {
         name: String, textEncoder: Part<TextEncoder<StageC>>, stageC: Part<StageC>,
         decoder: any SemanticDecoder, previewDecoder: PreviewDecoder = PreviewDecoder(),
         latentSpace: SemanticLatentSpace = SemanticLatentSpace(),
-        defaultSize: ImageSize = ImageSize(width: 1024, height: 1024),
-        priorSampling: SamplingOptions = .stageC
+        defaultSize: ImageSize = ImageSize(width: 1024, height: 1024)
     ) {
-        self.priorSampling = priorSampling
         self.name = name
         self.defaultSize = defaultSize
         self.textEncoder = textEncoder
@@ -89,11 +85,13 @@ public struct Cascade: Sendable {
     }
 
     /// A request with everything filled in that it leaves open, for the record.
-    public func completed(_ request: GenerationRequest) -> GenerationRequest {
+    ///
+    /// - Throws: What loading the stages throws, where they have to be for it.
+    public func completed(_ request: GenerationRequest) throws -> GenerationRequest {
         var result = request
         result.size = request.size ?? defaultSize
-        result.prior = request.prior ?? priorSampling
-        result.decoder = request.decoder ?? decoder.standardSampling
+        result.prior = try request.prior ?? stageC.standardSampling()
+        result.decoder = try request.decoder ?? decoder.standardSampling()
         return result
     }
 

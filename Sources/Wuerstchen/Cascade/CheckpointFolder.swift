@@ -132,7 +132,7 @@ public struct CheckpointFolder: Sendable {
         guard let replacement = replacements[part] else {
             return try CheckpointParameters(directory: own, stem: stem, variant: variant)
         }
-        return try CheckpointFolder.parameters(of: replacement, over: own, variant: variant)
+        return try CheckpointFolder.parameters(of: replacement, over: own)
     }
 
     /// The parameters of a stage in a folder of its own: all of them, or, where the folder has a
@@ -141,20 +141,26 @@ public struct CheckpointFolder: Sendable {
     /// - Parameters:
     ///   - folder: The stage's folder.
     ///   - base: The folder of the stage that it differs from.
-    ///   - variant: Which of several variants of the weights to take.
     /// - Returns: The parameters.
-    /// - Throws: ``WuerstchenError`` when weights are missing or damaged.
+    /// - Throws: ``WuerstchenError`` when weights are missing or damaged, or when differences are those
+    ///   from other weights.
     public static func parameters(
-        of folder: URL, over base: URL, variant: String? = nil
+        of folder: URL, over base: URL
     ) throws -> CheckpointParameters {
-        let (stem, differences) = (
-            "diffusion_pytorch_model", folder.appendingPathComponent("differences.safetensors")
-        )
+        let stem = "diffusion_pytorch_model"
+        let differences = folder.appendingPathComponent("differences.safetensors")
         guard FileManager.default.fileExists(atPath: differences.path) else {
-            return try CheckpointParameters(directory: folder, stem: stem, variant: variant)
+            return try CheckpointParameters(directory: folder, stem: stem)
+        }
+        let digest = try weightsDigest(of: base)
+        guard try Safetensors(contentsOf: differences).metadata["base"] == digest else {
+            throw WuerstchenError(
+                .incompatibleParameters,
+                "\(differences.path) holds the differences from other weights than those in "
+                    + "\(base.path) (\(digest)); use it with the checkpoint that it was made from")
         }
         return try CheckpointParameters(contentsOf: differences)
-            .laid(over: CheckpointParameters(directory: base, stem: stem, variant: variant))
+            .laid(over: CheckpointParameters(directory: base, stem: stem))
     }
 
     /// A configuration file.

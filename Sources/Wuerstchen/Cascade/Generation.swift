@@ -67,7 +67,7 @@ struct GenerationRun: Sendable {
         try request.validate()
         self.cascade = cascade
         self.request = request
-        prior = request.prior ?? cascade.priorSampling
+        prior = try request.prior ?? cascade.stageC.standardSampling()
         size = request.size ?? cascade.defaultSize
         grid = try cascade.grid(for: size)
         batchSize = min(
@@ -75,7 +75,7 @@ struct GenerationRun: Sendable {
         let batches = (request.count + batchSize - 1) / batchSize
         total =
             batches
-            * (prior.timesteps.count + cascade.decoder.stepCount(for: request))
+            * (prior.timesteps.count + (try cascade.decoder.stepCount(for: request)))
     }
 
     mutating func next() throws -> GenerationEvent? {

@@ -3,22 +3,42 @@
 /// Parts are values of their own. Two cascades that hold the same part share its network.
 public struct Part<Value: Sendable>: Sendable {
     private let provider: @Sendable () throws -> Value
+    /// What is known about a stage without loading it.
+    private let knownSampling: SamplingOptions?
 
     /// A part in memory.
     public init(_ value: Value) {
         provider = { value }
+        knownSampling = nil
     }
 
     /// A part that is loaded for each use and given up after it, so that stages need not be in
     /// memory together.
     public init(loadingEachTime load: @escaping @Sendable () throws -> Value) {
+        self.init(standardSampling: nil, loadingEachTime: load)
+    }
+
+    /// The same for a stage of which is known how it samples.
+    init(
+        standardSampling: SamplingOptions?, loadingEachTime load: @escaping @Sendable () throws -> Value
+    ) {
         provider = load
+        knownSampling = standardSampling
     }
 
     /// The part's value, loaded if need be.
     ///
     /// - Throws: What loading throws.
     public func callAsFunction() throws -> Value { try provider() }
+}
+
+extension Part where Value: SampledStage {
+    /// How the stage is meant to be sampled; it is loaded if that is not known without.
+    ///
+    /// - Throws: What loading throws.
+    public func standardSampling() throws -> SamplingOptions {
+        try knownSampling ?? provider().standardSampling
+    }
 }
 
 /// Whether the networks of a cascade stay in memory.

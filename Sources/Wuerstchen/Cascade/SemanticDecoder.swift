@@ -26,10 +26,14 @@ public protocol SemanticDecoder: Sendable {
     ) throws -> any SemanticDecoding
 
     /// How it samples where a request leaves it open; nil for a decoder that takes no steps.
-    var standardSampling: SamplingOptions? { get }
+    ///
+    /// - Throws: What loading the decoder throws.
+    func standardSampling() throws -> SamplingOptions?
 
     /// The number of steps that decoding will take.
-    func stepCount(for request: GenerationRequest) -> Int
+    ///
+    /// - Throws: What loading the decoder throws.
+    func stepCount(for request: GenerationRequest) throws -> Int
 }
 
 /// A decoding under way.
@@ -43,7 +47,7 @@ public protocol SemanticDecoding: Sendable {
 
 extension SemanticDecoder {
     /// By default a decoder takes no steps.
-    public var standardSampling: SamplingOptions? { nil }
+    public func standardSampling() throws -> SamplingOptions? { nil }
 
     /// Decodes from beginning to end.
     ///
@@ -71,8 +75,6 @@ public struct DiffusionDecoder: SemanticDecoder {
     public var stageB: Part<StageB>
     /// Stage A.
     public var stageA: Part<StageA>
-    /// How Stage B was made to be sampled.
-    public let standardSampling: SamplingOptions?
     private let semanticSides: @Sendable (Int) -> Int?
 
     /// A decoder of the given parts.
@@ -83,14 +85,11 @@ public struct DiffusionDecoder: SemanticDecoder {
     ///   - stageA: Stage A.
     ///   - configuration: Stage B's architecture.
     ///   - latentScale: Positions of the image latent per position of the semantic latent.
-    ///   - schedule: How noise grows with time in Stage B.
     ///   - pixelsPerPosition: Pixels per position of the image latent, ``StageA/pixelsPerPosition``.
     public init(
         textEncoder: Part<TextEncoder<StageB>>, stageB: Part<StageB>, stageA: Part<StageA>,
-        configuration: StageB.Configuration, latentScale: Double,
-        schedule: NoiseSchedule = NoiseSchedule(), pixelsPerPosition: Int
+        configuration: StageB.Configuration, latentScale: Double, pixelsPerPosition: Int
     ) {
-        standardSampling = configuration.standardSampling(schedule)
         self.textEncoder = textEncoder
         self.stageB = stageB
         self.stageA = stageA
@@ -106,9 +105,12 @@ public struct DiffusionDecoder: SemanticDecoder {
         semanticSides(side)
     }
 
+    /// How Stage B was made to be sampled.
+    public func standardSampling() throws -> SamplingOptions? { try stageB.standardSampling() }
+
     /// Stage B's steps.
-    public func stepCount(for request: GenerationRequest) -> Int {
-        (request.decoder ?? standardSampling)?.timesteps.count ?? 0
+    public func stepCount(for request: GenerationRequest) throws -> Int {
+        try (request.decoder ?? stageB.standardSampling()).timesteps.count
     }
 
     /// Encodes the prompt for Stage B and starts its sampler.

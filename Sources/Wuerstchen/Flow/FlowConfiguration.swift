@@ -22,6 +22,16 @@ public struct FlowConfiguration: Sendable, Hashable, Codable {
         case deviation = "latent_deviation"
     }
 
+    /// Decodes the field of a configuration. Fields that are absent keep their defaults.
+    public init(from decoder: any Decoder) throws {
+        self.init()
+        let fields = try decoder.container(keyedBy: CodingKeys.self)
+        steps = try fields.decodeIfPresent(Int.self, forKey: .steps)
+        try fields.update(&guidance, .guidance)
+        try fields.update(&mean, .mean)
+        try fields.update(&deviation, .deviation)
+    }
+
     /// A flow of the given properties.
     public init(steps: Int? = nil, guidance: Float = 1, mean: Double = 0, deviation: Double = 1) {
         self.steps = steps
@@ -36,14 +46,19 @@ public struct FlowConfiguration: Sendable, Hashable, Codable {
 
     func validate() throws {
         guard steps.map({ (1...10_000).contains($0) }) ?? true, guidance.isFinite,
-            abs(guidance) <= 1000, mean.isFinite, deviation > 1e-6, deviation < 1e6
+            abs(guidance) <= 1000, abs(mean) <= 1000, (0.001...1000).contains(deviation)
         else {
             throw WuerstchenError(
                 .invalidConfiguration,
                 "flow has steps \(steps.map { "\($0)" } ?? "any"), baked_guidance \(guidance), "
                     + "latent_mean \(mean) and latent_deviation \(deviation); steps must be at "
-                    + "least 1, the deviation positive and all of ordinary size")
+                    + "least 1, the deviation from 0.001 to 1000 and all of ordinary size")
         }
+    }
+
+    /// The steps that a student was distilled to, in words; nil for a flow that takes any number.
+    package var limits: String? {
+        steps.map { $0 == 1 ? "one step" : "\($0) steps" }
     }
 
     /// How to sample: the steps that it was made for, or eight.
@@ -60,14 +75,14 @@ public struct FlowConfiguration: Sendable, Hashable, Codable {
                 "this \(stage) predicts a flow's velocity and is sampled along it (euler or heun), "
                     + "not by \(options.method); leave its sampling options out")
         }
-        guard let steps else { return }
+        guard let limits else { return }
         let standard = sampling(schedule)
         guard options.timesteps == standard.timesteps, options.method == .euler,
             !options.isGuided
         else {
             throw WuerstchenError(
                 .invalidRequest,
-                "this \(stage) was distilled to \(steps == 1 ? "one step" : "\(steps) steps") "
+                "this \(stage) was distilled to \(limits) "
                     + "without guidance and does nothing else; leave its sampling options out")
         }
     }

@@ -6,7 +6,7 @@ public import TensorCore
 /// For a network that predicts noise this is an exact view of it, its probability-flow ODE in other
 /// variables (see ``FlowMap``); networks that were trained as flows predict the velocity themselves.
 public struct FlowField: Sendable {
-    /// What a network sees in the flow's latents; any two of these follow from the third.
+    /// What a network sees in the flow's latents; any two of these follow from the third and the latents.
     public struct Prediction: Sendable {
         /// `v = u − ε`
         public let velocity: Tensor
@@ -33,13 +33,20 @@ public struct FlowField: Sendable {
     ///   - y: The flow's latents, `[batch, height, width, channels]`.
     ///   - flowTime: τ, 0 for noise to 1 for data.
     /// - Returns: Velocity, clean latents and noise.
-    /// - Throws: `CancellationError` when the task is cancelled, and what the network throws.
+    /// - Throws: `CancellationError` when the task is cancelled, ``WuerstchenError`` with code
+    ///   `invalidRequest` for times that are not in 0…1, and what the network throws.
     public func callAsFunction(_ y: Tensor, at flowTime: Double) throws -> Prediction {
         try callAsFunction(y, at: [Double](repeating: flowTime, count: y.shape[0]))
     }
 
     /// What the network sees at a time of its own for each sample.
     public func callAsFunction(_ y: Tensor, at flowTimes: [Double]) throws -> Prediction {
+        guard flowTimes.count == y.shape[0], flowTimes.allSatisfy({ (0...1).contains($0) }) else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "a flow's times are \(flowTimes.prefix(8)) for \(y.shape[0]) samples; there must be one "
+                    + "for each, from 0 to 1")
+        }
         let points = flowTimes.map { map.point(flowTime: $0) }
         let x = y.scaled(
             bySample: points.map { Float($0.scale) },
@@ -51,20 +58,21 @@ public struct FlowField: Sendable {
                 clean: y + predicted.scaled(bySample: flowTimes.map { Float(1 - $0) }),
                 noise: y - predicted.scaled(bySample: flowTimes.map { Float($0) }))
         }
+        // u = (y − (1 − τ) ε) / τ, where τ is no smaller than what a clamped schedule reaches.
         let clean =
-            x.scaled(
-                bySample: points.map { Float(1 / ($0.signal * map.deviation)) },
-                shift: points.map { _ in Float(-map.mean / map.deviation) })
-            - predicted.scaled(bySample: points.map { Float($0.noise / ($0.signal * map.deviation)) })
+            y.scaled(bySample: points.map { Float(1 / $0.flowTime) })
+            - predicted.scaled(bySample: points.map { Float((1 - $0.flowTime) / $0.flowTime) })
         return Prediction(velocity: clean - predicted, clean: clean, noise: predicted)
     }
 
     /// The same at one time for all, refusing what is not a number.
+    ///
+    /// - Parameter place: Where in the sampling, for the message.
     func checked(
-        _ y: Tensor, at flowTime: Double, step: Int, of count: Int
+        _ y: Tensor, at flowTime: Double, _ place: @autoclosure () -> String
     ) throws -> Prediction {
         let seen = try self(y, at: flowTime)
-        try denoiser.require(seen.velocity, step: step, of: count)
+        try denoiser.require(seen.velocity, place())
         return seen
     }
 
@@ -72,11 +80,6 @@ public struct FlowField: Sendable {
     /// that a clamped schedule leaves at time 1.
     public func start(_ noise: Tensor) -> Tensor {
         map.flowState(noise, at: map.point(time: 1))
-    }
-
-    /// Clean latents as the stage makes them.
-    public func latent(_ clean: Tensor) -> Tensor {
-        clean.scaled(by: Float(map.deviation), shift: Float(map.mean))
     }
 }
 

@@ -24,6 +24,7 @@ public struct FlowMap: Sendable, Hashable {
         schedule: NoiseSchedule = NoiseSchedule(), mean: Double = 0, deviation: Double = 1,
         isClamped: Bool
     ) {
+        precondition(deviation > 0, "a deviation of \(deviation)")
         self.schedule = schedule
         self.mean = mean
         self.deviation = deviation
@@ -60,7 +61,7 @@ public struct FlowMap: Sendable, Hashable {
             if flowTime <= first.flowTime { return first }
             if flowTime >= last.flowTime { return last }
         }
-        guard flowTime < 1 else { return point(time: 0, signal: 1, noise: 0) }
+        if flowTime >= 1 { return point(time: 0, signal: 1, noise: 0) }
         let ratio = max(0, flowTime) / ((1 - flowTime) * deviation)
         let length = (1 + ratio * ratio).squareRoot()
         let time = schedule.time(atSignal: ratio / length)
@@ -74,7 +75,8 @@ public struct FlowMap: Sendable, Hashable {
             scale: scale)
     }
 
-    /// Equal steps of the flow's time from noise to data, as times of diffusion's.
+    /// Equal steps of the flow's time from noise to data, as times of diffusion's; on a clamped
+    /// schedule from where it begins to where it ends.
     ///
     /// - Throws: ``WuerstchenError`` with code `invalidRequest` for a count outside 1…10000.
     public func timesteps(count: Int) throws -> Timesteps {
@@ -86,8 +88,9 @@ public struct FlowMap: Sendable, Hashable {
     }
 
     func equalTimesteps(_ count: Int) -> Timesteps {
+        let (first, last) = (point(time: 1).flowTime, point(time: 0).flowTime)
         let inner = (1..<max(1, count)).map {
-            point(flowTime: Double($0) / Double(count)).time
+            point(flowTime: first + (last - first) * Double($0) / Double(count)).time
         }
         return Timesteps(unchecked: [1] + inner + [0])
     }
@@ -102,8 +105,13 @@ public struct FlowMap: Sendable, Hashable {
     }
 
     /// The flow's clean latents u for those that a stage makes.
-    public func normalized(_ clean: Tensor) -> Tensor {
-        clean.scaled(by: Float(1 / deviation), shift: Float(-mean / deviation))
+    public func normalized(_ latents: Tensor) -> Tensor {
+        latents.scaled(by: Float(1 / deviation), shift: Float(-mean / deviation))
+    }
+
+    /// Clean latents as a stage makes them for those of the flow.
+    public func latents(_ normalized: Tensor) -> Tensor {
+        normalized.scaled(by: Float(deviation), shift: Float(mean))
     }
 
     /// The flow's latents at diffusion's.

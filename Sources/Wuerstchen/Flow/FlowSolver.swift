@@ -3,8 +3,8 @@ public import TensorCore
 
 /// How the ordinary differential equation of a flow is solved from beginning to end.
 public enum FlowSolver: Sendable, Hashable {
-    /// Euler's or Heun's method at given times.
-    case fixed(Timesteps, SamplingMethod)
+    /// Steps between given times of diffusion's, which should end at 0.
+    case fixed(Timesteps, FlowMethod)
     /// Steps as long as the error allows: the third-order method of Bogacki and Shampine (1989) with
     /// its second-order error estimate, the root of whose mean square stays below the tolerance in
     /// each sample.
@@ -13,7 +13,7 @@ public enum FlowSolver: Sendable, Hashable {
 
 /// The end of a flow, and what it took.
 public struct FlowSolution: Sendable {
-    /// Clean latents as the stage makes them.
+    /// Clean latents as the stage makes them, or what ``FlowSampler/latent`` ends with.
     public let latent: Tensor
     /// How often the field was evaluated.
     public let evaluations: Int
@@ -35,9 +35,12 @@ extension FlowField {
                 self, timesteps: timesteps, method: method, initial: noise,
                 noise: SeededNoise(seeds: []))
             while try sampler.next() != nil {}
+            // The step to clean latents is Euler's in any case.
+            let isWhole = timesteps.times.last == 0
             return FlowSolution(
                 latent: sampler.latent,
-                evaluations: method == .heun ? 2 * sampler.count - 1 : sampler.count)
+                evaluations: sampler.count * (method == .heun ? 2 : 1)
+                    - (method == .heun && isWhole ? 1 : 0))
         case .adaptive(let tolerance):
             return try solve(from: noise, tolerance: tolerance)
         }
@@ -53,26 +56,22 @@ extension FlowField {
         let end = map.point(time: 0).flowTime
         var y = start(noise)
         var evaluations = 1
-        var first = try checked(y, at: flowTime, step: 0, of: 1).velocity
+        func velocity(_ y: Tensor, _ flowTime: Double) throws -> Tensor {
+            try checked(y, at: flowTime, "evaluation \(evaluations)").velocity
+        }
+        var first = try velocity(y, flowTime)
         var step = 0.05
         while flowTime < end - 1e-9 {
             try Task.checkCancellation()
             step = min(step, end - flowTime)
             let h = Float(step)
-            let second = try checked(
-                Tensor.combine(1, y, h / 2, first), at: flowTime + step / 2, step: evaluations,
-                of: evaluations
-            ).velocity
-            let third = try checked(
-                Tensor.combine(1, y, h * 3 / 4, second), at: flowTime + step * 3 / 4,
-                step: evaluations, of: evaluations
-            ).velocity
+            let second = try velocity(Tensor.combine(1, y, h / 2, first), flowTime + step / 2)
+            let third = try velocity(
+                Tensor.combine(1, y, h * 3 / 4, second), flowTime + step * 3 / 4)
             let mean = Tensor.combine(
                 1, Tensor.combine(2.0 / 9, first, 1.0 / 3, second), 4.0 / 9, third)
             let next = Tensor.combine(1, y, h, mean)
-            let fourth = try checked(
-                next, at: flowTime + step, step: evaluations, of: evaluations
-            ).velocity
+            let fourth = try velocity(next, min(1, flowTime + step))
             evaluations += 3
             // The difference to the second-order result.
             let difference = Tensor.combine(
@@ -93,7 +92,7 @@ extension FlowField {
             let ratio = error > 0 ? tolerance / error : 1000
             step *= min(max(0.9 * cbrt(ratio), 0.3), 3)
         }
-        let clean = try checked(y, at: flowTime, step: evaluations, of: evaluations).clean
-        return FlowSolution(latent: latent(clean), evaluations: evaluations + 1)
+        let clean = try checked(y, at: min(1, flowTime), "the last evaluation").clean
+        return FlowSolution(latent: map.latents(clean), evaluations: evaluations + 1)
     }
 }

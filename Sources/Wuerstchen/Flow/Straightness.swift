@@ -18,7 +18,8 @@ extension FlowField {
     ///   - noise: Unit noise, `[batch, height, width, channels]`.
     ///   - steps: Equal steps of the flow's time, at least 1.
     /// - Returns: Curvature and cost.
-    /// - Throws: `CancellationError` when the task is cancelled, and what the network throws.
+    /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError`` with code
+    ///   `notFinite`.
     public func straightness(from noise: Tensor, steps: Int = 32) throws -> Straightness {
         let begin = map.point(time: 1).flowTime
         let width = (map.point(time: 0).flowTime - begin) / Double(max(1, steps))
@@ -27,7 +28,9 @@ extension FlowField {
         var velocities: [Tensor] = []
         for step in 0..<max(1, steps) {
             try Task.checkCancellation()
-            let velocity = try self(y, at: begin + Double(step) * width).velocity
+            let velocity = try checked(
+                y, at: begin + Double(step) * width, "step \(step + 1) of \(steps)"
+            ).velocity
             velocities.append(velocity)
             y = Tensor.combine(1, y, Float(width), velocity)
         }

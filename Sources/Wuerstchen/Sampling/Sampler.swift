@@ -8,7 +8,7 @@ public enum SamplingMethod: String, Sendable, Hashable, CaseIterable {
     /// The deterministic path (Song et al., "Denoising Diffusion Implicit Models", 2021).
     case ddim
     /// Straight steps along the velocity field in a flow's variables; see ``FlowSampler``. For networks
-    /// that predict noise the same as ``ddim``.
+    /// that predict noise the same as ``ddim``, but for the last step, which ends at clean latents.
     case euler
     /// Steps along the mean of the velocities at both ends (Heun's method): twice the work and an error
     /// of second order.
@@ -40,12 +40,18 @@ public struct SamplingOptions: Sendable, Hashable {
 
     var isGuided: Bool { guidance > 1 }
 
-    func validate() throws {
+    func validate() throws { _ = try SamplingOptions.weight(guidance) }
+
+    /// The weight of guidance; nil for none.
+    ///
+    /// - Throws: ``WuerstchenError`` with code `invalidRequest` for what is no number of ordinary size.
+    static func weight(_ guidance: Float) throws -> Float? {
         guard guidance.isFinite, abs(guidance) <= 1000 else {
             throw WuerstchenError(
                 .invalidRequest,
                 "guidance is \(guidance); it must be a number of ordinary size, such as 4")
         }
+        return guidance > 1 ? guidance : nil
     }
 }
 
@@ -112,23 +118,15 @@ package struct GuidedDenoiser: Sendable {
             guidance, both[0..<batch], 1 - guidance, both[batch..<2 * batch])
     }
 
-    /// The same, refusing what is not a number.
+    /// Refuses a prediction that is not a number.
     ///
-    /// - Parameter step: Which step of how many, for the message.
-    package func checked(
-        _ latent: Tensor, _ times: [Float], step: Int, of count: Int
-    ) throws -> Tensor {
-        let predicted = try self(latent, times)
-        try require(predicted, step: step, of: count)
-        return predicted
-    }
-
-    package func require(_ predicted: Tensor, step: Int, of count: Int) throws {
+    /// - Parameter place: Where in the sampling, for the message.
+    package func require(_ predicted: Tensor, _ place: @autoclosure () -> String) throws {
         guard predicted.isFinite else {
             throw WuerstchenError(
                 .notFinite,
-                "\(stage) predicted what is not a number in step \(step + 1) of \(count); "
-                    + "its weights are damaged or the guidance is too strong")
+                "\(stage) predicted what is not a number in \(place()); its weights are damaged or "
+                    + "the guidance is too strong")
         }
     }
 }
@@ -166,15 +164,15 @@ public struct Sampler: LatentSampler {
         try Task.checkCancellation()
         let time = options.timesteps.times[index]
         let nextTime = options.timesteps.times[index + 1]
-        let predicted = try denoiser.checked(
-            latent, [Float](repeating: time, count: latent.shape[0]), step: index, of: count)
+        let predicted = try denoiser(
+            latent, [Float](repeating: time, count: latent.shape[0]))
+        try denoiser.require(predicted, "step \(index + 1) of \(count)")
         let share = schedule.signalShare(at: time)
         let nextShare = schedule.signalShare(at: nextTime)
         let clean = Tensor.combine(
             1 / share.squareRoot(), latent, -(1 - share).squareRoot() / share.squareRoot(),
             predicted)
-        switch options.method {
-        case .ddpm:
+        if options.method == .ddpm {
             let coefficients = AncestralStep(
                 share: share, nextShare: nextShare, isLast: nextTime == 0)
             var moved = Tensor.combine(
@@ -188,7 +186,7 @@ public struct Sampler: LatentSampler {
                 moved = Tensor.combine(1, moved, coefficients.deviation, fresh)
             }
             latent = moved
-        case .ddim, .euler, .heun:
+        } else {
             latent = Tensor.combine(
                 nextShare.squareRoot(), clean, (1 - nextShare).squareRoot(), predicted)
         }

@@ -1,8 +1,15 @@
 public import TensorCore
 
-extension StageB {
+extension StageB: SampledStage {
     /// How the stage is meant to be sampled: as published, or, for a flow, as it was made.
     public var standardSampling: SamplingOptions { configuration.standardSampling(schedule) }
+
+    /// The change of variables between diffusion and the stage's flow.
+    public var flowMap: FlowMap { sampling.map }
+
+    private var sampling: StageSampling {
+        StageSampling(name: "Stage B", schedule: schedule, flow: configuration.flow)
+    }
 
     /// Turns semantic latents into image latents.
     ///
@@ -43,6 +50,7 @@ extension StageB {
         noise: any NoiseSource, options: SamplingOptions? = nil
     ) throws -> any LatentSampler {
         let options = options ?? standardSampling
+        try sampling.validate(options)
         let (conditioning, network) = try network(semantic, text, isGuided: options.isGuided)
         let shape: Shape = [
             semantic.values.shape[0], conditioning.height, conditioning.width,
@@ -50,12 +58,11 @@ extension StageB {
         ]
         var noise = noise
         let start = try startingLatent(shape, initial, &noise, "Stage B")
-        return try StageNetwork(
-            name: "Stage B", schedule: schedule, flow: configuration.flow, network: network
-        ).sampler(options, initial: start, noise: noise)
+        return try sampling.sampler(options, initial: start, noise: noise, network)
     }
 
-    /// The stage as a velocity field under some semantic latents and prompts.
+    /// The stage as a velocity field under some semantic latents and prompts. Unlike a sampler it does
+    /// not mind how many steps a student was distilled to.
     ///
     /// - Parameters:
     ///   - semantic: What Stage C or the semantic compressor made.
@@ -66,10 +73,9 @@ extension StageB {
     public func flow(
         _ semantic: SemanticLatent, text: TextEmbedding<StageB>, guidance: Float = 1
     ) throws -> FlowField {
-        StageNetwork(
-            name: "Stage B", schedule: schedule, flow: configuration.flow,
-            network: try network(semantic, text, isGuided: guidance > 1).network
-        ).field(guidance: guidance)
+        let weight = try SamplingOptions.weight(guidance)
+        return sampling.field(
+            guidance: weight, try network(semantic, text, isGuided: weight != nil).network)
     }
 
     private func network(

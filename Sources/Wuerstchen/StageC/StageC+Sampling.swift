@@ -1,8 +1,15 @@
 public import TensorCore
 
-extension StageC {
+extension StageC: SampledStage {
     /// How the stage is meant to be sampled: as published, or, for a flow, as it was made.
     public var standardSampling: SamplingOptions { configuration.standardSampling(schedule) }
+
+    /// The change of variables between diffusion and the stage's flow.
+    public var flowMap: FlowMap { sampling.map }
+
+    private var sampling: StageSampling {
+        StageSampling(name: "Stage C", schedule: schedule, flow: configuration.flow)
+    }
 
     /// Turns text into a semantic latent.
     ///
@@ -47,6 +54,7 @@ extension StageC {
         initial: Tensor? = nil, noise: any NoiseSource, options: SamplingOptions? = nil
     ) throws -> any LatentSampler {
         let options = options ?? standardSampling
+        try sampling.validate(options)
         try text.validate(channels: configuration.textChannels, needsNegatives: options.isGuided)
         guard grid.rows > 0, grid.columns > 0, picturesPerPrompt > 0 else {
             throw WuerstchenError(
@@ -58,13 +66,12 @@ extension StageC {
         let shape: Shape = [batch, grid.rows, grid.columns, configuration.latentChannels]
         var noise = noise
         let start = try startingLatent(shape, initial, &noise, "Stage C")
-        return try StageNetwork(
-            name: "Stage C", schedule: schedule, flow: configuration.flow,
-            network: network(text, isGuided: options.isGuided)
-        ).sampler(options, initial: start, noise: noise)
+        return try sampling.sampler(
+            options, initial: start, noise: noise, network(text, isGuided: options.isGuided))
     }
 
-    /// The stage as a velocity field under some prompts.
+    /// The stage as a velocity field under some prompts. Unlike a sampler it does not mind how many
+    /// steps a student was distilled to.
     ///
     /// - Parameters:
     ///   - text: The prompts; with negatives if there is guidance.
@@ -73,11 +80,9 @@ extension StageC {
     /// - Throws: ``WuerstchenError`` when the text does not fit the network or guidance finds no
     ///   negative prompts.
     public func flow(_ text: TextEmbedding<StageC>, guidance: Float = 1) throws -> FlowField {
-        try text.validate(channels: configuration.textChannels, needsNegatives: guidance > 1)
-        return StageNetwork(
-            name: "Stage C", schedule: schedule, flow: configuration.flow,
-            network: network(text, isGuided: guidance > 1)
-        ).field(guidance: guidance)
+        let weight = try SamplingOptions.weight(guidance)
+        try text.validate(channels: configuration.textChannels, needsNegatives: weight != nil)
+        return sampling.field(guidance: weight, network(text, isGuided: weight != nil))
     }
 
     private func network(

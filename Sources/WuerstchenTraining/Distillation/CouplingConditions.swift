@@ -15,6 +15,51 @@ public struct CouplingConditions: Sendable {
     }
 }
 
+extension CouplingConditions {
+    /// The velocity field of a Stage C under these conditions.
+    ///
+    /// - Parameters:
+    ///   - stage: The stage.
+    ///   - encoder: Its text encoder.
+    ///   - guidance: The weight of guidance away from no caption; up to 1 there is none.
+    /// - Returns: The field.
+    /// - Throws: What the networks throw.
+    public func field(
+        of stage: StageC, _ encoder: TextEncoder<StageC>, guidance: Float = 1
+    ) throws -> FlowField {
+        try stage.flow(text(encoder, guidance), guidance: guidance)
+    }
+
+    /// The velocity field of a Stage B under these conditions.
+    ///
+    /// - Parameters:
+    ///   - stage: The stage.
+    ///   - encoder: Its text encoder.
+    ///   - space: How semantic latents relate to what the stage takes.
+    ///   - guidance: The weight of guidance away from no caption; up to 1 there is none.
+    /// - Returns: The field.
+    /// - Throws: ``WuerstchenError`` where there are no semantic latents, and what the networks throw.
+    public func field(
+        of stage: StageB, _ encoder: TextEncoder<StageB>, space: SemanticLatentSpace,
+        guidance: Float = 1
+    ) throws -> FlowField {
+        guard let semantics else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "these couplings have no semantic latents; they are not for Stage B")
+        }
+        return try stage.flow(
+            SemanticLatent(values: semantics, space: space), text: text(encoder, guidance),
+            guidance: guidance)
+    }
+
+    private func text<Stage>(
+        _ encoder: TextEncoder<Stage>, _ guidance: Float
+    ) throws -> TextEmbedding<Stage> {
+        try encoder.encode(captions, negatives: guidance > 1 ? captions.map { _ in "" } : nil)
+    }
+}
+
 /// What pictures couplings are made for: conditions in any number, always the same for a number.
 public protocol ConditionSource: Sendable {
     /// The conditions of some pictures.
@@ -50,8 +95,8 @@ public struct CaptionConditions: ConditionSource {
     }
 }
 
-/// Semantic latents and captions for Stage B: every other one from a true picture, by the compressor,
-/// the rest from Stage C, whose latents are what the student will see in the end.
+/// Semantic latents and captions for Stage B: every other one is what the compressor makes of a picture,
+/// the rest are from Stage C, whose latents are what the student will see in the end.
 public struct SemanticConditions: ConditionSource {
     /// The pictures and captions.
     public var pictures: any PictureSource
@@ -90,6 +135,13 @@ public struct SemanticConditions: ConditionSource {
             let pixels = Tensor.concatenating(seen.map { examples[$0].pixels })
             let embedding = try compressor.embed(compressor.reduced(pixels))
             let values = SemanticLatent(embedding: embedding, space: compressor.latentSpace).values
+            guard values.shape[1] == grid.rows, values.shape[2] == grid.columns else {
+                throw WuerstchenError(
+                    .invalidRequest,
+                    "the compressor makes \(values.shape[2])×\(values.shape[1]) positions of these "
+                        + "pictures where \(grid.columns)×\(grid.rows) are wanted; take pictures of "
+                        + "another size")
+            }
             for (place, row) in seen.enumerated() { latents[row] = values[place..<place + 1] }
         }
         let made = latents.indices.filter { latents[$0] == nil }

@@ -49,6 +49,16 @@ public struct CouplingMaker: Sendable {
     public func make(
         _ count: Int, in folder: URL, progress: (Int) -> Void = { _ in }
     ) throws -> Int {
+        guard count > 0, record.shardSize > 0, batchSize > 0, record.guidance.isFinite,
+            (0...1).contains(record.captionDropout), latentShape.rows > 0, latentShape.columns > 0,
+            latentShape.channels > 0
+        else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "\(count) couplings of \(latentShape), \(record.shardSize) to a file and \(batchSize) at "
+                    + "a time, guidance \(record.guidance), captions dropped \(record.captionDropout); "
+                    + "counts must be positive, the share from 0 to 1")
+        }
         do {
             try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         } catch {
@@ -85,6 +95,13 @@ public struct CouplingMaker: Sendable {
             try Task.checkCancellation()
             let part = first..<min(first + batchSize, range.upperBound)
             var found = try conditions.conditions(part)
+            guard found.captions.count == part.count,
+                found.semantics.map({ $0.shape[0] == part.count }) ?? true
+            else {
+                throw WuerstchenError(
+                    .invalidRequest,
+                    "there are \(found.captions.count) conditions for \(part.count) couplings")
+            }
             for (row, number) in part.enumerated() where record.isUnconditional(number) {
                 found.captions[row] = ""
             }
@@ -137,16 +154,31 @@ public struct CouplingMaker: Sendable {
                     Tensor.concatenating(rows.map { maps[$0.offset..<$0.offset + 1] })
                 })
             let noise = Tensor.concatenating(rows.map { record.noise($0.element, shape) })
-            let field = try teacher(part, isUnconditional ? 1 : record.guidance)
-            do {
-                let solution = try field.solve(from: noise, solver)
-                for (place, row) in rows.enumerated() {
-                    made[row.offset] = solution.latent[place..<place + 1]
-                }
-            } catch let error as WuerstchenError where error.code == .notFinite {
-                for row in rows { made[row.offset] = Tensor(repeating: .nan, shape) }
+            let latents = try solve(part, noise, guidance: isUnconditional ? 1 : record.guidance)
+            for (place, row) in rows.enumerated() {
+                made[row.offset] = latents[place..<place + 1]
             }
         }
         return Tensor.concatenating(made.compactMap { $0 })
+    }
+
+    /// Where the noise leads; not numbers for pairs of which the teacher makes none.
+    private func solve(
+        _ conditions: CouplingConditions, _ noise: Tensor, guidance: Float
+    ) throws -> Tensor {
+        do {
+            return try teacher(conditions, guidance).solve(from: noise, solver).latent
+        } catch let error as WuerstchenError where error.code == .notFinite {
+            // One pair gone astray is no reason to lose the others of its batch.
+            guard noise.shape[0] > 1 else { return Tensor(repeating: .nan, noise.shape) }
+            return Tensor.concatenating(
+                try (0..<noise.shape[0]).map { row in
+                    try solve(
+                        CouplingConditions(
+                            captions: [conditions.captions[row]],
+                            semantics: conditions.semantics.map { $0[row..<row + 1] }),
+                        noise[row..<row + 1], guidance: guidance)
+                })
+        }
     }
 }

@@ -24,6 +24,8 @@ public struct CouplingRecord: Sendable, Hashable, Codable {
     public var guidance: Float
     /// The share of pairs that are made without caption and guidance.
     public var captionDropout: Float
+    /// What the pictures were conditioned on, in words.
+    public var conditions: String
     /// How the flow was solved, in words.
     public var solver: String
     /// Pairs of each file.
@@ -32,8 +34,9 @@ public struct CouplingRecord: Sendable, Hashable, Codable {
     /// A record of the given values.
     public init(
         stage: String, teacher: String, seed: UInt64, guidance: Float, captionDropout: Float,
-        solver: String, shardSize: Int = 256
+        conditions: String, solver: String, shardSize: Int = 256
     ) {
+        self.conditions = conditions
         self.stage = stage
         self.teacher = teacher
         self.seed = seed
@@ -99,10 +102,11 @@ public struct Couplings: Sendable {
             let source = try CheckpointParameters(contentsOf: file)
             func tensor(_ name: String) throws -> Tensor? {
                 guard let shape = entries.entries[name]?.shape else { return nil }
-                guard shape.count == 4, shape[0] == header.numbers.count,
-                    header.captions.count == shape[0],
+                guard shape.count == 4, shape.allSatisfy({ $0 > 0 }),
+                    shape[0] == header.numbers.count, header.captions.count == shape[0],
+                    header.numbers.allSatisfy({ $0 >= 0 }),
                     case .found(let tensor) = try source.parameter(
-                        named: name, expecting: Shape(shape))
+                        named: name, expecting: Shape(shape)), tensor.isFinite
                 else {
                     throw WuerstchenError(
                         .malformedFile,
@@ -118,8 +122,17 @@ public struct Couplings: Sendable {
                     numbers: header.numbers, captions: header.captions, clean: clean,
                     semantics: try tensor("semantics")))
         }
-        guard shards.contains(where: { !$0.numbers.isEmpty }) else {
-            throw WuerstchenError(.malformedFile, "\(folder.path): all couplings were refused")
+        func inner(_ tensor: Tensor?) -> [Int]? { tensor.map { Array($0.shape.array.dropFirst()) } }
+        guard
+            shards.allSatisfy({
+                inner($0.clean) == inner(shards[0].clean)
+                    && inner($0.semantics) == inner(shards[0].semantics)
+            })
+        else {
+            throw WuerstchenError(
+                .malformedFile,
+                "\(folder.path) holds couplings of different shapes; keep each kind in a folder of its "
+                    + "own")
         }
     }
 
@@ -137,14 +150,27 @@ public struct Couplings: Sendable {
         return (training, validation)
     }
 
+    /// The mean and the standard deviation of all elements of the latents, over at most a thousand
+    /// pairs.
+    public var moments: (mean: Double, deviation: Double) {
+        let clean = first(1000).clean
+        let mean = Double(clean.mean().elements[0])
+        let square = Double(clean.meanSquare().elements[0])
+        return (mean, max(1e-6, square - mean * mean).squareRoot())
+    }
+
     /// Pairs drawn at random, the same for the same number and count.
+    ///
+    /// - Precondition: The count is positive.
     public func batch(_ number: Int, count: Int) -> CouplingBatch {
         var random = RandomStream(record.seed, 13, UInt64(number))
         let total = self.count
         return rows((0..<count).map { _ in random.integer(below: total) })
     }
 
-    /// The first pairs.
+    /// The first pairs, all if there are not as many.
+    ///
+    /// - Precondition: The count is positive.
     public func first(_ count: Int) -> CouplingBatch {
         rows(Array(0..<min(count, self.count)))
     }

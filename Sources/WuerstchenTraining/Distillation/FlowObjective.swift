@@ -111,9 +111,13 @@ public struct FlowObjective<Student: FlowStudent>: TrainingObjective {
 }
 
 /// The distance of latents to others, relative to those' own deviation:
-/// `√(E‖a − b‖² / E‖b − mean(b)‖²)`, 0 for the same.
+/// `√(E‖a − b‖² / E‖b − mean(b)‖²)`, 0 for the same. Of a single latent its own size is taken.
 public func relativeDistance(_ a: Tensor, _ b: Tensor) -> Float {
     let width = b.count / max(1, b.shape[0])
+    guard b.shape[0] > 1 else {
+        let size = b.count == 0 ? 0 : b.meanSquare().elements[0]
+        return size > 0 ? ((a - b).meanSquare().elements[0] / size).squareRoot() : 0
+    }
     let rows = b.reshaped(to: [b.shape[0], width])
     let mean = Tensor.concatenating(
         [Tensor](repeating: rows.columnMeans(), count: b.shape[0]))

@@ -65,10 +65,10 @@ public struct StageCStudent: FlowStudent {
     public func field(
         _ parameters: StepParameters, _ conditions: CouplingConditions, precision: Precision
     ) throws -> FlowField {
-        try StageC(
-            configuration: configuration, parameters: parameters.source("stage_c"),
-            precision: precision, schedule: schedule
-        ).flow(textEncoder.encode(conditions.captions, negatives: nil))
+        try conditions.field(
+            of: StageC(
+                configuration: configuration, parameters: parameters.source("stage_c"),
+                precision: precision, schedule: schedule), textEncoder)
     }
 
     /// What the preview decoder shows.
@@ -124,17 +124,11 @@ public struct StageBStudent: FlowStudent {
     public func field(
         _ parameters: StepParameters, _ conditions: CouplingConditions, precision: Precision
     ) throws -> FlowField {
-        guard let semantics = conditions.semantics else {
-            throw WuerstchenError(
-                .invalidRequest,
-                "these couplings have no semantic latents; Stage B cannot learn from them")
-        }
-        return try StageB(
-            configuration: configuration, parameters: parameters.source("stage_b"),
-            precision: precision, latentScale: latentScale, schedule: schedule
-        ).flow(
-            SemanticLatent(values: semantics, space: latentSpace),
-            text: textEncoder.encode(conditions.captions, negatives: nil))
+        try conditions.field(
+            of: StageB(
+                configuration: configuration, parameters: parameters.source("stage_b"),
+                precision: precision, latentScale: latentScale, schedule: schedule),
+            textEncoder, space: latentSpace)
     }
 
     /// What Stage A shows.

@@ -19,21 +19,23 @@ public struct CheckpointExport: Sendable {
     ///   - configuration: What goes to `config.json`.
     ///   - part: The part's folder, such as `wuerstchen/vqgan`.
     ///   - stem: The name of the weights' file.
+    ///   - metadata: What else the weights' file says about itself.
     /// - Throws: ``WuerstchenError`` with code `unwritableFile`.
     public func write(
         _ parameters: [String: Tensor], _ configuration: some Encodable, to part: String,
-        stem: String = "diffusion_pytorch_model"
+        stem: String = "diffusion_pytorch_model", metadata: [String: String] = [:]
     ) throws {
         let directory = try made(part)
         try encode(configuration, to: directory.appendingPathComponent("config.json"))
-        try write(parameters, to: directory.appendingPathComponent("\(stem).safetensors"))
+        try write(
+            parameters, metadata, to: directory.appendingPathComponent("\(stem).safetensors"))
     }
 
     /// Writes parameters alone, such as a compressor's.
     ///
     /// - Throws: ``WuerstchenError`` with code `unwritableFile`.
     public func write(_ parameters: [String: Tensor], toFile name: String) throws {
-        try write(parameters, to: try made("").appendingPathComponent(name))
+        try write(parameters, [:], to: try made("").appendingPathComponent(name))
     }
 
     /// Writes what belongs to the two pipelines besides their networks.
@@ -82,7 +84,9 @@ public struct CheckpointExport: Sendable {
         }
     }
 
-    private func write(_ parameters: [String: Tensor], to file: URL) throws {
+    private func write(
+        _ parameters: [String: Tensor], _ metadata: [String: String], to file: URL
+    ) throws {
         try Safetensors.write(
             parameters.map { name, tensor in
                 Safetensors.Source(name: name, elementType: .f16, shape: tensor.shape.array) {
@@ -90,7 +94,7 @@ public struct CheckpointExport: Sendable {
                     let halves = tensor.elements.map { Float16($0).bitPattern }
                     try halves.withUnsafeBytes { try write($0) }
                 }
-            }, metadata: ["format": "pt"], to: file)
+            }, metadata: metadata.merging(["format": "pt"]) { $1 }, to: file)
     }
 
     private func made(_ part: String) throws -> URL {

@@ -191,7 +191,7 @@ public struct Trainer<Objective: TrainingObjective> {
         var loss = try objective.loss(parameters, step)
         let found = try loss.value.gradients()
         var gradients: [String: Tensor] = [:]
-        for (name, leaf) in parameters.leaves {
+        for (name, leaf) in parameters.leaves where objective.learns(name) {
             if let gradient = found[leaf] { gradients[name] = gradient }
         }
         loss.value = loss.value.detached()

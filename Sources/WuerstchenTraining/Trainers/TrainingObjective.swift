@@ -133,8 +133,15 @@ public struct StepParameters: Sendable {
     ///   - values: The parameters by name.
     ///   - learns: Whether a parameter is tracked.
     init(_ values: [String: Tensor], learns: (String) -> Bool) {
+        func scope(_ name: String) -> Substring { name.prefix { $0 != "." } }
+        let learning = Set(values.keys.filter(learns).map(scope))
+        // Gradients must find their way through matrices that stay as they are, too, to what learns
+        // before them.
         leaves = Dictionary(
-            uniqueKeysWithValues: values.map { ($0, learns($0) ? $1.tracked() : $1) })
+            uniqueKeysWithValues: values.map { name, value in
+                let passes = value.shape.rank > 1 && learning.contains(scope(name))
+                return (name, passes || learns(name) ? value.tracked() : value)
+            })
         let scopes = Set(
             values.keys.filter { $0.hasSuffix("running_mean") }.compactMap {
                 $0.split(separator: ".").first.map(String.init)

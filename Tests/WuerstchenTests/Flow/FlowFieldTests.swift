@@ -29,13 +29,14 @@ import _WuerstchenTestSupport
     func orders() throws {
         let field = AnalyticFlow(mean: 0.5, deviation: 0.3).nativeField(FlowMap(isClamped: false))
         let noise = AnalyticFlow.noise(256)
-        func error(_ steps: Int, _ method: SamplingMethod) throws -> Double {
+        func error(_ steps: Int, _ method: FlowMethod) throws -> Double {
             // Short of the end, where the last step is Euler's.
             let times = try Timesteps(
                 (0...steps).map { step in
                     field.map.point(flowTime: 0.9 * Double(step) / Double(steps)).time
                 })
-            let end = try field.solve(from: noise, .fixed(times, method)).latent
+            let state = try field.solve(from: noise, .fixed(times, method)).latent
+            let end = field.map.flowState(state, at: field.map.point(time: times.times[steps]))
             let (t, m, s) = (0.9, 0.5, 0.3)
             let growth = ((1 - t) * (1 - t) + t * t * s * s).squareRoot()
             return zip(end.elements, noise.elements).reduce(0) {
@@ -95,6 +96,9 @@ import _WuerstchenTestSupport
         }
         expectError(.invalidRequest, "tolerance") {
             _ = try field.solve(from: noise, .adaptive(tolerance: 0))
+        }
+        for times in [[], [0.5, 0.5], [.nan], [1.5]] {
+            expectError(.invalidRequest, "flow's times") { _ = try field(noise, at: times) }
         }
     }
 }

@@ -75,6 +75,10 @@ import Wuerstchen
         for (time, wanted) in zip(times, [1, 0.79355, 0.49605, 0.19862, 0] as [Float]) {
             #expect(abs(time - wanted) < 1e-5)
         }
+        for isClamped in [true, false] {
+            let many = try FlowMap(isClamped: isClamped).timesteps(count: 300).times
+            #expect(zip(many, many.dropFirst()).allSatisfy { $0 > $1 })
+        }
         #expect(throws: WuerstchenError.self) {
             _ = try FlowMap(isClamped: false).timesteps(count: 0)
         }

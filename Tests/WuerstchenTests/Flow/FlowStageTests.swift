@@ -37,12 +37,12 @@ import _WuerstchenTestSupport
             let before = try Self.latent(stage, options)
             var flow = options
             flow.method = .euler
-            let end = FlowMap(isClamped: true).point(time: times[times.count - 1])
-            let moved = FlowMap(isClamped: true).diffusionState(
-                try Self.latent(stage, flow), at: end)
+            // Times that do not end at 0 end in diffusion's latents.
+            let moved = try Self.latent(stage, flow)
             // At time 1 the rounding of the predicted noise is multiplied by a hundred.
             #expect(difference(moved, before) < 1e-4 * before.largest)
         }
+        // The last step ends at clean latents, where DDIM keeps a hundredth of the noise.
         #expect(difference(euler, ddim) < 0.03 * ddim.largest)
     }
 
@@ -80,9 +80,9 @@ import _WuerstchenTestSupport
         _ = copy
         let cascade = try Cascade(contentsOf: TinyCascade.directory, stageC: c, stageB: b)
         var request = GenerationRequest("a house", size: ImageSize(width: 128, height: 128))
-        let record = cascade.completed(request)
+        let record = try cascade.completed(request)
         #expect(record.prior?.timesteps.count == 1 && record.prior?.method == .euler)
-        #expect(record.decoder?.timesteps.count == 1 && record.prior?.guidance == 0)
+        #expect(record.decoder?.timesteps.count == 1 && record.decoder?.guidance == 0)
         #expect(record.metadata(checkpoint: "x").contains { $0 == ("prior sampling", "euler") })
         let image = try cascade.makeImages(for: request)[0]
         #expect(image.size == request.size)
@@ -113,9 +113,88 @@ import _WuerstchenTestSupport
         let velocity = try stage.predict(start, times: [1], conditioning: conditioning)
         let made = try Self.latent(stage, stage.standardSampling)
         #expect(difference(made, start + velocity) < 1e-5)
-        // At time 1 a flow is nothing but noise, whatever the velocity.
+        // At time 1 a flow is nothing but noise, whatever the velocity; before, what is left of it.
         let seen = try stage.predictNoise(start, times: [1], conditioning: conditioning)
         #expect(difference(seen, start) < 1e-6)
+        let half = stage.flowMap.point(time: 0.5)
+        let there = try stage.predict(start, times: [0.5], conditioning: conditioning)
+        let left = try stage.predictNoise(start, times: [0.5], conditioning: conditioning)
+        let wanted = stage.flowMap.flowState(start, at: half) - there.scaled(by: Float(half.flowTime))
+        #expect(difference(left, wanted) < 1e-5)
+    }
+
+    @Test("a stage that takes another's place brings its sampling along")
+    func exchanged() throws {
+        let (copy, c, b) = try Self.students()
+        _ = copy
+        var cascade = try TinyCascade.load()
+        let student = try Cascade(contentsOf: TinyCascade.directory, stageC: c, stageB: b)
+        cascade.stageC = student.stageC
+        let request = GenerationRequest("a house", size: ImageSize(width: 128, height: 128))
+        let completed = try cascade.completed(request)
+        #expect(completed.prior?.timesteps.count == 1 && completed.decoder?.timesteps.count == 12)
+        var small = request
+        small.decoder = SamplingOptions(timesteps: try Timesteps(count: 1), guidance: 0)
+        #expect(try cascade.makeImages(for: small).count == 1)
+        let sequential = try Cascade(
+            contentsOf: TinyCascade.directory, memory: .sequential, stageC: c)
+        #expect(try sequential.completed(request).prior?.method == .euler)
+        #expect(try sequential.makeImages(for: small) == cascade.makeImages(for: small))
+    }
+
+    @Test("differences over the checkpoint they are from give what the whole weights do")
+    func differences() throws {
+        let (copy, c, _) = try Self.students()
+        let whole = try CheckpointParameters(directory: c, stem: "diffusion_pytorch_model")
+        let base = TinyCascade.directory.appendingPathComponent("wuerstchen-prior/prior")
+        func source(_ name: String, _ value: Tensor) -> Safetensors.Source {
+            Safetensors.Source(name: name, elementType: .f32, shape: value.shape.array) { write in
+                try value.elements.withUnsafeBytes { try write($0) }
+            }
+        }
+        let parts = copy.file("parts")
+        try FileManager.default.createDirectory(at: parts, withIntermediateDirectories: false)
+        try FileManager.default.copyItem(
+            at: c.appendingPathComponent("config.json"),
+            to: parts.appendingPathComponent("config.json"))
+        let file = parts.appendingPathComponent("differences.safetensors")
+        let some = try whole.values().filter { $0.key.hasPrefix("out.") }
+        func write(_ digest: String) throws {
+            try Safetensors.write(
+                some.map { source($0.key, $0.value) }, metadata: ["base": digest], to: file)
+        }
+        try write(weightsDigest(of: base))
+        let request = GenerationRequest("a house", size: ImageSize(width: 128, height: 128))
+        var images: [[Image]] = []
+        for folder in [c, parts] {
+            var cascade = try Cascade(contentsOf: TinyCascade.directory, stageC: folder)
+            cascade.decoder = cascade.previewDecoder
+            images.append(try cascade.makeImages(for: request))
+        }
+        #expect(images[0] == images[1])
+        try write("0123456789abcdef")
+        expectError(.incompatibleParameters, "differences", "checkpoint that it was made from") {
+            _ = try Cascade(contentsOf: TinyCascade.directory, stageC: parts)
+        }
+    }
+
+    @Test("weights are told apart")
+    func digest() throws {
+        let copy = try TinyCascade.copy()
+        let folder = copy.file("digest")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: false)
+        expectError(.fileNotFound, "no weights") { _ = try weightsDigest(of: folder) }
+        let file = folder.appendingPathComponent("a.safetensors")
+        var bytes = [UInt8](repeating: 7, count: 19)
+        var seen: Set<String> = []
+        for place in [nil, 7, 15, 18] as [Int?] {
+            if let place { bytes[place] ^= 0x80 }
+            try Data(bytes).write(to: file)
+            let digest = try weightsDigest(of: folder)
+            #expect(digest.count == 16)
+            seen.insert(digest)
+        }
+        #expect(seen.count == 4)
     }
 
     @Test("a flow that makes no sense is refused by name")

@@ -32,7 +32,7 @@ struct TinyTeacher {
     func record(seed: UInt64 = 3, teacher: String = "tiny") -> CouplingRecord {
         CouplingRecord(
             stage: "stage-c", teacher: teacher, seed: seed, guidance: 2, captionDropout: 0.25,
-            solver: "heun, 3 steps", shardSize: 8)
+            conditions: "three captions", solver: "heun, 3 steps", shardSize: 8)
     }
 
     func maker(
@@ -42,13 +42,7 @@ struct TinyTeacher {
         var maker = CouplingMaker(
             record ?? self.record(), conditions: try CaptionConditions(captions),
             latentShape: TinyTeacher.latentShape, solver: .fixed(times, .heun)
-        ) { [stage, textEncoder] conditions, guidance in
-            try stage.flow(
-                textEncoder.encode(
-                    conditions.captions,
-                    negatives: guidance > 1 ? conditions.captions.map { _ in "" } : nil),
-                guidance: guidance)
-        }
+        ) { [stage, textEncoder] in try $0.field(of: stage, textEncoder, guidance: $1) }
         maker.largest = 1e6
         return maker
     }

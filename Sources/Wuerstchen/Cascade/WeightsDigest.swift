@@ -1,7 +1,8 @@
 public import Foundation
 internal import TensorCore
 
-/// A number that tells weights apart: the FNV-1a hash of a folder's files of weights, word by word.
+/// A number that tells networks apart: a hash in the manner of FNV-1a, word by word, of the files of
+/// weights in a folder and of its `config.json`.
 ///
 /// - Parameter folder: The folder of a network.
 /// - Returns: Sixteen hexadecimal digits.
@@ -11,9 +12,11 @@ public func weightsDigest(of folder: URL) throws -> String {
     do {
         files = try FileManager.default.contentsOfDirectory(
             at: folder, includingPropertiesForKeys: nil
-        ).filter { ["safetensors", "bin"].contains($0.pathExtension) }
-            .sorted { $0.lastPathComponent < $1.lastPathComponent }
-        guard !files.isEmpty else {
+        ).filter {
+            ["safetensors", "bin"].contains($0.pathExtension)
+                || $0.lastPathComponent == "config.json"
+        }.sorted { $0.lastPathComponent < $1.lastPathComponent }
+        guard files.contains(where: { $0.pathExtension != "json" }) else {
             throw WuerstchenError(.fileNotFound, "\(folder.path) has no weights in it")
         }
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
@@ -24,6 +27,8 @@ public func weightsDigest(of folder: URL) throws -> String {
                 for place in 0..<words {
                     let word = bytes.loadUnaligned(fromByteOffset: 8 * place, as: UInt64.self)
                     hash = (hash ^ word) &* 0x100_0000_01b3
+                    // A product only carries upwards.
+                    hash ^= hash >> 32
                 }
                 for place in 8 * words..<bytes.count {
                     hash = (hash ^ UInt64(bytes[place])) &* 0x100_0000_01b3
