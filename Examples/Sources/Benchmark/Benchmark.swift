@@ -93,7 +93,6 @@ import Wuerstchen
     }
 }
 
-
 /// A random tensor of a name's own, uniform, in the scale of a network's features.
 func random(_ name: String, _ shape: Shape) -> Tensor {
     switch RandomParameters(seed: 5).parameter(named: name, expecting: shape) {

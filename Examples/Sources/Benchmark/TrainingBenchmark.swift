@@ -60,11 +60,13 @@ enum TrainingBenchmark {
         for isReflow in [true, false] {
             try fall(
                 FlowStep(
-                    name: "Stage C, \(isReflow ? "reflow" : "one step")", noise: noiseC, clean: endC,
+                    name: "Stage C, \(isReflow ? "reflow" : "one step")", noise: noiseC,
+                    clean: endC,
                     isReflow: isReflow, configurationC: c, text: textC), precision, &table)
             try fall(
                 FlowStep(
-                    name: "Stage B, \(isReflow ? "reflow" : "one step")", noise: noiseB, clean: endB,
+                    name: "Stage B, \(isReflow ? "reflow" : "one step")", noise: noiseB,
+                    clean: endB,
                     isReflow: isReflow, configurationB: b, text: textB, semantic: semantic),
                 precision, &table)
         }

@@ -169,7 +169,8 @@ struct MakeCouplings: AsyncParsableCommand {
             source = try PictureFolder(
                 URL(fileURLWithPath: pictures),
                 options: PictureFolderOptions(
-                    sizes: .buckets(AspectBuckets(side: size.width, maximumRatio: 1)), seed: teacher.seed)
+                    sizes: .buckets(AspectBuckets(side: size.width, maximumRatio: 1)),
+                    seed: teacher.seed)
             ) { note("\($0)") }
         } else {
             source = ScenePictures(seed: teacher.seed &+ 1)
@@ -191,7 +192,8 @@ struct MakeCouplings: AsyncParsableCommand {
 func requireManySteps(_ flow: FlowConfiguration?) throws {
     guard let steps = flow?.steps else { return }
     throw ValidationError(
-        "this stage was distilled to \(steps == 1 ? "one step" : "\(steps) steps"); take its teacher")
+        "this stage was distilled to \(steps == 1 ? "one step" : "\(steps) steps"); take its teacher"
+    )
 }
 
 func note(_ text: String) {

@@ -88,7 +88,8 @@ struct StudentArguments: ParsableArguments {
         let pairs = try Couplings(contentsOf: URL(fileURLWithPath: couplings))
         guard pairs.record.stage == teacher.stage.rawValue else {
             throw ValidationError(
-                "\(couplings) has couplings of \(pairs.record.stage), not \(teacher.stage.rawValue)")
+                "\(couplings) has couplings of \(pairs.record.stage), not \(teacher.stage.rawValue)"
+            )
         }
         guard try pairs.record.teacher == weightsDigest(of: teacher.stageFolder()) else {
             throw ValidationError(

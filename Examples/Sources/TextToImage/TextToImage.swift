@@ -162,7 +162,8 @@ import WuerstchenMiniature
             prompt, negativePrompt: negative,
             size: ImageSize(width: width ?? standard.width, height: height ?? standard.height),
             seed: seed ?? UInt64(UInt32.random(in: 0...UInt32.max)), count: count,
-            prior: try cascade.stageC.standardSampling().changed(steps: priorSteps, guidance: priorGuidance),
+            prior: try cascade.stageC.standardSampling().changed(
+                steps: priorSteps, guidance: priorGuidance),
             decoder: try cascade.decoder.standardSampling()?.changed(
                 steps: decoderSteps, guidance: decoderGuidance))
         try request.validate()

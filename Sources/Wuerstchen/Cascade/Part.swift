@@ -20,7 +20,8 @@ public struct Part<Value: Sendable>: Sendable {
 
     /// The same for a stage of which is known how it samples.
     init(
-        standardSampling: SamplingOptions?, loadingEachTime load: @escaping @Sendable () throws -> Value
+        standardSampling: SamplingOptions?,
+        loadingEachTime load: @escaping @Sendable () throws -> Value
     ) {
         provider = load
         knownSampling = standardSampling

@@ -118,7 +118,8 @@ public struct DiffusionDecoder: SemanticDecoder {
         of latent: SemanticLatent, for request: GenerationRequest, noise: any NoiseSource
     ) throws -> any SemanticDecoding {
         let text = try textEncoder().encode(
-            request.prompt, negative: request.decoder?.isGuided ?? false ? request.negativePrompt : nil)
+            request.prompt,
+            negative: request.decoder?.isGuided ?? false ? request.negativePrompt : nil)
         let sampler = try stageB().sampler(
             latent, text: text, noise: noise, options: request.decoder)
         return DiffusionDecoding(sampler: sampler, stageA: stageA)

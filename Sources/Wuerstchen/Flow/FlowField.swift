@@ -65,9 +65,7 @@ public struct FlowField: Sendable {
         return Prediction(velocity: clean - predicted, clean: clean, noise: predicted)
     }
 
-    /// The same at one time for all, refusing what is not a number.
-    ///
-    /// - Parameter place: Where in the sampling, for the message.
+    /// The same at one time for all, refusing what is not a number; `place` says where that is.
     func checked(
         _ y: Tensor, at flowTime: Double, _ place: @autoclosure () -> String
     ) throws -> Prediction {

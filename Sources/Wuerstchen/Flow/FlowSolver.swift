@@ -79,9 +79,10 @@ extension FlowField {
                 Tensor.combine(
                     h * Float(-5.0 / 72), first, h / 12, second),
                 1, Tensor.combine(h / 9, third, h * -0.125, fourth))
-            let error = (0..<y.shape[0]).map {
-                Double(difference[$0..<$0 + 1].meanSquare().elements[0]).squareRoot()
-            }.max() ?? 0
+            let error =
+                (0..<y.shape[0]).map {
+                    Double(difference[$0..<$0 + 1].meanSquare().elements[0]).squareRoot()
+                }.max() ?? 0
             if error <= tolerance {
                 (flowTime, y, first) = (flowTime + step, next, fourth)
             } else if step < 1e-5 {

@@ -15,9 +15,8 @@ struct StageSampling {
         try flow?.validate(options, schedule, name)
     }
 
-    /// The sampler that the options and the network ask for.
-    ///
-    /// - Parameter network: Predicts noise, or velocities where there is a flow.
+    /// The sampler that the options ask for, of a network that predicts noise, or velocities where there
+    /// is a flow.
     func sampler(
         _ options: SamplingOptions, initial: Tensor, noise: any NoiseSource,
         _ network: @escaping GuidedDenoiser.Network
@@ -32,9 +31,7 @@ struct StageSampling {
             timesteps: options.timesteps, method: method, initial: initial, noise: noise)
     }
 
-    /// A network as a velocity field.
-    ///
-    /// - Parameter guidance: The weight of guidance; nil for none.
+    /// Such a network as a velocity field, without guidance if its weight is nil.
     func field(guidance: Float?, _ network: @escaping GuidedDenoiser.Network) -> FlowField {
         FlowField(
             map, GuidedDenoiser(name, guidance: guidance, network), predictsVelocity: flow != nil)

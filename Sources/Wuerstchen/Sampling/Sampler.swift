@@ -118,9 +118,7 @@ package struct GuidedDenoiser: Sendable {
             guidance, both[0..<batch], 1 - guidance, both[batch..<2 * batch])
     }
 
-    /// Refuses a prediction that is not a number.
-    ///
-    /// - Parameter place: Where in the sampling, for the message.
+    /// Refuses a prediction that is not a number; `place` says where that is.
     package func require(_ predicted: Tensor, _ place: @autoclosure () -> String) throws {
         guard predicted.isFinite else {
             throw WuerstchenError(

@@ -65,6 +65,7 @@ public protocol ConditionSource: Sendable {
     /// The conditions of some pictures.
     ///
     /// - Parameter range: Which ones, from 0.
+    /// - Returns: As many conditions.
     /// - Throws: What reading pictures throws.
     func conditions(_ range: Range<Int>) throws -> CouplingConditions
 }

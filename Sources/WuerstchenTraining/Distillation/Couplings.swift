@@ -110,7 +110,8 @@ public struct Couplings: Sendable {
                 else {
                     throw WuerstchenError(
                         .malformedFile,
-                        "\(file.path): \(name) is not of \(header.numbers.count) couplings; delete it")
+                        "\(file.path): \(name) is not of \(header.numbers.count) couplings; delete it"
+                    )
                 }
                 return tensor
             }

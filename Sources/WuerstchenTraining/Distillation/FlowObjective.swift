@@ -86,7 +86,8 @@ public struct FlowObjective<Student: FlowStudent>: TrainingObjective {
             result["gap, \(steps) steps"] = relativeDistance(solution.latent, batch.clean)
         }
         if times == .uniform {
-            result["straightness"] = Float(try field.straightness(from: batch.noise, steps: 8).ratio)
+            result["straightness"] = Float(
+                try field.straightness(from: batch.noise, steps: 8).ratio)
         }
         return result
     }

@@ -16,6 +16,7 @@ public protocol FlowStudent: Sendable {
     ///   - parameters: Tracked parameters to build the network from.
     ///   - conditions: What it is conditioned on.
     ///   - precision: The numbers that the network multiplies.
+    /// - Returns: The field.
     /// - Throws: What the networks throw.
     func field(
         _ parameters: StepParameters, _ conditions: CouplingConditions, precision: Precision

@@ -49,10 +49,14 @@ public struct AttributeHeads: Sendable {
         let logits = self(features)
         var sum = Tensor([0], [])
         for attribute in SceneAttribute.allCases {
-            sum = sum + logits[attribute.rawValue].crossEntropy(classes.map { $0[attribute.rawValue] })
+            sum =
+                sum
+                + logits[attribute.rawValue].crossEntropy(classes.map { $0[attribute.rawValue] })
         }
         let answers = AttributeHeads.answers(logits, classes).values
-        let (right, counted) = answers.reduce(into: (0, 0)) { $0 = ($0.0 + $1.right, $0.1 + $1.all) }
+        let (right, counted) = answers.reduce(into: (0, 0)) {
+            $0 = ($0.0 + $1.right, $0.1 + $1.all)
+        }
         return (sum, Float(right) / Float(max(1, counted)))
     }
 

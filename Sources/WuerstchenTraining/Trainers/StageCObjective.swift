@@ -88,7 +88,9 @@ public struct StageCObjective: TrainingObjective {
             (0.88...0.98).contains(noisy.times[row]) && !captions[row].isEmpty
                 ? batch.labels[row].mentioned : SceneAttribute.allCases.map { _ in nil }
         }
-        guard asked.contains(where: { $0.contains { $0 != nil } }) else { return TrainingLoss(loss) }
+        guard asked.contains(where: { $0.contains { $0 != nil } }) else {
+            return TrainingLoss(loss)
+        }
         let (unread, accuracy) = reader.loss(noisy.clean(predicted).flattenedSamples, asked)
         return TrainingLoss(
             Tensor.combine(1, loss, weight, unread), metrics: ["read": accuracy])

@@ -40,10 +40,12 @@ import Wuerstchen
         }
     }
 
-    @Test("states there and back, and a step's golden numbers", arguments: [
-        (0.0, 1.0, 0.7663497, 0.2910839, 1.4150273, 0.9546969),
-        (-0.1, 0.8, 0.8446297, 0.2472619, 1.8937841, 1.1152250),
-    ])
+    @Test(
+        "states there and back, and a step's golden numbers",
+        arguments: [
+            (0.0, 1.0, 0.7663497, 0.2910839, 1.4150273, 0.9546969),
+            (-0.1, 0.8, 0.8446297, 0.2472619, 1.8937841, 1.1152250),
+        ])
     func golden(
         _ mean: Double, _ deviation: Double, _ state: Double, _ flowTime: Double, _ clean: Double,
         _ next: Double

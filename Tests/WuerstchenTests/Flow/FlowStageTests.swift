@@ -48,11 +48,14 @@ import _WuerstchenTestSupport
 
     private static func students() throws -> (copy: CheckpointCopy, c: URL, b: URL) {
         let copy = try TinyCascade.copy()
-        for (part, layer) in [("wuerstchen-prior/prior", "out.1"), ("wuerstchen/decoder", "clf.1")] {
+        for (part, layer) in [("wuerstchen-prior/prior", "out.1"), ("wuerstchen/decoder", "clf.1")]
+        {
             let file = copy.file("\(part)/config.json")
             var fields = try #require(
                 JSONSerialization.jsonObject(with: Data(contentsOf: file)) as? [String: Any])
-            fields["flow"] = ["steps": 1, "baked_guidance": 4, "latent_mean": 0, "latent_deviation": 1]
+            fields["flow"] = [
+                "steps": 1, "baked_guidance": 4, "latent_mean": 0, "latent_deviation": 1,
+            ]
             try JSONSerialization.data(withJSONObject: fields).write(to: file)
             let directory = copy.file(part)
             let weights = try #require(
@@ -119,7 +122,8 @@ import _WuerstchenTestSupport
         let half = stage.flowMap.point(time: 0.5)
         let there = try stage.predict(start, times: [0.5], conditioning: conditioning)
         let left = try stage.predictNoise(start, times: [0.5], conditioning: conditioning)
-        let wanted = stage.flowMap.flowState(start, at: half) - there.scaled(by: Float(half.flowTime))
+        let wanted =
+            stage.flowMap.flowState(start, at: half) - there.scaled(by: Float(half.flowTime))
         #expect(difference(left, wanted) < 1e-5)
     }
 
@@ -203,7 +207,9 @@ import _WuerstchenTestSupport
         let file = copy.file("wuerstchen-prior/prior/config.json")
         let text = try String(contentsOf: file, encoding: .utf8)
         let damaged = text.replacing(
-            "{", with: "{\"flow\": {\"baked_guidance\": 1, \"latent_mean\": 0, \"latent_deviation\": 0},",
+            "{",
+            with:
+                "{\"flow\": {\"baked_guidance\": 1, \"latent_mean\": 0, \"latent_deviation\": 0},",
             maxReplacements: 1)
         try copy.write(damaged, to: "wuerstchen-prior/prior/config.json")
         expectError(.invalidConfiguration, "config.json", "latent_deviation") {

@@ -212,7 +212,9 @@ private struct Pipeline {
     }
 
     /// All latents, the initial ones first, and all predictions.
-    private func run(_ sampler: inout any LatentSampler) throws -> (latents: [Tensor], noise: [Tensor]) {
+    private func run(_ sampler: inout any LatentSampler) throws -> (
+        latents: [Tensor], noise: [Tensor]
+    ) {
         var latents = [sampler.latent]
         var predictions: [Tensor] = []
         while let step = try sampler.next() {

@@ -6,7 +6,8 @@ import WuerstchenTraining
 import _WuerstchenTestSupport
 
 @Suite("Couplings") struct CouplingTests {
-    @Test("a pair's latent is where the teacher leads its noise, under guidance or without a caption")
+    @Test(
+        "a pair's latent is where the teacher leads its noise, under guidance or without a caption")
     func pairs() throws {
         let teacher = try TinyTeacher()
         let folder = try TemporaryFolder()

@@ -128,7 +128,9 @@ import _WuerstchenTestSupport
         #expect(try objective.attributesRead(state.average.values, batch: 0, count: 4).isEmpty)
     }
 
-    @Test("a reader of latents pulls predictions to what captions mention, and dropped ones are not asked")
+    @Test(
+        "a reader of latents pulls predictions to what captions mention, and dropped ones are not asked"
+    )
     func reader() throws {
         let folder = try TemporaryFolder()
         try SceneTokenizer.write(to: folder.url)
