@@ -62,6 +62,7 @@ public struct Trainer<Objective: TrainingObjective> {
     /// What changes from step to step.
     public private(set) var state: TrainingState
     private let file: URL?
+    private let reserve = BufferPool.Reserve()
     private var lastCheckpoint = ContinuousClock.now
     private var pace = TrainingPace()
     /// A smoothed loss, to notice when it explodes.
@@ -83,7 +84,6 @@ public struct Trainer<Objective: TrainingObjective> {
         resumes: Bool = false, start: [String: Tensor] = [:]
     ) throws {
         try options.validate()
-        BufferPool.shared.slack = 0.75
         self.objective = objective
         self.options = options
         self.file = file

@@ -118,6 +118,21 @@ import _WuerstchenTestSupport
         }
     }
 
+    @Test("more memory is kept for reuse as long as there is a trainer")
+    func memory() async {
+        // In a process of its own, where no other trainer is.
+        await #expect(processExitsWith: .success) {
+            let usual = BufferPool.shared.slack
+            let options = TrainingOptions(steps: 1, batchSize: 1, peakRate: 1e-3)
+            var trainers: [Trainer<TinyStageC>] = []
+            for _ in 0..<2 { trainers.append(try Trainer(TinyStageC(), options)) }
+            trainers.removeLast()
+            guard BufferPool.shared.slack > usual else { exit(EXIT_FAILURE) }
+            trainers.removeLast()
+            guard BufferPool.shared.slack == usual else { exit(EXIT_FAILURE) }
+        }
+    }
+
     @Test("a checkpoint that cannot be written is an error")
     func unwritable() throws {
         let folder = try TemporaryFolder()
