@@ -19,7 +19,7 @@ public struct TrainingOptions: Sendable {
     public var precision: Precision = .bfloat16
     /// What everything random depends on.
     public var seed: UInt64 = 0
-    /// Seconds between checkpoints.
+    /// Seconds between checkpoints; 0 for one after every step.
     public var checkpointInterval: Double = 120
 
     /// Settings of the given values, with a warm-up over 3 % of the steps and a cosine down to a
@@ -38,14 +38,16 @@ public struct TrainingOptions: Sendable {
 
     func validate() throws {
         guard steps > 0, batchSize > 0, rate.peak > 0, rate.peak.isFinite, precision != .int8,
-            clippingNorm > 0, (0..<1).contains(averageDecay), weightDecay >= 0
+            clippingNorm > 0, (0..<1).contains(averageDecay), weightDecay >= 0,
+            checkpointInterval >= 0
         else {
             throw WuerstchenError(
                 .invalidRequest,
                 "training of \(steps) steps of \(batchSize) pictures at rate \(rate.peak), "
                     + "precision \(precision.rawValue), gradients up to \(clippingNorm), average "
-                    + "\(averageDecay), decay \(weightDecay); all must be positive, the average "
-                    + "below 1 and the precision float32 or bfloat16")
+                    + "\(averageDecay), decay \(weightDecay), checkpoints every "
+                    + "\(checkpointInterval) seconds; all must be positive, the average below 1 and "
+                    + "the precision float32 or bfloat16")
         }
     }
 }

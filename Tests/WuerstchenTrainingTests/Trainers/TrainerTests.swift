@@ -147,6 +147,7 @@ import _WuerstchenTestSupport
         for change: (inout TrainingOptions) -> Void in [
             { $0.steps = 0 }, { $0.batchSize = 0 }, { $0.precision = .int8 },
             { $0.rate.peak = .nan }, { $0.averageDecay = 1 }, { $0.clippingNorm = 0 },
+            { $0.checkpointInterval = -1 }, { $0.checkpointInterval = .nan },
         ] {
             var options = options(steps: 2)
             change(&options)
