@@ -3,7 +3,8 @@ public import TensorCore
 
 /// Settings of a training run.
 public struct TrainingOptions: Sendable {
-    /// All steps.
+    /// All steps. A training may be resumed with more than it was begun with: the rate then goes on
+    /// along the longer curve, higher than it had become.
     public var steps: Int
     /// Pictures of a step.
     public var batchSize: Int
@@ -77,7 +78,8 @@ public struct Trainer<Objective: TrainingObjective> {
     ///   - options: The settings.
     ///   - file: Where the state is kept; nil to keep it in memory alone.
     ///   - resumes: Whether to go on from the file if it is there. Otherwise a file that is there is
-    ///     an error, so that no work is overwritten.
+    ///     an error, so that no work is overwritten. Seed, batch size, peak rate, decays and precision
+    ///     must be those that it was begun with; there may be more steps.
     ///   - start: Parameters to begin with in place of initial ones, by name; all others are new.
     /// - Throws: ``WuerstchenError`` when the settings make no sense, when there is a state that is
     ///   not to be resumed, or when it does not belong to such a run.
@@ -102,12 +104,14 @@ public struct Trainer<Objective: TrainingObjective> {
                     "\(file.path) is the state of training \(state.objective), not \(objective.name)"
                 )
             }
-            guard state.seed == options.seed, state.batchSize == options.batchSize else {
+            let differences = state.differences(from: options)
+            guard differences.isEmpty else {
                 throw WuerstchenError(
                     .invalidRequest,
-                    "\(file.path) was begun with seed \(state.seed) and \(state.batchSize) pictures "
-                        + "a step; resume it with these, or it would be another training")
+                    "\(file.path) was begun with \(differences.joined(separator: ", ")); resume it as "
+                        + "it was begun, or it would be another training")
             }
+            (state.peakRate, state.precision) = (options.rate.peak, options.precision)
         } else {
             var parameters = try objective.initialParameters(seed: options.seed)
             for (name, value) in start {
@@ -121,8 +125,6 @@ public struct Trainer<Objective: TrainingObjective> {
             }
             state = TrainingState(objective: objective.name, parameters: parameters, options)
         }
-        state.optimizer.weightDecay = options.weightDecay
-        state.average.decay = options.averageDecay
     }
 
     /// Whether all steps are done.
@@ -221,7 +223,7 @@ public struct Trainer<Objective: TrainingObjective> {
         throw WuerstchenError(
             .notFinite,
             "training \(objective.name), step \(step.number + 1): the loss is \(loss) and the "
-                + "gradients' length \(norm); \(culprit). Go on from the last checkpoint with a "
-                + "lower learning rate")
+                + "gradients' length \(norm); \(culprit). Train anew with a lower learning rate; the "
+                + "last checkpoint's parameters are good to begin with")
     }
 }
