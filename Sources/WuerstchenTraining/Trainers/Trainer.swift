@@ -66,6 +66,8 @@ public struct Trainer<Objective: TrainingObjective> {
     public private(set) var state: TrainingState
     private let file: URL?
     private let reserve = BufferPool.Reserve()
+    /// Whether ``state`` is what a whole step left, all of it numbers.
+    private var isSound = true
     private var lastCheckpoint = ContinuousClock.now
     private var pace = TrainingPace()
     /// A smoothed loss, to notice when it explodes.
@@ -135,9 +137,16 @@ public struct Trainer<Objective: TrainingObjective> {
     /// - Returns: What to report, or nil when all steps are done.
     /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError``: `notFinite`
     ///   with step and layer when loss or gradients are not numbers or the loss explodes, and what
-    ///   data, networks and files throw. The last checkpoint stays good.
+    ///   data, networks and files throw. The last checkpoint stays good. After loss or gradients that
+    ///   were not numbers there is no going on but from there.
     public mutating func next() throws -> TrainingReport? {
         guard !isFinished else { return nil }
+        guard isSound else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "training \(objective.name): step \(state.step + 1) failed before; go on from the last "
+                    + "checkpoint")
+        }
         try Task.checkCancellation()
         let start = ContinuousClock.now
         let step = TrainingStep(
@@ -147,6 +156,7 @@ public struct Trainer<Objective: TrainingObjective> {
         let (loss, gradients, noted) = try gradients(of: step)
         let value = loss.value.elements[0]
         let norm = globalNorm(gradients)
+        isSound = false
         try check(value, norm, gradients, step)
         let (rate, objective) = (options.rate[step.number], objective)
         state.update(
@@ -159,6 +169,7 @@ public struct Trainer<Objective: TrainingObjective> {
         try objective.finish(&state.parameters, step, loss)
         state.average.update(state.parameters.values)
         state.step += 1
+        isSound = true
         let seconds = (ContinuousClock.now - start).seconds
         state.seconds += seconds
         if let file,
@@ -180,11 +191,13 @@ public struct Trainer<Objective: TrainingObjective> {
     /// Says that time has passed since the last step that was not training.
     mutating func skipPause() { pace.skip() }
 
-    /// Saves the state now, such as when work is about to stop.
+    /// Saves the state now, such as when work is about to stop. After a step that failed when it had
+    /// its gradients, what was saved before stays instead: parameters may not be numbers, or only half
+    /// of them moved.
     ///
     /// - Throws: ``WuerstchenError`` with code `unwritableFile`; what was saved before stays.
     public func save() throws {
-        if let file { try state.write(to: file) }
+        if let file, isSound { try state.write(to: file) }
     }
 
     /// In a function of its own, so that everything tracked is gone when parameters change in place.

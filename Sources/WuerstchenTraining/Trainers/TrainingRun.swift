@@ -40,8 +40,9 @@ public struct TrainingRun<Objective: TrainingObjective>: Sendable {
     ///   - start: Parameters to begin with in place of initial ones.
     ///   - progress: Where to report.
     /// - Returns: The averages of the parameters, by name.
-    /// - Throws: `CancellationError` when the task is cancelled, after saving the state, and what
-    ///   ``Trainer/next()`` throws.
+    /// - Throws: `CancellationError` when the task is cancelled, and what ``Trainer/next()``, looking at
+    ///   results and writing files throw; all after saving the state, unless it was the step itself that
+    ///   gave no numbers.
     public func run(
         resumes: Bool, start: [String: Tensor] = [:], progress: inout TrainingProgress
     ) throws -> [String: Tensor] {
@@ -75,6 +76,11 @@ public struct TrainingRun<Objective: TrainingObjective>: Sendable {
             }
         } catch let error as CancellationError {
             try trainer.save()
+            throw error
+        } catch {
+            // A picture that cannot be read or a log that cannot be written takes nothing from the
+            // steps since the last checkpoint. If they cannot be saved either, the cause is what counts.
+            try? trainer.save()
             throw error
         }
         progress.finish()

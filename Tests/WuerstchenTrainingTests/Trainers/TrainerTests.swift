@@ -88,6 +88,8 @@ import _WuerstchenTestSupport
         let saved = try TrainingState(contentsOf: file)
         #expect(saved.step == 2)
         #expect(saved.parameters.values.values.allSatisfy { $0.isFinite })
+        // The parameters may be what is broken.
+        expectError(.invalidRequest, "checkpoint") { _ = try trainer.next() }
     }
 
     @Test("work is not overwritten, and other files are not taken for a state")
