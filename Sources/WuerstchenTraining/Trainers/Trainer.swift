@@ -169,6 +169,7 @@ public struct Trainer<Objective: TrainingObjective> {
         try objective.finish(&state.parameters, step, loss)
         state.average.update(state.parameters.values)
         state.step += 1
+        state.loss = value
         isSound = true
         let seconds = (ContinuousClock.now - start).seconds
         state.seconds += seconds

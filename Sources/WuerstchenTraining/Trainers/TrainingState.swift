@@ -17,6 +17,8 @@ public struct TrainingState: Sendable {
     public var step = 0
     /// Seconds of training.
     public var seconds = 0.0
+    /// The loss of the last step; nil before the first, and where an older file does not say.
+    public internal(set) var loss: Float?
     /// The parameters.
     public var parameters: TrainableParameters
     /// The optimiser's running means.
@@ -76,6 +78,7 @@ public struct TrainingState: Sendable {
         // Older files lack these.
         let peakRate: Float?
         let precision: Precision?
+        let loss: Float?
         let momentCounts: [String: Int]
     }
 
@@ -116,7 +119,7 @@ public struct TrainingState: Sendable {
         }
         objective = record.objective
         (seed, batchSize) = (record.seed, record.batchSize)
-        (peakRate, precision) = (record.peakRate, record.precision)
+        (peakRate, precision, loss) = (record.peakRate, record.precision, record.loss)
         step = record.step
         seconds = record.seconds
         parameters = TrainableParameters(tensors[.parameter] ?? [:])
@@ -150,7 +153,7 @@ public struct TrainingState: Sendable {
             objective: objective, seed: seed, batchSize: batchSize, step: step, seconds: seconds,
             averageCount: average.count,
             averageDecay: average.decay, weightDecay: optimizer.weightDecay,
-            peakRate: peakRate, precision: precision,
+            peakRate: peakRate, precision: precision, loss: loss,
             momentCounts: optimizer.moments.mapValues(\.count))
         let encoder = JSONEncoder()
         encoder.outputFormatting = .sortedKeys

@@ -148,25 +148,26 @@ import _WuerstchenTestSupport
         #expect(longer.state.step == 4)
     }
 
-    @Test("files of before rate and precision were recorded are resumed, and record them")
+    @Test("files of before rate, precision and loss were recorded are resumed, and record them")
     func olderFiles() throws {
         let folder = try TemporaryFolder()
         let file = folder.url.appendingPathComponent("state.safetensors")
         var first = try Trainer(TinyStageC(), options(steps: 3), file: file)
         for _ in 0..<2 { _ = try first.next() }
+        #expect(try TrainingState(contentsOf: file).loss == first.state.loss)
         // Names of the same length that mean nothing.
         var data = try Data(contentsOf: file)
-        for name in ["peakRate", "precision"] {
+        for name in ["peakRate", "precision", #"\"loss\""#] {
             let place = try #require(data.range(of: Data(name.utf8)))
-            data[place.lowerBound] = UInt8(ascii: "x")
+            data[place.lowerBound + (name.hasPrefix("\\") ? 2 : 0)] = UInt8(ascii: "x")
         }
         try data.write(to: file)
         let old = try TrainingState(contentsOf: file)
-        #expect(old.peakRate == nil && old.precision == nil)
+        #expect(old.peakRate == nil && old.precision == nil && old.loss == nil)
         var second = try Trainer(TinyStageC(), options(steps: 3), file: file, resumes: true)
         while try second.next() != nil {}
         let new = try TrainingState(contentsOf: file)
-        #expect(new.peakRate == 3e-3 && new.precision == .float32)
+        #expect(new.peakRate == 3e-3 && new.precision == .float32 && new.loss != nil)
     }
 
     @Test("more memory is kept for reuse as long as there is a trainer")

@@ -68,7 +68,7 @@ import _WuerstchenTestSupport
         try train(Faulty())
         try train(Faulty(), in: "whole")
         let (resumed, whole) = (try state(), try state(of: "whole"))
-        #expect(resumed.step == 6 && whole.step == 6)
+        #expect(resumed.step == 6 && resumed.loss == whole.loss)
         for (name, value) in whole.parameters.values {
             #expect(value.elements == resumed.parameters.values[name]?.elements, "\(name)")
         }
@@ -97,6 +97,28 @@ import _WuerstchenTestSupport
             try FileManager.default.createDirectory(at: file, withIntermediateDirectories: false)
         }
         expectError(.unwritableFile, "state.safetensors") { try train(objective) }
+    }
+
+    @Test("a run that was stopped at its last look is looked at when it is resumed, and once")
+    func lastLook() throws {
+        var interrupted = Faulty()
+        interrupted.fails = { place, _ in if place == .sheet { throw CancellationError() } }
+        #expect(throws: CancellationError.self) { try train(interrupted) }
+        #expect(try state().step == 6)
+        #expect(!exists("sheet.png") && !exists("loss.png"))
+        try train(Faulty())
+        #expect(exists("sheet.png") && exists("loss.png"))
+        try train(Faulty(), in: "whole")
+        let logs = try ["run", "whole"].map { run in
+            try #require(
+                try MetricsLog(file("log.jsonl", of: run), resumingAfter: 6).entries().last)
+        }
+        #expect(logs[0].step == 6 && logs[0].loss == logs[1].loss)
+        #expect(logs[0].metrics["validation"] != nil)
+        #expect(logs[0].metrics["validation"] == logs[1].metrics["validation"])
+        try FileManager.default.removeItem(at: file("sheet.png"))
+        try train(Faulty())
+        #expect(!exists("sheet.png"), "it was looked at before")
     }
 }
 
