@@ -257,6 +257,43 @@ import WuerstchenTraining
                 atPath: stage.appendingPathComponent("config.json").path))
     }
 
+    @Test("An evaluation says how well pictures are read back, gate by gate")
+    func evaluate() throws {
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let made = try run(
+            "evaluate", "--only", "renders", "--only", "preview", "--count", "2", "--references",
+            "2")
+        #expect(made.status == 0, "\(made.errors)")
+        let lines = made.output.split(separator: "\n")
+        #expect(lines.count == 3, "\(made.output)")
+        /// A row's name and its cells by the header's names.
+        func row(_ line: Substring) -> (name: String, cells: [String: String]) {
+            let cells = line.dropFirst(24).split(separator: " ").map(String.init)
+            let names = lines[0].split(separator: " ").dropFirst().map(String.init)
+            #expect(cells.count == names.count)
+            return (
+                line.prefix(24).trimmingCharacters(in: .whitespaces),
+                Dictionary(zip(names, cells)) { $1 }
+            )
+        }
+        let (renders, preview) = (row(lines[1]), row(lines[2]))
+        #expect(renders.name == "renders" && preview.name == "compressor → preview")
+        for (row, name, least) in [
+            (renders, "mean", 85.0), (renders, "object", 100), (preview, "mean", 60),
+        ] {
+            let share = try #require(row.cells[name].flatMap(Double.init))
+            #expect(share >= least && share <= 100, "\(row.name), \(name)")
+        }
+        // Pictures are not compared with themselves.
+        #expect(renders.cells["PSNR"] == "–")
+        let likeness = try #require(preview.cells["PSNR"].flatMap(Double.init))
+        #expect(likeness > 15 && likeness < 45)
+        for row in [renders, preview] {
+            let distance = try #require(row.cells["FD"].flatMap(Double.init))
+            #expect(distance > 0 && distance.isFinite)
+        }
+    }
+
     @Test("Help and version are there")
     func help() throws {
         defer { try? FileManager.default.removeItem(at: folder) }
