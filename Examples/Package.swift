@@ -48,6 +48,7 @@ let package = Package(
             name: "ExamplesTests",
             dependencies: [
                 "text-to-image", "chain-stages", "random-checkpoint", "train", "distill", "scenes",
+                "evaluate",
             ],
             swiftSettings: settings),
     ],

@@ -24,6 +24,9 @@ import WuerstchenTraining
     @Option(help: "Pictures for each row.")
     var count = 500
 
+    @Option(help: "True pictures that the Fréchet distance is to; never fewer than those of a row.")
+    var references = 1000
+
     @Option(help: "Rows to measure: renders, A, preview, decoder, text-preview, text.")
     var only: [Row] = Row.allCases
 
@@ -86,6 +89,9 @@ import WuerstchenTraining
         guard (2...100_000).contains(count) else {
             throw ValidationError("--count must be 2 to 100000")
         }
+        guard (1...100_000).contains(references) else {
+            throw ValidationError("--references must be 1 to 100000")
+        }
         guard (1...1000).contains(rounds) else {
             throw ValidationError("--rounds must be 1 to 1000")
         }
@@ -111,11 +117,13 @@ import WuerstchenTraining
             probe: try probe.map { try SceneProbe(contentsOf: URL(fileURLWithPath: $0)) }
                 ?? .shipped(),
             seed: seed)
+        // Few pictures are not rounded up to a batch of the usual size.
+        evaluation.batchSize = min(evaluation.batchSize, count)
         evaluation.prior = try cascade.stageC.standardSampling().changed(
             steps: priorSteps, guidance: guidance, method: priorMethod)
         evaluation.decoder = try cascade.decoder.standardSampling()?.changed(
             steps: decoderSteps, guidance: nil, method: decoderMethod)
-        let truth = evaluation.trueStatistics(count: max(1000, count))
+        let truth = evaluation.trueStatistics(count: max(references, count))
         var drawn = ContactSheet(title: "evaluation", pictureSide: 160, columns: 8)
         printHeader()
         for row in only {

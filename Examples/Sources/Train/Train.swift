@@ -34,11 +34,12 @@ struct TrainingArguments: ParsableArguments {
 
     @Option(
         help: """
-            The side of square pictures that are learnt from, in pixels; others get as many pixels.
+            The side of square pictures of a folder, in pixels; others get as many pixels. (default: \
+            256, which drawn scenes have)
             """)
-    var side = 256
+    var side: Int?
 
-    @Option(help: "Steps.")
+    @Option(help: "Steps; when resuming, as many as before or more.")
     var steps = 10_000
 
     @Option(help: "Pictures of a step.")
@@ -69,13 +70,23 @@ struct TrainingArguments: ParsableArguments {
         guard (1...100_000_000).contains(steps), (1...65536).contains(batch) else {
             throw ValidationError("--steps and --batch must be positive")
         }
-        guard (128...4096).contains(side), side % 128 == 0 else {
-            throw ValidationError("--side must be a multiple of 128 from 128 to 4096")
+        if let side {
+            guard pictures != nil else {
+                throw ValidationError(
+                    "--side is for --pictures: drawn scenes have \(SceneRenderer.side) pixels a side"
+                )
+            }
+            guard (128...4096).contains(side), side % 128 == 0 else {
+                throw ValidationError("--side must be a multiple of 128 from 128 to 4096")
+            }
         }
         if let threads, !(1...1024).contains(threads) {
             throw ValidationError("--threads must be 1 to 1024")
         }
     }
+
+    /// The side of the pictures that are learnt from.
+    var pictureSide: Int { side ?? SceneRenderer.side }
 
     var options: TrainingOptions {
         if let threads { Threads.count = threads }
@@ -97,7 +108,7 @@ struct TrainingArguments: ParsableArguments {
         }
         var options = PictureFolderOptions(
             sizes: cutout.map { .cutouts(side: $0) }
-                ?? .buckets(AspectBuckets(side: side)),
+                ?? .buckets(AspectBuckets(side: pictureSide)),
             crop: .random, validationInterval: 20, seed: seed)
         if cutout != nil { options.mirrors = true }
         let folder = try PictureFolder(

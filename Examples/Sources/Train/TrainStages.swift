@@ -21,6 +21,9 @@ struct TrainStageA: AsyncParsableCommand {
         guard (16...256).contains(cutout), cutout % 16 == 0 else {
             throw ValidationError("--cutout must be a multiple of 16 from 16 to 256")
         }
+        guard arguments.side == nil else {
+            throw ValidationError("--side is for the other parts: Stage A learns from --cutout")
+        }
     }
 
     func run() async throws {
@@ -54,6 +57,13 @@ struct TrainCompressorAndB: AsyncParsableCommand {
     @Option(help: "A trained compressor, to train Stage B alone.")
     var compressor: String?
 
+    @Option(
+        help: """
+            The compressor's network: residual, which is small, or efficientnet, as it was published. \
+            (default: that of --compressor, or residual)
+            """)
+    var compressorNetwork: CompressorNetwork?
+
     @Flag(help: "Let the compressor learn along with Stage B, as it was published.")
     var joint = false
 
@@ -61,6 +71,26 @@ struct TrainCompressorAndB: AsyncParsableCommand {
     var configuration: String?
 
     @OptionGroup var diffusion: DiffusionArguments
+
+    enum CompressorNetwork: String, ExpressibleByArgument, CaseIterable {
+        case residual, efficientnet
+
+        /// The network that parameters are of.
+        init(of parameters: [String: Tensor]) {
+            self = parameters["backbone.0.weight"] == nil ? .efficientnet : .residual
+        }
+
+        var architecture: SemanticCompressor.Architecture {
+            self == .residual ? .residual : .efficientNet
+        }
+    }
+
+    func validate() throws {
+        guard compressor == nil || compressorNetwork == nil else {
+            throw ValidationError(
+                "--compressor-network is for a new compressor: that of --compressor has its own")
+        }
+    }
 
     func run() async throws {
         let command = self
@@ -85,6 +115,7 @@ struct TrainCompressorAndB: AsyncParsableCommand {
         } else {
             var objective = CompressorObjective(pictures: pictures)
             objective.validationPictures = validation
+            objective.architecture = (compressorNetwork ?? .residual).architecture
             let trained = try arguments.run(objective, in: "compressor")
             compressorValues = trained.scope("compressor")
             try arguments.export.write(compressorValues, toFile: "compressor.safetensors")
@@ -102,6 +133,8 @@ struct TrainCompressorAndB: AsyncParsableCommand {
                     latentSpace: MiniatureArchitecture.latentSpace),
             weighting: diffusion.weighting ?? .inverseSignal, learnsText: diffusion.learnText)
         objective.latentSpace = MiniatureArchitecture.latentSpace
+        objective.compressorArchitecture = CompressorNetwork(of: compressorValues).architecture
+        objective.recomputesActivations = diffusion.recompute
         objective.validationPictures = validation
         var start = encoder.parameters
         if joint {
@@ -109,7 +142,8 @@ struct TrainCompressorAndB: AsyncParsableCommand {
         }
         let trained = try arguments.run(objective, in: "stage-b", start: start)
         try arguments.export.writeIndexes(
-            space: MiniatureArchitecture.latentSpace, latentScale: 10.67, side: arguments.side,
+            space: MiniatureArchitecture.latentSpace, latentScale: 10.67,
+            side: arguments.pictureSide,
             tokenizer: encoder.tokenizerFolder)
         try arguments.export.write(
             trained.scope("stage_b"), architecture, to: "wuerstchen/decoder")
@@ -155,9 +189,11 @@ struct TrainStageC: AsyncParsableCommand {
         objective.validationSemantics = validation.map {
             CompressedPictures($0, compressor: compressor)
         }
+        objective.recomputesActivations = diffusion.recompute
         let trained = try arguments.run(objective, start: encoder.parameters)
         try arguments.export.writeIndexes(
-            space: MiniatureArchitecture.latentSpace, latentScale: 10.67, side: arguments.side,
+            space: MiniatureArchitecture.latentSpace, latentScale: 10.67,
+            side: arguments.pictureSide,
             tokenizer: encoder.tokenizerFolder)
         try arguments.export.write(
             trained.scope("stage_c"), architecture, to: "wuerstchen-prior/prior")
@@ -197,6 +233,13 @@ struct DiffusionArguments: ParsableArguments {
     @Flag(help: "Let the text encoder learn along.")
     var learnText = false
 
+    @Flag(
+        help: """
+            Compute activations anew for gradients instead of keeping them: less memory, a third more \
+            time.
+            """)
+    var recompute = false
+
     @Option(
         help: """
             How errors at different noise levels count: p2 (as published), clean (the default for \
@@ -220,8 +263,7 @@ private struct TextParts {
             try path.map { URL(fileURLWithPath: $0) }
             ?? Miniature.folder().appendingPathComponent(pipeline)
         let directory = folder.appendingPathComponent("text_encoder")
-        let data = try Data(contentsOf: directory.appendingPathComponent("config.json"))
-        configuration = try JSONDecoder().decode(CLIPTextModel.Configuration.self, from: data)
+        configuration = try read(directory.appendingPathComponent("config.json"))
         tokenizerFolder = folder.appendingPathComponent("tokenizer")
         tokenizer = try CLIPTokenizer(contentsOf: tokenizerFolder)
         let values = try CheckpointParameters(directory: directory, stem: "model").values()
@@ -240,7 +282,14 @@ private func loadCompressor(_ path: String?, _ precision: Precision) throws -> S
 
 /// A configuration file, or what takes its place.
 private func read<Value: Decodable>(_ path: String?, _ standard: Value) throws -> Value {
-    guard let path else { return standard }
-    return try JSONDecoder().decode(
-        Value.self, from: Data(contentsOf: URL(fileURLWithPath: path)))
+    try path.map { try read(URL(fileURLWithPath: $0)) } ?? standard
+}
+
+private func read<Value: Decodable>(_ file: URL) throws -> Value {
+    do {
+        return try JSONDecoder().decode(Value.self, from: Data(contentsOf: file))
+    } catch {
+        throw WuerstchenError(
+            .malformedFile, "\(file.path) cannot be read as a configuration", underlying: error)
+    }
 }

@@ -167,6 +167,9 @@ import WuerstchenTraining
         let again = try run("train", arguments("whole"))
         #expect(again.status != 0)
         #expect(again.errors.contains("resume"), "\(again.errors)")
+        let other = try run("train", arguments("whole", "--resume", "--rate", "0.01"))
+        #expect(other.status != 0)
+        #expect(other.errors.contains("peak rate 0.001 (not 0.01)"), "\(other.errors)")
     }
 
     @Test("Stages are distilled, and their students stand in for them")
@@ -243,6 +246,98 @@ import WuerstchenTraining
         #expect(try scene("four").image != first.image)
         let refused = try run("scenes", "/dev/null/x", "--count", "1")
         #expect(refused.status != 0 && refused.errors.contains("/dev/null/x"))
+    }
+
+    @Test(
+        "Training that cannot be meant gives one clear line and trains nothing",
+        arguments: [
+            (["stage-c", "--side", "512"], "--pictures"),
+            (["stage-a", "--pictures", ".", "--side", "512"], "--cutout"),
+            (["stage-c", "--pictures", ".", "--side", "100"], "multiple of 128"),
+            (["stage-a", "--checkpoint-interval=-1"], "checkpoints every -1.0 seconds"),
+            (["compressor-and-b", "--compressor-network", "resnet"], "efficientnet"),
+            (
+                ["compressor-and-b", "--compressor", "x", "--compressor-network", "residual"],
+                "--compressor-network"
+            ),
+            (["stage-c", "--configuration", "/dev/null"], "/dev/null"),
+        ])
+    func trainingMistakes(_ arguments: [String], _ expected: String) throws {
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let made = try run("train", arguments + ["trained"])
+        #expect(made.status != 0)
+        #expect(made.errors.contains(expected), "\(made.errors)")
+        #expect(
+            !FileManager.default.fileExists(
+                atPath: folder.appendingPathComponent("trained/state.safetensors").path))
+    }
+
+    @Test("Stage C is trained on a folder of pictures, with activations computed anew")
+    func trainStageC() throws {
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let configuration = folder.appendingPathComponent("tiny.json")
+        try Data(#"{"c": 24, "c_cond": 128, "c_r": 8, "depth": 1, "nhead": 3}"#.utf8)
+            .write(to: configuration)
+        // Drawing scenes would take longer than everything else.
+        let pictures = folder.appendingPathComponent("pictures")
+        try FileManager.default.createDirectory(at: pictures, withIntermediateDirectories: false)
+        for number in 0..<2 {
+            let picture = try Image(
+                width: 128, height: 128,
+                pixels: (0..<3 * 128 * 128).map { UInt8(truncatingIfNeeded: $0 >> (5 + number)) })
+            try picture.write(to: pictures.appendingPathComponent("\(number).png"))
+            try Data("stripes \(number)".utf8)
+                .write(to: pictures.appendingPathComponent("\(number).txt"))
+        }
+        let trained = try run(
+            "train", "stage-c", "trained", "--configuration", configuration.path, "--steps", "2",
+            "--batch", "2", "--pictures", "pictures", "--side", "128", "--recompute")
+        #expect(trained.status == 0, "\(trained.errors)")
+        let folder = folder.appendingPathComponent("trained")
+        #expect(
+            try TrainingState(contentsOf: folder.appendingPathComponent("state.safetensors")).step
+                == 2)
+        let stage = folder.appendingPathComponent("checkpoint/wuerstchen-prior/prior")
+        #expect(
+            FileManager.default.fileExists(
+                atPath: stage.appendingPathComponent("config.json").path))
+    }
+
+    @Test("An evaluation says how well pictures are read back, gate by gate")
+    func evaluate() throws {
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let made = try run(
+            "evaluate", "--only", "renders", "--only", "preview", "--count", "2", "--references",
+            "2")
+        #expect(made.status == 0, "\(made.errors)")
+        let lines = made.output.split(separator: "\n")
+        #expect(lines.count == 3, "\(made.output)")
+        /// A row's name and its cells by the header's names.
+        func row(_ line: Substring) -> (name: String, cells: [String: String]) {
+            let cells = line.dropFirst(24).split(separator: " ").map(String.init)
+            let names = lines[0].split(separator: " ").dropFirst().map(String.init)
+            #expect(cells.count == names.count)
+            return (
+                line.prefix(24).trimmingCharacters(in: .whitespaces),
+                Dictionary(zip(names, cells)) { $1 }
+            )
+        }
+        let (renders, preview) = (row(lines[1]), row(lines[2]))
+        #expect(renders.name == "renders" && preview.name == "compressor → preview")
+        for (row, name, least) in [
+            (renders, "mean", 85.0), (renders, "object", 100), (preview, "mean", 60),
+        ] {
+            let share = try #require(row.cells[name].flatMap(Double.init))
+            #expect(share >= least && share <= 100, "\(row.name), \(name)")
+        }
+        // Pictures are not compared with themselves.
+        #expect(renders.cells["PSNR"] == "–")
+        let likeness = try #require(preview.cells["PSNR"].flatMap(Double.init))
+        #expect(likeness > 15 && likeness < 45)
+        for row in [renders, preview] {
+            let distance = try #require(row.cells["FD"].flatMap(Double.init))
+            #expect(distance > 0 && distance.isFinite)
+        }
     }
 
     @Test("Help and version are there")

@@ -38,8 +38,10 @@ package final class BufferPool: @unchecked Sendable {
         private var usedBytes = 0
         /// The most bytes in use at once since idle memory was last released.
         private(set) var peakBytes = 0
-        /// How much more than that may be kept.
-        var slack = 0.125
+        /// How many hold a ``Reserve``.
+        var reserves = 0
+        /// How much more than that may be kept, as a share of it.
+        var slack: Double { reserves > 0 ? 0.75 : 0.125 }
 
         mutating func use(_ size: Int) {
             usedBytes += size
@@ -181,12 +183,21 @@ package final class BufferPool: @unchecked Sendable {
         }
     }
 
-    /// How much more memory than was once in use at once may be kept for reuse, as a share of that. A
-    /// training step takes buffers of many more sizes than a forward pass, in another order each way.
-    package var slack: Double {
-        get { lock.withLock { state.slack } }
-        set { lock.withLock { state.slack = newValue } }
+    /// While one is held, more memory is kept for reuse: a training step takes buffers of many more
+    /// sizes than a forward pass, in another order each way.
+    package final class Reserve: Sendable {
+        private let pool: BufferPool
+
+        package init(of pool: BufferPool = .shared) {
+            self.pool = pool
+            pool.lock.withLock { pool.state.reserves += 1 }
+        }
+
+        deinit { pool.lock.withLock { pool.state.reserves -= 1 } }
     }
+
+    /// How much more memory than was once in use at once may be kept for reuse, as a share of that.
+    package var slack: Double { lock.withLock { state.slack } }
 
     /// The bytes that wait for reuse.
     package var idleBytes: Int { lock.withLock { state.idleBytes } }

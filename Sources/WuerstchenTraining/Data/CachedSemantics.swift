@@ -45,40 +45,71 @@ public struct CachedSemantics: SemanticSource {
     ///   - file: Where they are kept; nil to keep them in memory alone.
     ///   - progress: Called with the number of scenes done.
     /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError`` when the file
-    ///   holds something else or cannot be written.
+    ///   holds something else, such as the latents of other scenes or of another compressor, or cannot
+    ///   be written.
     public init(
         of pictures: ScenePictures, count: Int, compressor: SemanticCompressor, file: URL? = nil,
         progress: (Int) -> Void = { _ in }
     ) throws {
         seed = pictures.seed
         classes = (0..<count).map { pictures.example($0).labels.classes }
+        let batch = min(32, count)
+        func part(_ number: Int) throws -> Tensor {
+            let pixels = pictures.batch(number, count: batch).pixels
+            let embedding = try compressor.embed(compressor.reduced(pixels))
+            let part = SemanticLatent(embedding: embedding, space: compressor.latentSpace).values
+            return part[0..<min(batch, count - number * batch)]
+        }
+        let scenes =
+            "\(count) scenes of seed \(pictures.seed) and split \(pictures.split)"
+            + (pictures.cutout.map { ", cut out to \($0) pixels" } ?? "")
         if let file, FileManager.default.fileExists(atPath: file.path) {
-            let source = try CheckpointParameters(contentsOf: file)
-            guard let shape = source.shape(of: "latents"), shape.rank == 4, shape[0] == count,
-                case .found(let tensor) = try source.parameter(
-                    named: "latents", expecting: shape)
-            else {
-                throw WuerstchenError(
-                    .malformedFile,
-                    "\(file.path) does not hold the latents of \(count) scenes; delete it")
-            }
-            latents = tensor
+            latents = try CachedSemantics.latents(in: file, of: scenes, count, first: part(0))
             return
         }
-        let batch = 32
         var parts: [Tensor] = []
         for first in stride(from: 0, to: count, by: batch) {
             try Task.checkCancellation()
-            let pixels = pictures.batch(first / batch, count: batch).pixels
-            let embedding = try compressor.embed(compressor.reduced(pixels))
-            let part = SemanticLatent(embedding: embedding, space: compressor.latentSpace).values
-            parts.append(part[0..<min(batch, count - first)])
+            parts.append(try part(first / batch))
             progress(min(count, first + batch))
         }
         latents = Tensor.concatenating(parts)
         if let file {
-            try Safetensors.write([Safetensors.Source(name: "latents", latents)], to: file)
+            try Safetensors.write(
+                [Safetensors.Source(name: "latents", latents)], metadata: ["scenes": scenes],
+                to: file)
         }
+    }
+
+    /// The latents in a file, if it says that they are those of the scenes and the first of them are
+    /// what the compressor makes now: its parameters have no name that could be noted, and a training
+    /// on the latents of another one would look well and be useless.
+    private static func latents(
+        in file: URL, of scenes: String, _ count: Int, first: @autoclosure () throws -> Tensor
+    ) throws -> Tensor {
+        let source = try CheckpointParameters(contentsOf: file)
+        guard let shape = source.shape(of: "latents"), shape.rank == 4, shape[0] == count,
+            case .found(let latents) = try source.parameter(named: "latents", expecting: shape)
+        else {
+            throw WuerstchenError(
+                .malformedFile, "\(file.path) does not hold the latents of \(scenes); delete it")
+        }
+        // Older files do not say; they are judged by their first latents alone.
+        if let found = try Safetensors(contentsOf: file).metadata["scenes"], found != scenes {
+            throw WuerstchenError(
+                .malformedFile,
+                "\(file.path) holds the latents of \(found), not of \(scenes); delete it")
+        }
+        let first = try first()
+        guard latents.shape.array.dropFirst() == first.shape.array.dropFirst(),
+            latents[0..<first.shape[0]].elements == first.elements
+        else {
+            throw WuerstchenError(
+                .malformedFile,
+                "\(file.path) holds latents that this compressor does not make of \(scenes); delete it"
+            )
+        }
+        return latents
     }
 
     /// Latents drawn at random, with captions drawn afresh.

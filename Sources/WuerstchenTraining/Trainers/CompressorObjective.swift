@@ -9,6 +9,8 @@ public import Wuerstchen
 public struct CompressorObjective: TrainingObjective {
     /// The part's name.
     public let name = "compressor"
+    /// The compressor's network.
+    public var architecture = SemanticCompressor.Architecture.residual
     /// The pictures.
     public var pictures: any PictureSource
     /// Pictures that are not learnt from.
@@ -35,7 +37,7 @@ public struct CompressorObjective: TrainingObjective {
         var parameters = TrainableParameters()
         let start = InitialParameters.convolutional(seed: seed)
         try parameters.add("compressor", from: start) {
-            _ = try SemanticCompressor(architecture: .residual, parameters: $0)
+            _ = try SemanticCompressor(architecture: architecture, parameters: $0)
         }
         try parameters.add("preview", from: start) { _ = try PreviewDecoder(residual: $0) }
         try parameters.add("heads", from: start) {
@@ -51,7 +53,7 @@ public struct CompressorObjective: TrainingObjective {
         var random = step.random
         let batch = try pictures.batch(step.number, count: step.batchSize)
         let compressor = try SemanticCompressor(
-            architecture: .residual, parameters: parameters.source("compressor"),
+            architecture: architecture, parameters: parameters.source("compressor"),
             precision: step.precision)
         let preview = try PreviewDecoder(
             residual: parameters.source("preview"), precision: step.precision)
@@ -92,7 +94,7 @@ public struct CompressorObjective: TrainingObjective {
         let pictures = try (validationPictures ?? pictures).batch(0, count: 8).pixels
         let fixed = StepParameters(fixed: parameters)
         let compressor = try SemanticCompressor(
-            architecture: .residual, parameters: fixed.source("compressor"))
+            architecture: architecture, parameters: fixed.source("compressor"))
         let preview = try PreviewDecoder(residual: fixed.source("preview"))
         let latents = try compressor.embed(compressor.reduced(pictures))
         var sheet = ContactSheet(title: "compressor and preview decoder", pictureSide: 128)

@@ -3,7 +3,8 @@ public import TensorCore
 
 /// Settings of a training run.
 public struct TrainingOptions: Sendable {
-    /// All steps.
+    /// All steps. A training may be resumed with more than it was begun with: the rate then goes on
+    /// along the longer curve, higher than it had become.
     public var steps: Int
     /// Pictures of a step.
     public var batchSize: Int
@@ -19,7 +20,7 @@ public struct TrainingOptions: Sendable {
     public var precision: Precision = .bfloat16
     /// What everything random depends on.
     public var seed: UInt64 = 0
-    /// Seconds between checkpoints.
+    /// Seconds between checkpoints; 0 for one after every step.
     public var checkpointInterval: Double = 120
 
     /// Settings of the given values, with a warm-up over 3 % of the steps and a cosine down to a
@@ -38,14 +39,16 @@ public struct TrainingOptions: Sendable {
 
     func validate() throws {
         guard steps > 0, batchSize > 0, rate.peak > 0, rate.peak.isFinite, precision != .int8,
-            clippingNorm > 0, (0..<1).contains(averageDecay), weightDecay >= 0
+            clippingNorm > 0, (0..<1).contains(averageDecay), weightDecay >= 0,
+            checkpointInterval >= 0
         else {
             throw WuerstchenError(
                 .invalidRequest,
                 "training of \(steps) steps of \(batchSize) pictures at rate \(rate.peak), "
                     + "precision \(precision.rawValue), gradients up to \(clippingNorm), average "
-                    + "\(averageDecay), decay \(weightDecay); all must be positive, the average "
-                    + "below 1 and the precision float32 or bfloat16")
+                    + "\(averageDecay), decay \(weightDecay), checkpoints every "
+                    + "\(checkpointInterval) seconds; all must be positive, the average below 1 and "
+                    + "the precision float32 or bfloat16")
         }
     }
 }
@@ -62,6 +65,9 @@ public struct Trainer<Objective: TrainingObjective> {
     /// What changes from step to step.
     public private(set) var state: TrainingState
     private let file: URL?
+    private let reserve = BufferPool.Reserve()
+    /// Whether ``state`` is what a whole step left, all of it numbers.
+    private var isSound = true
     private var lastCheckpoint = ContinuousClock.now
     private var pace = TrainingPace()
     /// A smoothed loss, to notice when it explodes.
@@ -74,7 +80,8 @@ public struct Trainer<Objective: TrainingObjective> {
     ///   - options: The settings.
     ///   - file: Where the state is kept; nil to keep it in memory alone.
     ///   - resumes: Whether to go on from the file if it is there. Otherwise a file that is there is
-    ///     an error, so that no work is overwritten.
+    ///     an error, so that no work is overwritten. Seed, batch size, peak rate, decays and precision
+    ///     must be those that it was begun with; there may be more steps.
     ///   - start: Parameters to begin with in place of initial ones, by name; all others are new.
     /// - Throws: ``WuerstchenError`` when the settings make no sense, when there is a state that is
     ///   not to be resumed, or when it does not belong to such a run.
@@ -83,7 +90,6 @@ public struct Trainer<Objective: TrainingObjective> {
         resumes: Bool = false, start: [String: Tensor] = [:]
     ) throws {
         try options.validate()
-        BufferPool.shared.slack = 0.75
         self.objective = objective
         self.options = options
         self.file = file
@@ -100,12 +106,14 @@ public struct Trainer<Objective: TrainingObjective> {
                     "\(file.path) is the state of training \(state.objective), not \(objective.name)"
                 )
             }
-            guard state.seed == options.seed, state.batchSize == options.batchSize else {
+            let differences = state.differences(from: options)
+            guard differences.isEmpty else {
                 throw WuerstchenError(
                     .invalidRequest,
-                    "\(file.path) was begun with seed \(state.seed) and \(state.batchSize) pictures "
-                        + "a step; resume it with these, or it would be another training")
+                    "\(file.path) was begun with \(differences.joined(separator: ", ")); resume it as "
+                        + "it was begun, or it would be another training")
             }
+            (state.peakRate, state.precision) = (options.rate.peak, options.precision)
         } else {
             var parameters = try objective.initialParameters(seed: options.seed)
             for (name, value) in start {
@@ -119,8 +127,6 @@ public struct Trainer<Objective: TrainingObjective> {
             }
             state = TrainingState(objective: objective.name, parameters: parameters, options)
         }
-        state.optimizer.weightDecay = options.weightDecay
-        state.average.decay = options.averageDecay
     }
 
     /// Whether all steps are done.
@@ -131,9 +137,16 @@ public struct Trainer<Objective: TrainingObjective> {
     /// - Returns: What to report, or nil when all steps are done.
     /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError``: `notFinite`
     ///   with step and layer when loss or gradients are not numbers or the loss explodes, and what
-    ///   data, networks and files throw. The last checkpoint stays good.
+    ///   data, networks and files throw. The last checkpoint stays good. After loss or gradients that
+    ///   were not numbers there is no going on but from there.
     public mutating func next() throws -> TrainingReport? {
         guard !isFinished else { return nil }
+        guard isSound else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "training \(objective.name): step \(state.step + 1) failed before; go on from the last "
+                    + "checkpoint")
+        }
         try Task.checkCancellation()
         let start = ContinuousClock.now
         let step = TrainingStep(
@@ -143,6 +156,7 @@ public struct Trainer<Objective: TrainingObjective> {
         let (loss, gradients, noted) = try gradients(of: step)
         let value = loss.value.elements[0]
         let norm = globalNorm(gradients)
+        isSound = false
         try check(value, norm, gradients, step)
         let (rate, objective) = (options.rate[step.number], objective)
         state.update(
@@ -155,6 +169,8 @@ public struct Trainer<Objective: TrainingObjective> {
         try objective.finish(&state.parameters, step, loss)
         state.average.update(state.parameters.values)
         state.step += 1
+        state.loss = value
+        isSound = true
         let seconds = (ContinuousClock.now - start).seconds
         state.seconds += seconds
         if let file,
@@ -176,11 +192,13 @@ public struct Trainer<Objective: TrainingObjective> {
     /// Says that time has passed since the last step that was not training.
     mutating func skipPause() { pace.skip() }
 
-    /// Saves the state now, such as when work is about to stop.
+    /// Saves the state now, such as when work is about to stop. After a step that failed when it had
+    /// its gradients, what was saved before stays instead: parameters may not be numbers, or only half
+    /// of them moved.
     ///
     /// - Throws: ``WuerstchenError`` with code `unwritableFile`; what was saved before stays.
     public func save() throws {
-        if let file { try state.write(to: file) }
+        if let file, isSound { try state.write(to: file) }
     }
 
     /// In a function of its own, so that everything tracked is gone when parameters change in place.
@@ -219,7 +237,7 @@ public struct Trainer<Objective: TrainingObjective> {
         throw WuerstchenError(
             .notFinite,
             "training \(objective.name), step \(step.number + 1): the loss is \(loss) and the "
-                + "gradients' length \(norm); \(culprit). Go on from the last checkpoint with a "
-                + "lower learning rate")
+                + "gradients' length \(norm); \(culprit). Train anew with a lower learning rate; the "
+                + "last checkpoint's parameters are good to begin with")
     }
 }

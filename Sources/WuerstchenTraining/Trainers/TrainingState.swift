@@ -1,5 +1,5 @@
 public import Foundation
-internal import TensorCore
+public import TensorCore
 
 /// Everything that the next step of a training run depends on.
 public struct TrainingState: Sendable {
@@ -9,10 +9,16 @@ public struct TrainingState: Sendable {
     public let seed: UInt64
     /// Pictures of a step.
     public let batchSize: Int
+    /// The highest learning rate; nil where an older file does not say.
+    public internal(set) var peakRate: Float?
+    /// The numbers that networks multiply; nil where an older file does not say.
+    public internal(set) var precision: Precision?
     /// Steps that are done.
     public var step = 0
     /// Seconds of training.
     public var seconds = 0.0
+    /// The loss of the last step; nil before the first, and where an older file does not say.
+    public internal(set) var loss: Float?
     /// The parameters.
     public var parameters: TrainableParameters
     /// The optimiser's running means.
@@ -24,6 +30,7 @@ public struct TrainingState: Sendable {
         self.objective = objective
         self.parameters = parameters
         (seed, batchSize) = (options.seed, options.batchSize)
+        (peakRate, precision) = (options.rate.peak, options.precision)
         optimizer = AdamW(weightDecay: options.weightDecay)
         average = ExponentialAverage(decay: options.averageDecay, parameters.values)
     }
@@ -33,6 +40,22 @@ public struct TrainingState: Sendable {
         _ gradients: [String: Tensor], scale: Float, rate: (_ name: String) -> Float
     ) {
         optimizer.update(&parameters.values, gradients, scale: scale, rate: rate)
+    }
+
+    /// The settings under which going on would be another training, each with both values. More steps
+    /// are none of them.
+    func differences(from options: TrainingOptions) -> [String] {
+        var result: [String] = []
+        func compare<Value: Equatable>(_ name: String, _ begun: Value?, _ asked: Value) {
+            if let begun, begun != asked { result.append("\(name) \(begun) (not \(asked))") }
+        }
+        compare("seed", seed, options.seed)
+        compare("batches of", batchSize, options.batchSize)
+        compare("peak rate", peakRate, options.rate.peak)
+        compare("weight decay", optimizer.weightDecay, options.weightDecay)
+        compare("average decay", average.decay, options.averageDecay)
+        compare("precision", precision?.rawValue, options.precision.rawValue)
+        return result
     }
 
     // MARK: Files
@@ -52,6 +75,10 @@ public struct TrainingState: Sendable {
         let averageCount: Int
         let averageDecay: Float
         let weightDecay: Float
+        // Older files lack these.
+        let peakRate: Float?
+        let precision: Precision?
+        let loss: Float?
         let momentCounts: [String: Int]
     }
 
@@ -92,6 +119,7 @@ public struct TrainingState: Sendable {
         }
         objective = record.objective
         (seed, batchSize) = (record.seed, record.batchSize)
+        (peakRate, precision, loss) = (record.peakRate, record.precision, record.loss)
         step = record.step
         seconds = record.seconds
         parameters = TrainableParameters(tensors[.parameter] ?? [:])
@@ -125,6 +153,7 @@ public struct TrainingState: Sendable {
             objective: objective, seed: seed, batchSize: batchSize, step: step, seconds: seconds,
             averageCount: average.count,
             averageDecay: average.decay, weightDecay: optimizer.weightDecay,
+            peakRate: peakRate, precision: precision, loss: loss,
             momentCounts: optimizer.moments.mapValues(\.count))
         let encoder = JSONEncoder()
         encoder.outputFormatting = .sortedKeys

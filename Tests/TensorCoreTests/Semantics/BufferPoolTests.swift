@@ -96,6 +96,26 @@ struct BufferPoolTests {
         #expect(pool.idleBytes == 0 && pool.peakBytes == 0)
     }
 
+    @Test("while anybody holds a reserve more memory may be kept")
+    func reserve() {
+        let megabyte = 1 << 20
+        let usual = pool.slack
+        var reserves = [BufferPool.Reserve(of: pool), BufferPool.Reserve(of: pool)]
+        // 32 in use at once, so that 56 may be there: nothing is released for what does not fit.
+        _ = idle([4, 8, 20].map { $0 * megabyte })
+        var buffers = [2, 3].map { pool.take($0 * megabyte) }
+        #expect(pool.idleBytes == 32 * megabyte)
+        reserves.removeLast()
+        #expect(pool.slack > usual)
+        reserves.removeLast()
+        #expect(pool.slack == usual)
+        // 36 again.
+        buffers.append(pool.take(1 * megabyte))
+        #expect(pool.idleBytes == 28 * megabyte)
+        for buffer in buffers { pool.give(buffer) }
+        pool.releaseIdle()
+    }
+
     @Test("what is in use stays when idle memory is released, and counts from then on")
     func release() {
         let used = pool.take(3 << 20)

@@ -67,8 +67,7 @@ import _WuerstchenTestSupport
         #expect((metrics["accuracy"] ?? 0) > 0.4)
     }
 
-    @Test("Stage B learns under a compressor that stays, and under one that learns along")
-    func stageB() throws {
+    private func tinyStageB(compressor: SemanticCompressor?) throws -> StageBObjective {
         let folder = try TemporaryFolder()
         try SceneTokenizer.write(to: folder.url)
         var text = CLIPTextModel.Configuration(
@@ -80,15 +79,20 @@ import _WuerstchenTestSupport
         (c.conditioningChannels, c.textChannels) = (16, 16)
         var a = StageA.Configuration()
         (a.channels, a.bottleneckBlocks, a.codes) = (16, 1, 8)
-        let stageA = try StageA(configuration: a, parameters: RandomParameters(seed: 3))
+        return StageBObjective(
+            configuration: c, textConfiguration: text,
+            tokenizer: try CLIPTokenizer(contentsOf: folder.url),
+            pictures: OnePicture(side: 128),
+            stageA: try StageA(configuration: a, parameters: RandomParameters(seed: 3)),
+            compressor: compressor, learnsText: false)
+    }
+
+    @Test("Stage B learns under a compressor that stays, and under one that learns along")
+    func stageB() throws {
         let compressor = try SemanticCompressor(
             architecture: .residual, parameters: RandomParameters(seed: 4))
         for fixed in [compressor, nil] {
-            var objective = StageBObjective(
-                configuration: c, textConfiguration: text,
-                tokenizer: try CLIPTokenizer(contentsOf: folder.url),
-                pictures: OnePicture(side: 128), stageA: stageA, compressor: fixed,
-                learnsText: false)
+            var objective = try tinyStageB(compressor: fixed)
             objective.semanticDropout = 0
             let before = try objective.initialParameters(seed: 0)
             let (losses, _, state) = try train(objective, steps: 24)
@@ -100,6 +104,32 @@ import _WuerstchenTestSupport
             #expect(!moved("text.text_model.final_layer_norm.weight"))
             #expect(moved("compressor.backbone.0.weight") == (fixed == nil))
         }
+    }
+
+    @Test("the published compressor learns too: alone, and along with Stage B")
+    func efficientNet() throws {
+        func expectLearning(_ state: TrainingState) {
+            for name in [
+                "backbone.0.0.weight", "backbone.4.0.block.2.fc1.weight", "mapper.0.weight",
+            ] {
+                let moments = state.optimizer.moments["compressor.\(name)"]
+                #expect(
+                    moments?.first.elements.contains { $0 != 0 } == true, "\(name) has no gradient")
+            }
+            let mean = state.parameters.values["compressor.backbone.7.1.running_mean"]
+            #expect(
+                mean?.elements.contains { $0 != 0 } == true,
+                "running statistics follow the batches")
+            #expect(state.parameters.values.values.allSatisfy { $0.isFinite })
+        }
+        var alone = CompressorObjective(pictures: OnePicture(side: 64))
+        alone.architecture = .efficientNet
+        expectLearning(try train(alone, steps: 1).state)
+        var along = try tinyStageB(compressor: nil)
+        along.compressorArchitecture = .efficientNet
+        along.semanticDropout = 0
+        // The last layer begins as zeros, which let no gradient through.
+        expectLearning(try train(along, steps: 2).state)
     }
 
     @Test("Stage C's errors under right, empty and wrong captions")

@@ -88,6 +88,8 @@ import _WuerstchenTestSupport
         let saved = try TrainingState(contentsOf: file)
         #expect(saved.step == 2)
         #expect(saved.parameters.values.values.allSatisfy { $0.isFinite })
+        // The parameters may be what is broken.
+        expectError(.invalidRequest, "checkpoint") { _ = try trainer.next() }
     }
 
     @Test("work is not overwritten, and other files are not taken for a state")
@@ -105,7 +107,7 @@ import _WuerstchenTestSupport
         let refused = #expect(throws: WuerstchenError.self) {
             _ = try Trainer(TinyStageC(), other, file: file, resumes: true)
         }
-        #expect(refused?.message.contains("seed 0") == true)
+        #expect(refused?.message.contains("seed 0 (not 9)") == true)
         #expect(try Data(contentsOf: file) == before)
         try Safetensors.write([], to: file)
         let error = #expect(throws: WuerstchenError.self) {
@@ -115,6 +117,71 @@ import _WuerstchenTestSupport
         try Data("nothing".utf8).write(to: file)
         #expect(throws: WuerstchenError.self) {
             _ = try Trainer(TinyStageC(), options(steps: 2), file: file, resumes: true)
+        }
+    }
+
+    @Test("settings that would make it another training are refused, and more steps are not")
+    func changedSettings() throws {
+        let folder = try TemporaryFolder()
+        let file = folder.url.appendingPathComponent("state.safetensors")
+        var trainer = try Trainer(TinyStageC(), options(steps: 2), file: file)
+        while try trainer.next() != nil {}
+        let before = try Data(contentsOf: file)
+        let changes: [(String, (inout TrainingOptions) -> Void)] = [
+            ("seed 0 (not 9)", { $0.seed = 9 }),
+            ("batches of 3 (not 4)", { $0.batchSize = 4 }),
+            ("peak rate 0.003 (not 0.002)", { $0.rate.peak = 2e-3 }),
+            ("weight decay 0.01 (not 0.0)", { $0.weightDecay = 0 }),
+            ("average decay 0.998 (not 0.5)", { $0.averageDecay = 0.5 }),
+            ("precision float32 (not bfloat16)", { $0.precision = .bfloat16 }),
+        ]
+        for (words, change) in changes {
+            var other = options(steps: 4)
+            change(&other)
+            expectError(.invalidRequest, words, file.path) {
+                _ = try Trainer(TinyStageC(), other, file: file, resumes: true)
+            }
+        }
+        #expect(try Data(contentsOf: file) == before)
+        var longer = try Trainer(TinyStageC(), options(steps: 4), file: file, resumes: true)
+        while try longer.next() != nil {}
+        #expect(longer.state.step == 4)
+    }
+
+    @Test("files of before rate, precision and loss were recorded are resumed, and record them")
+    func olderFiles() throws {
+        let folder = try TemporaryFolder()
+        let file = folder.url.appendingPathComponent("state.safetensors")
+        var first = try Trainer(TinyStageC(), options(steps: 3), file: file)
+        for _ in 0..<2 { _ = try first.next() }
+        #expect(try TrainingState(contentsOf: file).loss == first.state.loss)
+        // Names of the same length that mean nothing.
+        var data = try Data(contentsOf: file)
+        for name in ["peakRate", "precision", #"\"loss\""#] {
+            let place = try #require(data.range(of: Data(name.utf8)))
+            data[place.lowerBound + (name.hasPrefix("\\") ? 2 : 0)] = UInt8(ascii: "x")
+        }
+        try data.write(to: file)
+        let old = try TrainingState(contentsOf: file)
+        #expect(old.peakRate == nil && old.precision == nil && old.loss == nil)
+        var second = try Trainer(TinyStageC(), options(steps: 3), file: file, resumes: true)
+        while try second.next() != nil {}
+        let new = try TrainingState(contentsOf: file)
+        #expect(new.peakRate == 3e-3 && new.precision == .float32 && new.loss != nil)
+    }
+
+    @Test("more memory is kept for reuse as long as there is a trainer")
+    func memory() async {
+        // In a process of its own, where no other trainer is.
+        await #expect(processExitsWith: .success) {
+            let usual = BufferPool.shared.slack
+            let options = TrainingOptions(steps: 1, batchSize: 1, peakRate: 1e-3)
+            var trainers: [Trainer<TinyStageC>] = []
+            for _ in 0..<2 { trainers.append(try Trainer(TinyStageC(), options)) }
+            trainers.removeLast()
+            guard BufferPool.shared.slack > usual else { exit(EXIT_FAILURE) }
+            trainers.removeLast()
+            guard BufferPool.shared.slack == usual else { exit(EXIT_FAILURE) }
         }
     }
 
@@ -132,6 +199,7 @@ import _WuerstchenTestSupport
         for change: (inout TrainingOptions) -> Void in [
             { $0.steps = 0 }, { $0.batchSize = 0 }, { $0.precision = .int8 },
             { $0.rate.peak = .nan }, { $0.averageDecay = 1 }, { $0.clippingNorm = 0 },
+            { $0.checkpointInterval = -1 }, { $0.checkpointInterval = .nan },
         ] {
             var options = options(steps: 2)
             change(&options)
