@@ -42,7 +42,7 @@ let package = Package(
         .target(
             name: "WuerstchenMiniature",
             dependencies: ["Wuerstchen", "TensorCore"],
-            resources: [.copy("Resources/Miniature")],
+            resources: [.copy("Resources/Miniature"), .copy("Resources/Students")],
             swiftSettings: settings),
         .target(
             name: "_WuerstchenTestSupport",

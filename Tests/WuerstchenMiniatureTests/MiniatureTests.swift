@@ -7,15 +7,20 @@ import WuerstchenTraining
 
 /// The cascade that ships in the package does what its card says, in small.
 @Suite("Miniature") struct MiniatureTests {
-    @Test("its files are there, and small enough to ship")
-    func files() throws {
-        let folder = try Miniature.folder()
+    private func size(of folder: URL) throws -> Int {
         var bytes = 0
         let files = FileManager.default.enumerator(
             at: folder, includingPropertiesForKeys: [.fileSizeKey])
         while let file = files?.nextObject() as? URL {
             bytes += try file.resourceValues(forKeys: [.fileSizeKey]).fileSize ?? 0
         }
+        return bytes
+    }
+
+    @Test("its files are there, and small enough to ship")
+    func files() throws {
+        let folder = try Miniature.folder()
+        let bytes = try size(of: folder)
         #expect(bytes > 20_000_000 && bytes < 24_000_000, "\(bytes)")
         for name in ["ModelCard.md", "compressor.safetensors", "preview.safetensors"] {
             #expect(
@@ -49,5 +54,35 @@ import WuerstchenTraining
         let decoded = try evaluation.run(.stageA, count: 16, against: truth)
         #expect(decoded.mean > 0.93, "\(decoded.shares)")
         #expect((decoded.signalToNoise ?? 0) > 25)
+    }
+
+    @Test("pictures from captions show what they mention, left and right too")
+    func captions() throws {
+        var evaluation = CascadeEvaluation(
+            cascade: try .miniature(precision: .bfloat16), compressor: try Miniature.compressor(),
+            probe: try .shipped())
+        evaluation.prior = SamplingOptions(timesteps: try Timesteps(count: 20), guidance: 4)
+        let truth = evaluation.trueStatistics(count: 16)
+        let previews = try evaluation.run(.textPreview, count: 32, against: truth)
+        #expect(previews.mean > 0.9, "\(previews.shares)")
+        for attribute in [SceneAttribute.position, .side] {
+            #expect(try #require(previews.shares[attribute.rawValue]) > 0.8, "\(previews.shares)")
+        }
+    }
+
+    @Test("its students do so in one step of each stage")
+    func students() throws {
+        let folders = try Miniature.students()
+        let bytes = try size(of: folders.stageC) + size(of: folders.stageB)
+        #expect(bytes > 1_000_000 && bytes < 12_000_000, "\(bytes)")
+        let cascade = try Cascade.fastMiniature(precision: .bfloat16)
+        let completed = try cascade.completed(GenerationRequest("a red house"))
+        #expect(completed.prior?.timesteps.count == 1 && completed.prior?.guidance == 0)
+        #expect(completed.decoder?.timesteps.count == 1)
+        let evaluation = CascadeEvaluation(
+            cascade: cascade, compressor: try Miniature.compressor(), probe: try .shipped())
+        let truth = evaluation.trueStatistics(count: 16)
+        let pictures = try evaluation.run(.text, count: 32, against: truth)
+        #expect(pictures.mean > 0.85, "\(pictures.shares)")
     }
 }
