@@ -14,26 +14,28 @@ void wk_transpose(float *y, const float *x, ptrdiff_t batch, ptrdiff_t a, ptrdif
 
 void wk_pixel_unshuffle(float *y, const float *x, ptrdiff_t height, ptrdiff_t width,
                         ptrdiff_t channels, ptrdiff_t r) {
-    const ptrdiff_t out_width = width / r, out_channels = channels * r * r;
-    for (ptrdiff_t i = 0; i < height; ++i)
-        for (ptrdiff_t j = 0; j < width; ++j) {
-            const float *in = x + (i * width + j) * channels;
-            float *out = y + ((i / r) * out_width + j / r) * out_channels + (i % r) * r + j % r;
-            for (ptrdiff_t c = 0; c < channels; ++c)
-                out[c * r * r] = in[c];
-        }
+    const ptrdiff_t row = width * channels, pixels = width / r;
+    for (ptrdiff_t i = 0; i < height / r; ++i, x += r * row)
+        for (ptrdiff_t j = 0; j < pixels; ++j, y += channels * r * r)
+            for (ptrdiff_t a = 0; a < r; ++a) {
+                const float *in = x + a * row + j * r * channels;
+                for (ptrdiff_t b = 0; b < r; ++b)
+                    for (ptrdiff_t c = 0; c < channels; ++c)
+                        y[(c * r + a) * r + b] = in[b * channels + c];
+            }
 }
 
 void wk_pixel_shuffle(float *y, const float *x, ptrdiff_t height, ptrdiff_t width,
                       ptrdiff_t channels, ptrdiff_t r) {
-    const ptrdiff_t out_width = width * r, out_channels = channels / (r * r);
-    for (ptrdiff_t i = 0; i < height * r; ++i)
-        for (ptrdiff_t j = 0; j < out_width; ++j) {
-            const float *in = x + ((i / r) * width + j / r) * channels + (i % r) * r + j % r;
-            float *out = y + (i * out_width + j) * out_channels;
-            for (ptrdiff_t c = 0; c < out_channels; ++c)
-                out[c] = in[c * r * r];
-        }
+    const ptrdiff_t out_channels = channels / (r * r), row = width * r * out_channels;
+    for (ptrdiff_t i = 0; i < height; ++i, y += r * row)
+        for (ptrdiff_t j = 0; j < width; ++j, x += channels)
+            for (ptrdiff_t a = 0; a < r; ++a) {
+                float *out = y + a * row + j * r * out_channels;
+                for (ptrdiff_t b = 0; b < r; ++b)
+                    for (ptrdiff_t c = 0; c < out_channels; ++c)
+                        out[b * out_channels + c] = x[(c * r + a) * r + b];
+            }
 }
 
 void wk_gather_windows(float *y, const float *x, ptrdiff_t first, ptrdiff_t count,

@@ -16,7 +16,7 @@ private import Darwin
 /// `@unchecked Sendable`: the state is only touched under the lock.
 package final class BufferPool: @unchecked Sendable {
     /// The pool that all tensors share.
-    package static let shared = BufferPool()
+    package static let shared = BufferPool(alwaysKept: 64 << 20)
 
     /// Memory that was handed out, to be given back once. `@unchecked Sendable`: whoever holds it
     /// decides who touches the memory.
@@ -29,6 +29,8 @@ package final class BufferPool: @unchecked Sendable {
     }
 
     private struct State {
+        /// See ``BufferPool/alwaysKept``.
+        let alwaysKept: Int
         /// The one that was given back last is at the end.
         private var idle: [Buffer] = []
         private(set) var idleBytes = 0
@@ -42,6 +44,8 @@ package final class BufferPool: @unchecked Sendable {
         var reserves = 0
         /// How much more than that may be kept, as a share of it.
         var slack: Double { reserves > 0 ? 0.75 : 0.125 }
+
+        init(alwaysKept: Int) { self.alwaysKept = alwaysKept }
 
         mutating func use(_ size: Int) {
             usedBytes += size
@@ -77,7 +81,7 @@ package final class BufferPool: @unchecked Sendable {
         /// `size` more bytes without much more memory than was once in use: reuse must not cost
         /// memory, but a step that needs the same buffers as the step before should find them all.
         mutating func takeExcess(for size: Int) -> [Buffer] {
-            let limit = peakBytes + Int(Double(peakBytes) * slack)
+            let limit = max(alwaysKept, peakBytes + Int(Double(peakBytes) * slack))
             var count = 0
             while count < idle.count, takenBytes + idleBytes + size > limit {
                 idleBytes -= idle[count].size
@@ -88,14 +92,15 @@ package final class BufferPool: @unchecked Sendable {
         }
 
         mutating func takeIdle() -> [Buffer] {
-            peakBytes = 0
-            let all = takeExcess(for: 0)
-            peakBytes = usedBytes
-            return all
+            defer { (idle, idleBytes, peakBytes) = ([], 0, usedBytes) }
+            return idle
         }
     }
     private let lock = NSLock()
-    private var state = State()
+    private var state: State
+    /// Up to so many bytes stay in the pool between the stages of a cascade and however their sizes
+    /// change: small pictures need no more, and fresh pages would cost them a good part of their time.
+    private let alwaysKept: Int
 
     /// Sizes are rounded up to eighths of a power of two, so that nearly equal sizes share buffers
     /// and less than an eighth is wasted.
@@ -106,7 +111,10 @@ package final class BufferPool: @unchecked Sendable {
         return (bytes + step - 1) / step * step
     }
 
-    package init() {}
+    package init(alwaysKept: Int = 0) {
+        self.alwaysKept = alwaysKept
+        state = State(alwaysKept: alwaysKept)
+    }
 
     /// Memory of at least some size.
     ///
@@ -142,9 +150,14 @@ package final class BufferPool: @unchecked Sendable {
         lock.withLock { state.giveBack(buffer) }
     }
 
-    /// Gives all idle memory back to the system; worth doing between stages.
+    /// Gives all idle memory back to the system.
     package func releaseIdle() {
         BufferPool.free(lock.withLock { state.takeIdle() })
+    }
+
+    /// Gives all idle memory back to the system if there is much; worth doing between stages.
+    package func releaseMuch() {
+        BufferPool.free(lock.withLock { state.idleBytes > alwaysKept ? state.takeIdle() : [] })
     }
 
     /// From this size on, buffers are mappings of their own: the system has them back at once when

@@ -207,9 +207,12 @@ struct OperandScratch {
         scales = precision == .int8 ? Storage(count: 2 * rows) : nil
     }
 
-    /// Floats in scratch memory, converted if the matrix wants other numbers.
-    init(_ floats: Storage, rows: Int, features: Int, for matrix: Matrix) {
-        self.init(wrapping: floats, rows: rows, features: features)
+    /// Floats or brain floats in scratch memory, converted if the matrix wants other numbers.
+    init(
+        _ words: Storage, _ precision: Precision = .float32, rows: Int, features: Int,
+        for matrix: Matrix
+    ) {
+        self.init(wrapping: words, rows: rows, features: features, precision)
         self.init(self, rows: rows, features: features, for: matrix)
     }
 
@@ -224,11 +227,12 @@ struct OperandScratch {
         }
     }
 
-    private init(wrapping floats: Storage, rows: Int, features: Int) {
-        precision = .float32
-        words = floats
+    /// Rows that lie in scratch memory already: floats or brain floats.
+    private init(wrapping words: Storage, rows: Int, features: Int, _ precision: Precision) {
+        self.precision = precision
+        self.words = words
         scales = nil
-        stride = features
+        stride = precision.words(features)
         count = rows
     }
 

@@ -28,7 +28,7 @@ extension Tensor {
         precondition(
             weight.features == depth,
             "\(weight.features) features for \(kernel)² windows of \(shape)")
-        var geometry = wk_windows(
+        let geometry = wk_windows(
             height: height, width: width, channels: channels, kernel: kernel, stride: stride,
             top: padding, left: padding, output_width: outputWidth)
         if Recording.isOn([edge, weight.tracked?.edge] + epilogue.edges) {
@@ -40,26 +40,21 @@ extension Tensor {
         var result = Tensor(uninitialized: [batch, outputHeight, outputWidth, outputs])
         epilogue.check(samples: batch, columns: outputs, count: result.count)
         let target = result.mutablePointer()
-        let source = pointer
+        let source = WindowSource(self, for: weight)
         let block = windowBlock(depth: depth)
         let blocks = (positions + block - 1) / block
-        withUnsafePointer(to: &geometry) { geometry in
-            parallel(batch * blocks) { index in
-                let sample = index / blocks
-                let first = index % blocks * block
-                let rows = min(block, positions - first)
-                let windows = Storage(count: rows * depth)
-                wk_gather_windows(
-                    windows.base, source + sample * height * width * channels, first, rows,
-                    geometry)
-                let row = sample * positions + first
-                let operand = OperandScratch(windows, rows: rows, features: depth, for: weight)
-                multiply(
-                    [(operand.rows, weight)], rows: rows, columns: 0..<outputs,
-                    epilogue.steps(sample: sample, row: row, columns: outputs),
-                    into: .floats(target + row * outputs))
-                withExtendedLifetime(operand) {}
-            }
+        parallel(batch * blocks) { index in
+            let sample = index / blocks
+            let first = index % blocks * block
+            let rows = min(block, positions - first)
+            let row = sample * positions + first
+            let windows = source.windows(
+                geometry, ofSample: sample, first: first, count: rows, for: weight)
+            multiply(
+                [(windows.rows, weight)], rows: rows, columns: 0..<outputs,
+                epilogue.steps(sample: sample, row: row, columns: outputs),
+                into: .floats(target + row * outputs))
+            withExtendedLifetime(windows) {}
         }
         return result
     }
@@ -95,57 +90,51 @@ extension Tensor {
                 + "convolution of \(shape)")
         var result = Tensor(uninitialized: [batch, outputHeight, outputWidth, outputs])
         let target = result.mutablePointer()
-        let source = pointer
+        let source = WindowSource(self, for: phases[0])
         let isRecorded = Recording.isOn([edge, bias?.edge] + phases.map { $0.tracked?.edge })
         let epilogue = Epilogue(bias: bias, activation: isRecorded ? .identity : activation)
-        var windowsOfPhases: [Windows] = []
-        for phaseY in 0..<stride {
-            let rows = TransposedPhase(phaseY, kernel: kernel, stride: stride, padding: padding)
-            let phaseHeight = (outputHeight - phaseY + stride - 1) / stride
-            for phaseX in 0..<stride {
-                let columns = TransposedPhase(
-                    phaseX, kernel: kernel, stride: stride, padding: padding)
-                let phaseWidth = (outputWidth - phaseX + stride - 1) / stride
-                let positions = phaseHeight * phaseWidth
-                let matrix = phases[phaseY * stride + phaseX]
-                var geometry = wk_windows(
+        let parts = phases.indices.map { phase in
+            let rows = TransposedPhase(
+                phase / stride, kernel: kernel, stride: stride, padding: padding)
+            let columns = TransposedPhase(
+                phase % stride, kernel: kernel, stride: stride, padding: padding)
+            let phaseWidth = (outputWidth - phase % stride + stride - 1) / stride
+            return Windows(
+                shape: shape,
+                geometry: wk_windows(
                     height: height, width: width, channels: channels, kernel: taps, stride: 1,
-                    top: rows.before, left: columns.before, output_width: phaseWidth)
-                windowsOfPhases.append(
-                    Windows(shape: shape, geometry: geometry, positions: positions))
-                let block = windowBlock(depth: depth)
-                let blocks = (positions + block - 1) / block
-                withUnsafePointer(to: &geometry) { geometry in
-                    parallel(batch * blocks) { index in
-                        let sample = index / blocks
-                        let first = index % blocks * block
-                        let count = min(block, positions - first)
-                        let windows = Storage(count: count * depth)
-                        let sums = Storage(count: count * outputs)
-                        wk_gather_windows(
-                            windows.base, source + sample * height * width * channels, first,
-                            count, geometry)
-                        let operand = OperandScratch(
-                            windows, rows: count, features: depth, for: matrix)
-                        multiply(
-                            [(operand.rows, matrix)], rows: count, columns: 0..<outputs,
-                            epilogue.steps(sample: sample, row: 0, columns: outputs),
-                            into: .floats(sums.base))
-                        for position in 0..<count {
-                            let y = (first + position) / phaseWidth * stride + phaseY
-                            let x = (first + position) % phaseWidth * stride + phaseX
-                            let pixel = (sample * outputHeight + y) * outputWidth + x
-                            (target + pixel * outputs).update(
-                                from: sums.base + position * outputs, count: outputs)
-                        }
-                        withExtendedLifetime((operand, sums)) {}
-                    }
-                }
+                    top: rows.before, left: columns.before, output_width: phaseWidth),
+                positions: (outputHeight - phase / stride + stride - 1) / stride * phaseWidth)
+        }
+        let block = windowBlock(depth: depth)
+        let blocks = (parts.map(\.positions).reduce(0, max) + block - 1) / block
+        // All phases at once: of a small map each has few blocks.
+        parallel(batch * parts.count * blocks) { index in
+            let (sample, phase) = (index / blocks / parts.count, index / blocks % parts.count)
+            let (part, matrix) = (parts[phase], phases[phase])
+            let first = index % blocks * block
+            let count = min(block, part.positions - first)
+            guard count > 0 else { return }
+            let windows = source.windows(
+                part.geometry, ofSample: sample, first: first, count: count, for: matrix)
+            let sums = Storage(count: count * outputs)
+            multiply(
+                [(windows.rows, matrix)], rows: count, columns: 0..<outputs,
+                epilogue.steps(sample: sample, row: 0, columns: outputs),
+                into: .floats(sums.base))
+            let phaseWidth = part.geometry.output_width
+            for position in 0..<count {
+                let y = (first + position) / phaseWidth * stride + phase / stride
+                let x = (first + position) % phaseWidth * stride + phase % stride
+                let pixel = (sample * outputHeight + y) * outputWidth + x
+                (target + pixel * outputs).update(
+                    from: sums.base + position * outputs, count: outputs)
             }
+            withExtendedLifetime((windows, sums)) {}
         }
         guard isRecorded else { return result }
         return recordedTransposedConvolution(
-            phases, windowsOfPhases, bias: bias, stride: stride, result
+            phases, parts, bias: bias, stride: stride, result
         ).finished(by: Epilogue(activation: activation))
     }
 
@@ -223,6 +212,33 @@ extension Tensor {
     /// stay in the cache.
     private func windowBlock(depth: Int) -> Int {
         max(16, min(256, (1 << 18) / max(1, depth)))
+    }
+}
+
+/// Pictures as windows are gathered from them. Where a matrix takes brain floats and a pixel is whole
+/// words of them, the pixels are converted once instead of in every window.
+private struct WindowSource {
+    private let pixels: Operand
+
+    init(_ pictures: Tensor, for matrix: Matrix) {
+        let isNarrow =
+            matrix.operandPrecision == .bfloat16 && pictures.shape.channels % 2 == 0
+        pixels = Operand(pictures.detached()).converted(to: isNarrow ? .bfloat16 : .float32)
+    }
+
+    /// Some windows as rows for products with a matrix.
+    func windows(
+        _ geometry: wk_windows, ofSample sample: Int, first: Int, count: Int, for matrix: Matrix
+    ) -> OperandScratch {
+        let depth = geometry.kernel * geometry.kernel * geometry.channels
+        var geometry = geometry
+        geometry.channels = pixels.precision.words(geometry.channels)
+        let words = Storage(count: count * geometry.kernel * geometry.kernel * geometry.channels)
+        wk_gather_windows(
+            words.base, pixels.rows(from: sample * pixels.rowsInSample).floats, first, count,
+            &geometry)
+        return OperandScratch(
+            words, pixels.precision, rows: count, features: depth, for: matrix)
     }
 }
 

@@ -61,11 +61,12 @@ extension Tensor {
         var result = Tensor(
             uninitialized: [batch, height * factor, width * factor, channels / (factor * factor)])
         let target = result.mutablePointer()
-        let size = height * width * channels
+        let rowLength = width * channels
         let source = pointer
-        parallel(batch) {
+        forEachRowBlock(rows: batch * height, channels: rowLength) { rows in
+            let start = rows.lowerBound * rowLength
             wk_pixel_shuffle(
-                target + $0 * size, source + $0 * size, height, width, channels, factor)
+                target + start, source + start, rows.count, width, channels, factor)
         }
         guard Recording.isOn(edge) else { return result }
         return result.recorded(from: edge) { [$0.pixelUnshuffled(factor)] }

@@ -96,7 +96,7 @@ struct GenerationRun: Sendable {
                 state = .sampled(latent, sampler.noise)
             case .sampled(let latent, let noise):
                 // Nothing holds Stage C any more, so that the decoder can have its memory.
-                TensorMemory.releaseIdle()
+                TensorMemory.releaseMuch()
                 state = .decoding(
                     try cascade.decoder.decoding(of: latent, for: request, noise: noise))
             case .decoding(var decoding):
@@ -114,7 +114,7 @@ struct GenerationRun: Sendable {
                 let images = try made.map { try fit($0) }
                 let first = done
                 done += images.count
-                TensorMemory.releaseIdle()
+                TensorMemory.releaseMuch()
                 if done < request.count { state = .beginning }
                 return .pictures(images, first: first)
             case .finished:

@@ -144,7 +144,7 @@ private struct DiffusionDecoding: SemanticDecoding {
     mutating func finish() throws -> [Image] {
         while try next() != nil {}
         guard let latent else { return [] }
-        TensorMemory.releaseIdle()
+        TensorMemory.releaseMuch()
         return try stageA().decode(latent)
     }
 }

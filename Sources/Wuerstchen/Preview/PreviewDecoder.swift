@@ -27,19 +27,30 @@ public struct PreviewDecoder: Sendable {
 
     /// A decoder from a safetensors file.
     ///
-    /// - Parameter file: Such as the published `previewer.safetensors`.
+    /// - Parameters:
+    ///   - file: Such as the published `previewer.safetensors`.
+    ///   - precision: The numbers that the large matrices are stored in and multiplied with. Brain
+    ///     floats differ from 32 bits by less than a preview shows.
     /// - Throws: ``WuerstchenError`` when the file cannot be read or holds something else.
-    public init(contentsOf file: URL) throws {
-        try self.init(parameters: try CheckpointParameters(contentsOf: file))
+    public init(contentsOf file: URL, precision: Precision = .bfloat16) throws {
+        try self.init(
+            parameters: try CheckpointParameters(contentsOf: file), precision: precision)
     }
 
     /// A decoder with the given parameters.
     ///
+    /// - Parameters:
+    ///   - source: The parameters under their published names.
+    ///   - precision: The numbers that the large matrices are stored in and multiplied with.
     /// - Throws: ``WuerstchenError`` when parameters are missing, surplus or misshapen, or when
     ///   OpenBLAS is not installed.
-    public init(parameters source: CheckpointParameters) throws {
+    public init(
+        parameters source: CheckpointParameters, precision: Precision = .bfloat16
+    ) throws {
         _ = try BLAS.load()
-        network = try Parameters.load(from: source, ignoring: BatchNorm.isCounter) { root in
+        network = try Parameters.load(
+            from: source, precision: precision, ignoring: BatchNorm.isCounter
+        ) { root in
             if source.shape(of: "inp.0.weight") != nil {
                 return .residual(try ResidualPreview(root))
             }
