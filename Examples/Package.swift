@@ -34,7 +34,10 @@ let package = Package(
     targets: [
         .target(
             name: "ExampleSupport",
-            dependencies: [.product(name: "Wuerstchen", package: "Wuerstchen"), arguments],
+            dependencies: [
+                .product(name: "Wuerstchen", package: "Wuerstchen"),
+                .product(name: "WuerstchenMiniature", package: "Wuerstchen"), arguments,
+            ],
             path: "Sources/Support", swiftSettings: settings),
         example("text-to-image", folder: "TextToImage", [arguments, support]),
         example("chain-stages", folder: "ChainStages"),

@@ -1,6 +1,7 @@
-import Foundation
+import ExampleSupport
 import Wuerstchen
 import WuerstchenMiniature
+import WuerstchenTraining
 
 /// Whole pictures of the small cascade, from a sentence to pixels, with networks loaded.
 enum MiniatureBenchmark {
@@ -19,31 +20,44 @@ enum MiniatureBenchmark {
         let preview = try table.measureTime("the preview decoder", precision) {
             _ = try cascade.previewDecoder.decode(latent)
         }
-        table.note("the preview decoder takes \(percent(preview / decoding)) of Stages B and A")
-        let likeness = try peakSignalToNoise(
-            cascade.previewDecoder.decode(latent)[0].resized(to: cascade.defaultSize),
-            cascade.decoder.decode(latent, for: request)[0])
-        table.note("its picture is at \(decibels(likeness)) dB of theirs")
+        table.note(
+            "the preview decoder takes \((100 * preview / decoding).rounded(to: 1)) % of Stages B and A"
+        )
+        let likeness = try Double(
+            peakSignalToNoise(
+                cascade.previewDecoder.decode(latent)[0].resized(to: cascade.defaultSize).tensor,
+                cascade.decoder.decode(latent, for: request)[0].tensor))
+        table.note("its picture is at \(likeness.rounded(to: 1)) dB of theirs")
         let students = try Cascade.fastMiniature(precision: precision)
         let fast = try table.measureTime("a picture by the students", precision) {
             _ = try students.makeImages(for: request)
         }
-        table.note("\(decibels(whole / fast)) times as fast")
+        table.note("\((whole / fast).rounded(to: 1)) times as fast")
+        try measureParts(of: students, request, precision, &table)
     }
 
-    private static func percent(_ share: Double) -> String { "\(decibels(100 * share)) %" }
-
-    private static func decibels(_ value: Double) -> String {
-        "\((10 * value).rounded() / 10)"
-    }
-
-    /// In decibels, of samples of 0…255.
-    private static func peakSignalToNoise(_ a: Image, _ b: Image) -> Double {
-        let squares = zip(a.pixels, b.pixels).reduce(0.0) {
-            let difference = Double($1.0) - Double($1.1)
-            return $0 + difference * difference
+    /// What the students' picture is made of.
+    private static func measureParts(
+        of cascade: Cascade, _ request: GenerationRequest, _ precision: Precision,
+        _ table: inout ResultTable
+    ) throws {
+        guard let decoder = cascade.decoder as? DiffusionDecoder else { return }
+        let text = try cascade.textEncoder().encode(request.prompt)
+        let latent = try cascade.stageC().sample(text, imageSize: cascade.defaultSize, seed: 3)
+        let forB = try decoder.textEncoder().encode(request.prompt)
+        let image = try decoder.stageB().sample(latent, text: forB, seed: 3)
+        try table.measureTime("  the text encoder of Stage C", precision) {
+            _ = try cascade.textEncoder().encode(request.prompt)
         }
-        let mean = squares / Double(max(1, a.pixels.count))
-        return mean > 0 ? 10 * log10(255 * 255 / mean) : .infinity
+        try table.measureTime("  Stage C", precision) {
+            _ = try cascade.stageC().sample(text, imageSize: cascade.defaultSize, seed: 3)
+        }
+        try table.measureTime("  the text encoder of Stage B", precision) {
+            _ = try decoder.textEncoder().encode(request.prompt)
+        }
+        try table.measureTime("  Stage B", precision) {
+            _ = try decoder.stageB().sample(latent, text: forB, seed: 3)
+        }
+        try table.measureTime("  Stage A", precision) { _ = try decoder.stageA().decode(image) }
     }
 }

@@ -58,17 +58,41 @@ enum TrainingBenchmark {
                 .solve(from: noiseB, solver).latent
         }
         for isReflow in [true, false] {
+            let student = isReflow ? "reflow" : "one step"
+            // What networks of random weights make is of any size.
+            func flow(to end: Tensor) -> FlowConfiguration {
+                FlowConfiguration(
+                    steps: isReflow ? nil : 1,
+                    deviation: Double(end.meanSquare().elements[0]).squareRoot())
+            }
+            let studentC = with(c) { $0.flow = flow(to: endC) }
+            let studentB = with(b) { $0.flow = flow(to: endB) }
             try fall(
                 FlowStep(
-                    name: "Stage C, \(isReflow ? "reflow" : "one step")", noise: noiseC,
-                    clean: endC,
-                    isReflow: isReflow, configurationC: c, text: textC), precision, &table)
+                    name: "Stage C, \(student)", noise: noiseC, clean: endC, isReflow: isReflow,
+                    parameters: {
+                        var parameters = TrainableParameters()
+                        try parameters.addStageC(studentC, seed: $0)
+                        return parameters
+                    },
+                    field: {
+                        try StageC(
+                            configuration: studentC, parameters: $0.source("stage_c"), precision: $1
+                        ).flow(TextEmbedding(prompts: textC))
+                    }), precision, &table)
             try fall(
                 FlowStep(
-                    name: "Stage B, \(isReflow ? "reflow" : "one step")", noise: noiseB,
-                    clean: endB,
-                    isReflow: isReflow, configurationB: b, text: textB, semantic: semantic),
-                precision, &table)
+                    name: "Stage B, \(student)", noise: noiseB, clean: endB, isReflow: isReflow,
+                    parameters: {
+                        var parameters = TrainableParameters()
+                        try parameters.addStageB(studentB, seed: $0)
+                        return parameters
+                    },
+                    field: {
+                        try StageB(
+                            configuration: studentB, parameters: $0.source("stage_b"), precision: $1
+                        ).flow(semantic, text: TextEmbedding(prompts: textB))
+                    }), precision, &table)
         }
     }
 
@@ -107,9 +131,7 @@ private struct StageCStep: TrainingObjective {
 
     func initialParameters(seed: UInt64) throws -> TrainableParameters {
         var parameters = TrainableParameters()
-        try parameters.add("stage_c", from: InitialParameters.stageC(configuration, seed: seed)) {
-            _ = try StageC(configuration: configuration, parameters: $0)
-        }
+        try parameters.addStageC(configuration, seed: seed)
         return parameters
     }
 
@@ -134,9 +156,7 @@ private struct StageBStep: TrainingObjective {
 
     func initialParameters(seed: UInt64) throws -> TrainableParameters {
         var parameters = TrainableParameters()
-        try parameters.add("stage_b", from: InitialParameters.stageB(configuration, seed: seed)) {
-            _ = try StageB(configuration: configuration, parameters: $0)
-        }
+        try parameters.addStageB(configuration, seed: seed)
         return parameters
     }
 
@@ -161,53 +181,27 @@ private struct FlowStep: TrainingObjective {
     let noise: Tensor
     let clean: Tensor
     let isReflow: Bool
-    var configurationC: StageC.Configuration?
-    var configurationB: StageB.Configuration?
-    let text: Tensor
-    var semantic: SemanticLatent?
+    let parameters: @Sendable (UInt64) throws -> TrainableParameters
+    let field: @Sendable (StepParameters, Precision) throws -> FlowField
 
-    private var flow: FlowConfiguration { FlowConfiguration(steps: isReflow ? nil : 1) }
-
-    func initialParameters(seed: UInt64) throws -> TrainableParameters {
-        var parameters = TrainableParameters()
-        if var c = configurationC {
-            c.flow = flow
-            try parameters.add("stage", from: InitialParameters.stageC(c, seed: seed)) {
-                _ = try StageC(configuration: c, parameters: $0)
-            }
-        }
-        if var b = configurationB {
-            b.flow = flow
-            try parameters.add("stage", from: InitialParameters.stageB(b, seed: seed)) {
-                _ = try StageB(configuration: b, parameters: $0)
-            }
-        }
-        return parameters
-    }
+    func initialParameters(seed: UInt64) throws -> TrainableParameters { try parameters(seed) }
 
     func loss(_ parameters: StepParameters, _ step: TrainingStep) throws -> TrainingLoss {
-        let field: FlowField
-        if var c = configurationC {
-            c.flow = flow
-            field = try StageC(
-                configuration: c, parameters: parameters.source("stage"),
-                precision: step.precision
-            ).flow(TextEmbedding(prompts: text))
-        } else if var b = configurationB, let semantic {
-            b.flow = flow
-            field = try StageB(
-                configuration: b, parameters: parameters.source("stage"),
-                precision: step.precision
-            ).flow(semantic, text: TextEmbedding(prompts: text))
-        } else {
-            throw WuerstchenError(.invalidRequest, "there is no stage to distil")
-        }
         var random = step.random
         let flowTime = isReflow ? random.uniform() : 0
-        let y = Tensor.combine(flowTime, clean, 1 - flowTime, noise)
-        return TrainingLoss(
-            (try field(y, at: Double(flowTime)).velocity - (clean - noise)).meanSquare())
+        let field = try field(parameters, step.precision)
+        let end = field.map.normalized(clean)
+        let y = Tensor.combine(flowTime, end, 1 - flowTime, noise)
+        let seen = try field(y, at: Double(flowTime))
+        return TrainingLoss((seen.velocity - (end - noise)).meanSquare())
     }
+}
+
+/// A value after a change.
+private func with<Value>(_ value: Value, _ change: (inout Value) -> Void) -> Value {
+    var value = value
+    change(&value)
+    return value
 }
 
 /// The same standard normal numbers in every step.

@@ -2,7 +2,6 @@ import ArgumentParser
 import ExampleSupport
 import Foundation
 import Wuerstchen
-import WuerstchenMiniature
 import WuerstchenTraining
 
 @main struct Distill: AsyncParsableCommand {
@@ -30,14 +29,7 @@ struct TeacherArguments: ParsableArguments {
     @Option(help: "The stage: stage-c or stage-b.")
     var stage: DistilledStage
 
-    @Option(help: "The teacher's checkpoint. (default: the miniature)")
-    var checkpoint: String?
-
-    @Option(help: "A Stage C in place of the checkpoint's: a folder that reflow or one-step wrote.")
-    var stageC: String?
-
-    @Option(help: "A Stage B in place of the checkpoint's: a folder that reflow or one-step wrote.")
-    var stageB: String?
+    @OptionGroup var checkpoint: CheckpointArguments
 
     @Option(help: "The numbers that networks multiply: float32 or bfloat16.")
     var precision = Precision.bfloat16
@@ -54,29 +46,22 @@ struct TeacherArguments: ParsableArguments {
         }
     }
 
-    /// The checkpoint's folder.
-    func folder() throws -> URL {
-        try checkpoint.map { URL(fileURLWithPath: $0) } ?? Miniature.folder()
-    }
-
     func cascade() throws -> Cascade {
         if let threads { Threads.count = threads }
-        return try Cascade(
-            contentsOf: folder(), precision: precision,
-            stageC: stageC.map { URL(fileURLWithPath: $0) },
-            stageB: stageB.map { URL(fileURLWithPath: $0) })
+        return try checkpoint.cascade(precision: precision)
     }
 
-    /// The folder of the stage's configuration and weights.
-    func stageFolder() throws -> URL {
-        let replacement = stage == .stageC ? stageC : stageB
-        return try replacement.map { URL(fileURLWithPath: $0) } ?? baseFolder()
+    /// The folder of a stage's configuration and weights; of the one that is distilled, if none is
+    /// named.
+    func stageFolder(of stage: DistilledStage? = nil) throws -> URL {
+        let replacement = stage ?? self.stage == .stageC ? checkpoint.stageC : checkpoint.stageB
+        return try replacement.map { URL(fileURLWithPath: $0) } ?? baseFolder(of: stage)
     }
 
     /// The folder of the checkpoint's own stage.
-    func baseFolder() throws -> URL {
-        try folder().appendingPathComponent(
-            stage == .stageC ? "wuerstchen-prior/prior" : "wuerstchen/decoder")
+    func baseFolder(of stage: DistilledStage? = nil) throws -> URL {
+        try checkpoint.folder().appendingPathComponent(
+            stage ?? self.stage == .stageC ? "wuerstchen-prior/prior" : "wuerstchen/decoder")
     }
 }
 

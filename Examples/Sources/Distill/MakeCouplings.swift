@@ -133,17 +133,12 @@ struct MakeCouplings: AsyncParsableCommand {
     private func conditionsRecord(_ size: ImageSize, isC: Bool) throws -> String {
         var parts = [pictures.map { "captions in \($0)" } ?? "drawn scenes", "\(size)"]
         if !isC {
-            let prior = try stageCFolder()
-            parts.append("Stage C \(try weightsDigest(of: prior))")
+            let prior = try weightsDigest(of: teacher.stageFolder(of: .stageC))
+            parts.append("Stage C \(prior)")
             parts.append(priorSteps.map { "\($0) steps" } ?? "as it was made")
             parts.append(compressor ?? "the checkpoint's compressor")
         }
         return parts.joined(separator: ", ")
-    }
-
-    private func stageCFolder() throws -> URL {
-        try teacher.stageC.map { URL(fileURLWithPath: $0) }
-            ?? teacher.folder().appendingPathComponent("wuerstchen-prior/prior")
     }
 
     private func captions() throws -> CaptionConditions {
@@ -163,7 +158,7 @@ struct MakeCouplings: AsyncParsableCommand {
     private func semantics(_ cascade: Cascade, _ size: ImageSize) throws -> SemanticConditions {
         let file =
             try compressor.map { URL(fileURLWithPath: $0) }
-            ?? teacher.folder().appendingPathComponent("compressor.safetensors")
+            ?? teacher.checkpoint.folder().appendingPathComponent("compressor.safetensors")
         let source: any PictureSource
         if let pictures {
             source = try PictureFolder(
@@ -190,10 +185,8 @@ struct MakeCouplings: AsyncParsableCommand {
 
 /// A student of a few steps is no flow any more that could be followed in others.
 func requireManySteps(_ flow: FlowConfiguration?) throws {
-    guard let steps = flow?.steps else { return }
-    throw ValidationError(
-        "this stage was distilled to \(steps == 1 ? "one step" : "\(steps) steps"); take its teacher"
-    )
+    guard let limits = flow?.limits else { return }
+    throw ValidationError("this stage was distilled to \(limits); take its teacher")
 }
 
 func note(_ text: String) {
@@ -202,11 +195,4 @@ func note(_ text: String) {
 
 extension Duration {
     var inSeconds: Double { max(1e-9, self / .seconds(1)) }
-}
-
-extension Double {
-    func rounded(to digits: Int) -> String {
-        formatted(
-            .number.precision(.fractionLength(digits)).locale(Locale(identifier: "en_US_POSIX")))
-    }
 }

@@ -2,7 +2,6 @@ import ArgumentParser
 import ExampleSupport
 import Foundation
 import Wuerstchen
-import WuerstchenMiniature
 import WuerstchenTraining
 
 @main struct Evaluate: ParsableCommand {
@@ -15,8 +14,7 @@ import WuerstchenTraining
             of the attributes are right, the Fréchet distance to true pictures, and the likeness.
             """)
 
-    @Option(help: "A checkpoint with compressor and preview decoder. (default: the miniature)")
-    var checkpoint: String?
+    @OptionGroup var cascade: CascadeArguments
 
     @Option(help: "The probe's weights. (default: the probe that ships in the package)")
     var probe: String?
@@ -29,15 +27,6 @@ import WuerstchenTraining
 
     @Option(help: "Rows to measure: renders, A, preview, decoder, text-preview, text.")
     var only: [Row] = Row.allCases
-
-    @Flag(help: "Take the miniature's students, which need one step of each stage.")
-    var fast = false
-
-    @Option(help: "A Stage C in place of the checkpoint's: a folder with config.json and weights.")
-    var stageC: String?
-
-    @Option(help: "A Stage B in place of the checkpoint's: a folder with config.json and weights.")
-    var stageB: String?
 
     @Option(help: "Steps of Stage C. (default: what it was made for)")
     var priorSteps: Int?
@@ -95,20 +84,11 @@ import WuerstchenTraining
         guard (1...1000).contains(rounds) else {
             throw ValidationError("--rounds must be 1 to 1000")
         }
-        if fast, checkpoint != nil || stageC != nil || stageB != nil {
-            throw ValidationError(
-                "--fast takes the students of the small cascade in the package; name those of your "
-                    + "own checkpoint with --stage-c and --stage-b")
-        }
     }
 
     func run() throws {
-        let folder = try checkpoint.map { URL(fileURLWithPath: $0) } ?? Miniature.folder()
-        let students = fast ? try Miniature.students() : nil
-        let cascade = try Cascade(
-            contentsOf: folder, precision: precision,
-            stageC: stageC.map { URL(fileURLWithPath: $0) } ?? students?.stageC,
-            stageB: stageB.map { URL(fileURLWithPath: $0) } ?? students?.stageB)
+        let folder = try cascade.checkpoint.folder()
+        let cascade = try cascade.cascade(precision: precision)
         var evaluation = CascadeEvaluation(
             cascade: cascade,
             compressor: try SemanticCompressor(
@@ -172,15 +152,14 @@ import WuerstchenTraining
             let known = values.compactMap { $0.map { factor * $0 } }
             guard !known.isEmpty else { return "–" }
             let mean = known.reduce(0, +) / Double(known.count)
-            guard rounds > 1 else { return number(mean) }
+            guard rounds > 1 else { return mean.rounded(to: 1) }
             let squares = known.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
             let spread = (squares / Double(max(1, known.count - 1))).squareRoot()
-            return "\(number(mean)) ± \(number(spread))"
+            return "\(mean.rounded(to: 1)) ± \(spread.rounded(to: 1))"
         }
         let cells =
             [
-                seconds.formatted(
-                    .number.precision(.fractionLength(4)).locale(Locale(identifier: "en_US_POSIX"))),
+                seconds.rounded(to: 4),
                 cell(results.map(\.distance)), cell(results.map(\.signalToNoise)),
                 cell(results.map(\.mean), 100), cell(results.map(\.allRight), 100),
             ]
@@ -188,11 +167,6 @@ import WuerstchenTraining
                 cell(results.map { $0.shares[attribute.rawValue] }, 100)
             }
         print(pad(results[0].name, 24) + cells.map { pad($0, width) }.joined())
-    }
-
-    private func number(_ value: Double) -> String {
-        value.formatted(
-            .number.precision(.fractionLength(1)).locale(Locale(identifier: "en_US_POSIX")))
     }
 
     private func pad(_ text: String, _ width: Int) -> String {

@@ -11,9 +11,8 @@ extension SamplingOptions {
         if let method { options.method = method }
         // The steps that a stage was made for stay the ones that it was made for.
         if let steps, steps != timesteps.count || method != nil {
-            let isFlow = options.method == .euler || options.method == .heun
             options.timesteps =
-                isFlow
+                options.method.flowMethod != nil
                 ? try FlowMap(isClamped: false).timesteps(count: steps)
                 : try Timesteps(count: steps)
         }

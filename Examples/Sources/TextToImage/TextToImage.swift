@@ -2,7 +2,6 @@ import ArgumentParser
 import ExampleSupport
 import Foundation
 import Wuerstchen
-import WuerstchenMiniature
 
 @main struct TextToImage: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -18,24 +17,7 @@ import WuerstchenMiniature
     @Argument(help: "What the picture should show.")
     var prompt: String
 
-    @Option(
-        help: """
-            A folder with wuerstchen-prior and wuerstchen in it, as published. (default: the small \
-            cascade that ships in the package, which draws scenes of 256×256)
-            """)
-    var checkpoint: String?
-
-    @Flag(
-        help: """
-            Take the small cascade's students, which need a single step: one pass of each stage.
-            """)
-    var fast = false
-
-    @Option(help: "A Stage C in place of the checkpoint's: a folder with config.json and weights.")
-    var stageC: String?
-
-    @Option(help: "A Stage B in place of the checkpoint's: a folder with config.json and weights.")
-    var stageB: String?
+    @OptionGroup var cascade: CascadeArguments
 
     @Option(help: "What guidance should lead away from.")
     var negative = ""
@@ -96,14 +78,6 @@ import WuerstchenMiniature
     @Flag(help: "Print nothing but errors.")
     var quiet = false
 
-    func validate() throws {
-        if fast, checkpoint != nil || stageC != nil || stageB != nil {
-            throw ValidationError(
-                "--fast takes the students of the small cascade in the package; name those of your "
-                    + "own checkpoint with --stage-c and --stage-b")
-        }
-    }
-
     func run() async throws {
         if let threads {
             guard (1...1024).contains(threads) else {
@@ -114,12 +88,8 @@ import WuerstchenMiniature
         let target = OutputFiles(output, count: count)
         try target.checkWritable()
         let previewFolder = try previews.map { try PreviewFolder($0) }
-        let students = fast ? try Miniature.students() : nil
-        var cascade = try Cascade(
-            contentsOf: checkpoint.map { URL(fileURLWithPath: $0) } ?? Miniature.folder(),
-            variant: variant, precision: precision, memory: memory,
-            stageC: stageC.map { URL(fileURLWithPath: $0) } ?? students?.stageC,
-            stageB: stageB.map { URL(fileURLWithPath: $0) } ?? students?.stageB)
+        var cascade = try cascade.cascade(
+            variant: variant, precision: precision, memory: memory)
         if decoder == .preview { cascade.decoder = cascade.previewDecoder }
 
         let request = try request(cascade)

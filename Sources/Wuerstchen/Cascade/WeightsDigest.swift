@@ -35,8 +35,7 @@ public func weightsDigest(of folder: URL) throws -> String {
                 }
             }
         }
-        let digits = String(hash, radix: 16)
-        return String(repeating: "0", count: 16 - digits.count) + digits
+        return String(format: "%016llx", hash)
     } catch let error as WuerstchenError {
         throw error
     } catch {

@@ -104,13 +104,22 @@ public struct SemanticCompressor: Sendable {
     /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError`` with code
     ///   `invalidRequest` for a picture with a side below 43 pixels.
     public func encode(_ image: Image) throws -> SemanticLatent {
-        let embedding = try embed(reduced(image.tensor))
-        guard embedding.isFinite else {
+        let latent = try encode(image.tensor)
+        guard latent.values.isFinite else {
             throw WuerstchenError(
                 .notFinite,
                 "the semantic compressor gave values that are not numbers; its weights are damaged")
         }
-        return SemanticLatent(embedding: embedding, space: latentSpace)
+        return latent
+    }
+
+    /// The latents of pictures, resized to three quarters of their sides first.
+    ///
+    /// - Parameter pictures: `[batch, height, width, 3]`, 0…1.
+    /// - Returns: A latent for each, whose numbers are not looked at.
+    /// - Throws: As ``reduced(_:)`` and ``embed(_:)`` do.
+    public func encode(_ pictures: Tensor) throws -> SemanticLatent {
+        SemanticLatent(embedding: try embed(reduced(pictures)), space: latentSpace)
     }
 
     /// Pictures at the compressor's own resolution: three quarters of their sides.

@@ -57,7 +57,7 @@ public struct FlowConfiguration: Sendable, Hashable, Codable {
     }
 
     /// The steps that a student was distilled to, in words; nil for a flow that takes any number.
-    package var limits: String? {
+    public var limits: String? {
         steps.map { $0 == 1 ? "one step" : "\($0) steps" }
     }
 
@@ -69,7 +69,7 @@ public struct FlowConfiguration: Sendable, Hashable, Codable {
 
     /// Refuses what would give pictures that the network was not made for.
     func validate(_ options: SamplingOptions, _ schedule: NoiseSchedule, _ stage: String) throws {
-        guard options.method == .euler || options.method == .heun else {
+        guard options.method.flowMethod != nil else {
             throw WuerstchenError(
                 .invalidRequest,
                 "this \(stage) predicts a flow's velocity and is sampled along it (euler or heun), "

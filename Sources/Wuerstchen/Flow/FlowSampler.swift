@@ -49,6 +49,11 @@ public struct FlowSampler: LatentSampler {
     /// The number of steps.
     public var count: Int { points.count - 1 }
 
+    /// How often all steps together evaluate the field: a step to clean latents is Euler's in any case.
+    public var evaluations: Int {
+        method == .euler ? count : 2 * count - (endsClean ? 1 : 0)
+    }
+
     /// Takes the next step.
     public mutating func next() throws -> SamplingStep? {
         guard index < count else { return nil }

@@ -35,12 +35,7 @@ extension FlowField {
                 self, timesteps: timesteps, method: method, initial: noise,
                 noise: SeededNoise(seeds: []))
             while try sampler.next() != nil {}
-            // The step to clean latents is Euler's in any case.
-            let isWhole = timesteps.times.last == 0
-            return FlowSolution(
-                latent: sampler.latent,
-                evaluations: sampler.count * (method == .heun ? 2 : 1)
-                    - (method == .heun && isWhole ? 1 : 0))
+            return FlowSolution(latent: sampler.latent, evaluations: sampler.evaluations)
         case .adaptive(let tolerance):
             return try solve(from: noise, tolerance: tolerance)
         }

@@ -27,7 +27,7 @@ struct StageSampling {
                 denoiser: network)
         }
         return FlowSampler(
-            field(guidance: options.isGuided ? options.guidance : nil, network),
+            field(guidance: try SamplingOptions.weight(options.guidance), network),
             timesteps: options.timesteps, method: method, initial: initial, noise: noise)
     }
 
@@ -40,7 +40,7 @@ struct StageSampling {
 
 extension SamplingMethod {
     /// The step along a flow; nil for diffusion.
-    var flowMethod: FlowMethod? {
+    public var flowMethod: FlowMethod? {
         switch self {
         case .ddpm, .ddim: nil
         case .euler: .euler

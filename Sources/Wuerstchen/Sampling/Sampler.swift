@@ -149,7 +149,7 @@ public struct Sampler: LatentSampler {
         self.options = options
         self.noise = noise
         self.denoiser = GuidedDenoiser(
-            stage, guidance: options.isGuided ? options.guidance : nil, denoiser)
+            stage, guidance: try SamplingOptions.weight(options.guidance), denoiser)
         latent = initial
     }
 

@@ -56,9 +56,7 @@ public struct CachedSemantics: SemanticSource {
         let batch = min(32, count)
         func part(_ number: Int) throws -> Tensor {
             let pixels = pictures.batch(number, count: batch).pixels
-            let embedding = try compressor.embed(compressor.reduced(pixels))
-            let part = SemanticLatent(embedding: embedding, space: compressor.latentSpace).values
-            return part[0..<min(batch, count - number * batch)]
+            return try compressor.encode(pixels).values[0..<min(batch, count - number * batch)]
         }
         let scenes =
             "\(count) scenes of seed \(pictures.seed) and split \(pictures.split)"
@@ -144,9 +142,8 @@ public struct CompressedPictures: SemanticSource {
     /// The latents and captions of a batch of pictures.
     public func semantics(_ number: Int, count: Int) throws -> SemanticBatch {
         let batch = try pictures.batch(number, count: count)
-        let embedding = try compressor.embed(compressor.reduced(batch.pixels))
         return SemanticBatch(
-            latents: SemanticLatent(embedding: embedding, space: compressor.latentSpace).values,
+            latents: try compressor.encode(batch.pixels).values,
             captions: batch.captions, labels: batch.labels)
     }
 }

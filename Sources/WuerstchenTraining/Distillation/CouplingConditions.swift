@@ -134,8 +134,7 @@ public struct SemanticConditions: ConditionSource {
         let seen = latents.indices.filter { (range.lowerBound + $0).isMultiple(of: 2) }
         if !seen.isEmpty {
             let pixels = Tensor.concatenating(seen.map { examples[$0].pixels })
-            let embedding = try compressor.embed(compressor.reduced(pixels))
-            let values = SemanticLatent(embedding: embedding, space: compressor.latentSpace).values
+            let values = try compressor.encode(pixels).values
             guard values.shape[1] == grid.rows, values.shape[2] == grid.columns else {
                 throw WuerstchenError(
                     .invalidRequest,

@@ -203,9 +203,7 @@ public struct Couplings: Sendable {
     // MARK: Files
 
     static func file(_ number: Int, in folder: URL) -> URL {
-        let digits = String(number)
-        let name = String(repeating: "0", count: max(0, 5 - digits.count)) + digits
-        return folder.appendingPathComponent("couplings-\(name).safetensors")
+        folder.appendingPathComponent(String(format: "couplings-%05ld.safetensors", number))
     }
 
     private static func files(in folder: URL) throws -> [URL] {

@@ -56,9 +56,7 @@ public struct StageCStudent: FlowStudent {
     /// The stage's parameters under `stage_c`.
     public func initialParameters(seed: UInt64) throws -> TrainableParameters {
         var parameters = TrainableParameters()
-        try parameters.add("stage_c", from: InitialParameters.stageC(configuration, seed: seed)) {
-            _ = try StageC(configuration: configuration, parameters: $0)
-        }
+        try parameters.addStageC(configuration, seed: seed)
         return parameters
     }
 
@@ -115,9 +113,7 @@ public struct StageBStudent: FlowStudent {
     /// The stage's parameters under `stage_b`.
     public func initialParameters(seed: UInt64) throws -> TrainableParameters {
         var parameters = TrainableParameters()
-        try parameters.add("stage_b", from: InitialParameters.stageB(configuration, seed: seed)) {
-            _ = try StageB(configuration: configuration, parameters: $0)
-        }
+        try parameters.addStageB(configuration, seed: seed)
         return parameters
     }
 

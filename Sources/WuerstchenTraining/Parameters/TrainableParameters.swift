@@ -1,4 +1,5 @@
 public import TensorCore
+public import Wuerstchen
 
 /// Named parameters that training changes, of one or more networks.
 ///
@@ -43,6 +44,37 @@ public struct TrainableParameters: Sendable {
 
     /// The number of numbers.
     public var count: Int { values.values.reduce(0) { $0 + $1.count } }
+}
+
+extension TrainableParameters {
+    /// Adds a text encoder's initial parameters under `text`.
+    ///
+    /// - Throws: What building the network throws.
+    public mutating func addText(
+        _ configuration: CLIPTextModel.Configuration, seed: UInt64
+    ) throws {
+        try add("text", from: InitialParameters.text(configuration, seed: seed)) {
+            _ = try CLIPTextModel(configuration: configuration, parameters: $0)
+        }
+    }
+
+    /// Adds a Stage C's initial parameters under `stage_c`.
+    ///
+    /// - Throws: What building the network throws.
+    public mutating func addStageC(_ configuration: StageC.Configuration, seed: UInt64) throws {
+        try add("stage_c", from: InitialParameters.stageC(configuration, seed: seed)) {
+            _ = try StageC(configuration: configuration, parameters: $0)
+        }
+    }
+
+    /// Adds a Stage B's initial parameters under `stage_b`.
+    ///
+    /// - Throws: What building the network throws.
+    public mutating func addStageB(_ configuration: StageB.Configuration, seed: UInt64) throws {
+        try add("stage_b", from: InitialParameters.stageB(configuration, seed: seed)) {
+            _ = try StageB(configuration: configuration, parameters: $0)
+        }
+    }
 }
 
 /// Passes parameters on and notes them.

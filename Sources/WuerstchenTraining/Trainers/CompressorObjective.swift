@@ -135,9 +135,7 @@ public struct PreviewObjective: TrainingObjective {
         let batch = try pictures.batch(step.number, count: step.batchSize)
         let preview = try PreviewDecoder(
             residual: parameters.source("preview"), precision: step.precision)
-        let embedding = try compressor.embed(compressor.reduced(batch.pixels))
-        let latents = SemanticLatent(embedding: embedding, space: compressor.latentSpace).values
-        let decoded = try preview.pixels(of: latents)
+        let decoded = try preview.pixels(of: compressor.encode(batch.pixels).values)
         let wanted = batch.pixels.resized(toMatch: decoded)
         return TrainingLoss(
             reconstruction(decoded, wanted),

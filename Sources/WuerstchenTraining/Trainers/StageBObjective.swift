@@ -61,9 +61,7 @@ public struct StageBObjective: TrainingObjective {
     /// The parameters of stage, text encoder and, where it learns along, compressor.
     public func initialParameters(seed: UInt64) throws -> TrainableParameters {
         var parameters = TrainableParameters()
-        try parameters.add("stage_b", from: InitialParameters.stageB(configuration, seed: seed)) {
-            _ = try StageB(configuration: configuration, parameters: $0)
-        }
+        try parameters.addStageB(configuration, seed: seed)
         try parameters.addText(textConfiguration, seed: seed)
         if compressor == nil {
             try parameters.add("compressor", from: InitialParameters.convolutional(seed: seed)) {

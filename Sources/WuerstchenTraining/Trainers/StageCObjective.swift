@@ -55,9 +55,7 @@ public struct StageCObjective: TrainingObjective {
     /// The parameters of stage and text encoder.
     public func initialParameters(seed: UInt64) throws -> TrainableParameters {
         var parameters = TrainableParameters()
-        try parameters.add("stage_c", from: InitialParameters.stageC(configuration, seed: seed)) {
-            _ = try StageC(configuration: configuration, parameters: $0)
-        }
+        try parameters.addStageC(configuration, seed: seed)
         try parameters.addText(textConfiguration, seed: seed)
         return parameters
     }
@@ -166,32 +164,41 @@ public struct StageCObjective: TrainingObjective {
         _ parameters: [String: Tensor], batch number: Int, count: Int,
         times: [Float] = [0.6, 0.75, 0.85, 0.93], precision: Precision = .bfloat16
     ) throws -> [(time: Float, right: Float, empty: Float, wrong: Float)] {
-        let fixed = StepParameters(fixed: parameters)
         let batch = try semantics.semantics(number, count: count)
-        let (latents, captions) = (batch.latents, batch.captions)
-        let stage = try StageC(
-            configuration: configuration, parameters: fixed.source("stage_c"),
-            precision: precision, schedule: schedule)
+        let captions = batch.captions
         let variants = [
             captions, captions.map { _ in "" }, Array(captions.dropFirst()) + captions.prefix(1),
         ]
-        let texts = try variants.map {
-            try stage.prepare(
-                text: fixed.encode(
-                    $0, tokenizer, textConfiguration, precision: precision))
-        }
+        let fixed = StepParameters(fixed: parameters)
         return try times.map { time in
-            let errors = try texts.map { text in
-                var random = RandomStream(UInt64(number), 77)
-                let noisy = NoisyLatents(
-                    latents, times: [Float](repeating: time, count: count), schedule: schedule,
-                    random: &random)
-                let predicted = try stage.predictNoise(
-                    noisy.latents, times: noisy.times, conditioning: text)
+            let errors = try variants.map { captions in
+                let (noisy, predicted) = try prediction(
+                    fixed, batch.latents, captions, time: time, noise: number, precision)
                 return noisy.loss(predicted, .cleanError).elements[0]
             }
             return (time, errors[0], errors[1], errors[2])
         }
+    }
+
+    /// Latents under always the same noise, and the noise that is predicted in them.
+    private func prediction(
+        _ fixed: StepParameters, _ latents: Tensor, _ captions: [String], time: Float,
+        noise number: Int, _ precision: Precision
+    ) throws -> (noisy: NoisyLatents, predicted: Tensor) {
+        let stage = try StageC(
+            configuration: configuration, parameters: fixed.source("stage_c"),
+            precision: precision, schedule: schedule)
+        var random = RandomStream(UInt64(number), 77)
+        let noisy = NoisyLatents(
+            latents, times: [Float](repeating: time, count: captions.count), schedule: schedule,
+            random: &random)
+        let text = try fixed.encode(
+            captions, tokenizer, textConfiguration, precision: precision)
+        return (
+            noisy,
+            try stage.predictNoise(
+                noisy.latents, times: noisy.times, conditioning: stage.prepare(text: text))
+        )
     }
 
     /// What of a caption the network has decided on when there is next to nothing but noise to see:
@@ -208,19 +215,10 @@ public struct StageCObjective: TrainingObjective {
         _ parameters: [String: Tensor], batch number: Int, count: Int, time: Float = 0.96
     ) throws -> [SceneAttribute: Float] {
         guard let reader else { return [:] }
-        let fixed = StepParameters(fixed: parameters)
         let batch = try semantics.semantics(number, count: count)
-        let stage = try StageC(
-            configuration: configuration, parameters: fixed.source("stage_c"),
-            precision: .bfloat16, schedule: schedule)
-        var random = RandomStream(UInt64(number), 77)
-        let text = try fixed.encode(
-            batch.captions, tokenizer, textConfiguration, precision: .bfloat16)
-        let noisy = NoisyLatents(
-            batch.latents, times: [Float](repeating: time, count: count), schedule: schedule,
-            random: &random)
-        let predicted = try stage.predictNoise(
-            noisy.latents, times: noisy.times, conditioning: stage.prepare(text: text))
+        let (noisy, predicted) = try prediction(
+            StepParameters(fixed: parameters), batch.latents, batch.captions, time: time,
+            noise: number, .bfloat16)
         return reader.accuracy(
             noisy.clean(predicted).flattenedSamples, batch.labels.map(\.mentioned))
     }

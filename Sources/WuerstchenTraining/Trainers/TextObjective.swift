@@ -62,15 +62,6 @@ public struct TextObjective: TrainingObjective {
     }
 }
 
-extension TrainableParameters {
-    /// Adds a text encoder's initial parameters under `text`.
-    mutating func addText(_ configuration: CLIPTextModel.Configuration, seed: UInt64) throws {
-        try add("text", from: InitialParameters.text(configuration, seed: seed)) {
-            _ = try CLIPTextModel(configuration: configuration, parameters: $0)
-        }
-    }
-}
-
 extension StepParameters {
     /// The text encoder under `text`.
     func textModel(

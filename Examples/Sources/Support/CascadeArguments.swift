@@ -1,0 +1,86 @@
+public import ArgumentParser
+public import Foundation
+public import Wuerstchen
+private import WuerstchenMiniature
+
+/// The cascade that a command works with: the small one or a checkpoint, with stages replaced.
+public struct CheckpointArguments: ParsableArguments, Sendable {
+    /// The folder that was named.
+    @Option(
+        help: """
+            A folder with wuerstchen-prior and wuerstchen in it, as published. (default: the small \
+            cascade that ships in the package, which draws scenes of 256×256)
+            """)
+    public var checkpoint: String?
+
+    /// The folder of another Stage C.
+    @Option(
+        help: """
+            A Stage C in place of the checkpoint's: a folder with config.json and weights, such as \
+            distill writes.
+            """)
+    public var stageC: String?
+
+    /// The folder of another Stage B.
+    @Option(
+        help: """
+            A Stage B in place of the checkpoint's: a folder with config.json and weights, such as \
+            distill writes.
+            """)
+    public var stageB: String?
+
+    /// Nothing named.
+    public init() {}
+
+    /// Whether nothing was named.
+    var isEmpty: Bool { checkpoint == nil && stageC == nil && stageB == nil }
+
+    /// The checkpoint's folder.
+    public func folder() throws -> URL {
+        try checkpoint.map { URL(fileURLWithPath: $0) } ?? Miniature.folder()
+    }
+
+    /// The cascade.
+    public func cascade(
+        variant: String? = nil, precision: Precision, memory: MemoryPolicy = .resident
+    ) throws -> Cascade {
+        try Cascade(
+            contentsOf: folder(), variant: variant, precision: precision, memory: memory,
+            stageC: stageC.map { URL(fileURLWithPath: $0) },
+            stageB: stageB.map { URL(fileURLWithPath: $0) })
+    }
+}
+
+/// The same, or the small cascade with its students.
+public struct CascadeArguments: ParsableArguments, Sendable {
+    /// What was named.
+    @OptionGroup public var checkpoint: CheckpointArguments
+
+    /// Whether the students are wanted.
+    @Flag(
+        help: """
+            Take the small cascade's students, which need a single step: one pass of each stage.
+            """)
+    public var fast = false
+
+    /// Nothing named.
+    public init() {}
+
+    /// Refuses the students of the small cascade together with another checkpoint.
+    public func validate() throws {
+        guard !fast || checkpoint.isEmpty else {
+            throw ValidationError(
+                "--fast takes the students of the small cascade in the package; name those of your "
+                    + "own checkpoint with --stage-c and --stage-b")
+        }
+    }
+
+    /// The cascade.
+    public func cascade(
+        variant: String? = nil, precision: Precision, memory: MemoryPolicy = .resident
+    ) throws -> Cascade {
+        fast
+            ? try Cascade.fastMiniature(precision: precision, memory: memory)
+            : try checkpoint.cascade(variant: variant, precision: precision, memory: memory)
+    }
+}
