@@ -40,24 +40,18 @@ public enum Miniature {
 extension Cascade {
     /// The small cascade that ships in the package.
     ///
-    /// - Parameters:
-    ///   - precision: The numbers that the large matrices are stored in and multiplied with.
-    ///   - memory: Whether all networks stay in memory or one at a time.
-    /// - Returns: The cascade.
+    /// - Parameter precision: The numbers that the large matrices are stored in and multiplied with.
+    /// - Returns: The cascade, all of it in memory.
     /// - Throws: ``WuerstchenError`` when the package's resources are not where its executables are.
-    public static func miniature(
-        precision: Precision = .float32, memory: MemoryPolicy = .resident
-    ) throws -> Cascade {
-        try Cascade(contentsOf: Miniature.folder(), precision: precision, memory: memory)
+    public static func miniature(precision: Precision = .float32) throws -> Cascade {
+        try Cascade(contentsOf: Miniature.folder(), precision: precision)
     }
 
     /// The same with its students in place of Stages C and B: one pass of each stage.
-    public static func fastMiniature(
-        precision: Precision = .float32, memory: MemoryPolicy = .resident
-    ) throws -> Cascade {
+    public static func fastMiniature(precision: Precision = .float32) throws -> Cascade {
         let students = try Miniature.students()
         return try Cascade(
-            contentsOf: Miniature.folder(), precision: precision, memory: memory,
-            stageC: students.stageC, stageB: students.stageB)
+            contentsOf: Miniature.folder(), precision: precision, stageC: students.stageC,
+            stageB: students.stageB)
     }
 }

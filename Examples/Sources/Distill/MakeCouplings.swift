@@ -45,7 +45,10 @@ struct MakeCouplings: AsyncParsableCommand {
             """)
     var pictures: String?
 
-    @Option(help: "The compressor for Stage B. (default: the checkpoint's own)")
+    @Option(
+        help: """
+            The compressor for Stage B. (default: compressor.safetensors in the checkpoint's folder)
+            """)
     var compressor: String?
 
     @Option(help: "The side of the pictures. (default: what the checkpoint was trained at)")
@@ -177,8 +180,7 @@ struct MakeCouplings: AsyncParsableCommand {
             textEncoder: try cascade.textEncoder(), stageC: try cascade.stageC(),
             grid: try cascade.grid(for: size))
         conditions.seed = teacher.seed
-        conditions.sampling = try cascade.stageC.standardSampling().changed(
-            steps: priorSteps, guidance: nil)
+        conditions.sampling = try cascade.priorSampling(steps: priorSteps)
         return conditions
     }
 }

@@ -11,7 +11,8 @@ import WuerstchenTraining
         discussion: """
             Every part is put before a probe that reads pictures back: renders themselves, Stage A, \
             compressor and preview, compressor and Stages B and A, and text. The table says how many \
-            of the attributes are right, the Fréchet distance to true pictures, and the likeness.
+            of the attributes are right, the Fréchet distance to true pictures, and the likeness. A \
+            checkpoint needs its compressor.safetensors for that, beside the published folders.
             """)
 
     @OptionGroup var cascade: CascadeArguments
@@ -99,10 +100,10 @@ import WuerstchenTraining
             seed: seed)
         // Few pictures are not rounded up to a batch of the usual size.
         evaluation.batchSize = min(evaluation.batchSize, count)
-        evaluation.prior = try cascade.stageC.standardSampling().changed(
+        evaluation.prior = try cascade.priorSampling(
             steps: priorSteps, guidance: guidance, method: priorMethod)
-        evaluation.decoder = try cascade.decoder.standardSampling()?.changed(
-            steps: decoderSteps, guidance: nil, method: decoderMethod)
+        evaluation.decoder = try cascade.decoderSampling(
+            steps: decoderSteps, method: decoderMethod)
         let truth = evaluation.trueStatistics(count: max(references, count))
         var drawn = ContactSheet(title: "evaluation", pictureSide: 160, columns: 8)
         printHeader()

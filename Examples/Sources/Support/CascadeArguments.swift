@@ -17,7 +17,7 @@ public struct CheckpointArguments: ParsableArguments, Sendable {
     @Option(
         help: """
             A Stage C in place of the checkpoint's: a folder with config.json and weights, such as \
-            distill writes.
+            the folder `student` that distill writes.
             """)
     public var stageC: String?
 
@@ -25,7 +25,7 @@ public struct CheckpointArguments: ParsableArguments, Sendable {
     @Option(
         help: """
             A Stage B in place of the checkpoint's: a folder with config.json and weights, such as \
-            distill writes.
+            the folder `student` that distill writes.
             """)
     public var stageB: String?
 
@@ -79,8 +79,12 @@ public struct CascadeArguments: ParsableArguments, Sendable {
     public func cascade(
         variant: String? = nil, precision: Precision, memory: MemoryPolicy = .resident
     ) throws -> Cascade {
-        fast
-            ? try Cascade.fastMiniature(precision: precision, memory: memory)
-            : try checkpoint.cascade(variant: variant, precision: precision, memory: memory)
+        guard fast else {
+            return try checkpoint.cascade(variant: variant, precision: precision, memory: memory)
+        }
+        let students = try Miniature.students()
+        return try Cascade(
+            contentsOf: checkpoint.folder(), variant: variant, precision: precision, memory: memory,
+            stageC: students.stageC, stageB: students.stageB)
     }
 }

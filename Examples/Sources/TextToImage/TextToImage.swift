@@ -132,9 +132,9 @@ import Wuerstchen
             prompt, negativePrompt: negative,
             size: ImageSize(width: width ?? standard.width, height: height ?? standard.height),
             seed: seed ?? UInt64(UInt32.random(in: 0...UInt32.max)), count: count,
-            prior: try cascade.stageC.standardSampling().changed(
+            prior: try cascade.priorSampling(
                 steps: priorSteps, guidance: priorGuidance),
-            decoder: try cascade.decoder.standardSampling()?.changed(
+            decoder: try cascade.decoderSampling(
                 steps: decoderSteps, guidance: decoderGuidance))
         try request.validate()
         return request

@@ -79,7 +79,7 @@ package final class BufferPool: @unchecked Sendable {
 
         /// Takes idle buffers out, those first that have been idle longest, until there is room for
         /// `size` more bytes without much more memory than was once in use: reuse must not cost
-        /// memory, but a step that needs the same buffers as the step before should find them all.
+        /// much memory, but a step that needs the same buffers as the step before should find them all.
         mutating func takeExcess(for size: Int) -> [Buffer] {
             let limit = max(alwaysKept, peakBytes + Int(Double(peakBytes) * slack))
             var count = 0

@@ -12,7 +12,8 @@ extension Cascade {
     ///   - directory: The folder.
     ///   - variant: Which of several variants of the weights to take, such as `fp16`; by default the
     ///     plain one, or the only one there is.
-    ///   - precision: The numbers that the large matrices are stored in and multiplied with.
+    ///   - precision: The numbers that the large matrices are stored in and multiplied with; the preview
+    ///     decoder has its own, ``PreviewDecoder/standardPrecision``.
     ///   - memory: Whether all networks stay in memory.
     ///   - stageC: A folder with `config.json` and weights of a Stage C to take in place of the
     ///     checkpoint's, such as a student that was distilled from it.

@@ -25,14 +25,21 @@ public struct PreviewDecoder: Sendable {
         }
     }
 
+    /// Brain floats where the processor multiplies them: they differ from 32 bits by less than a preview
+    /// shows. A cascade of any precision takes it.
+    public static var standardPrecision: Precision {
+        Precision.bfloat16.isAccelerated ? .bfloat16 : .float32
+    }
+
     /// A decoder from a safetensors file.
     ///
     /// - Parameters:
     ///   - file: Such as the published `previewer.safetensors`.
-    ///   - precision: The numbers that the large matrices are stored in and multiplied with. Brain
-    ///     floats differ from 32 bits by less than a preview shows.
+    ///   - precision: The numbers that the large matrices are stored in and multiplied with.
     /// - Throws: ``WuerstchenError`` when the file cannot be read or holds something else.
-    public init(contentsOf file: URL, precision: Precision = .bfloat16) throws {
+    public init(contentsOf file: URL, precision: Precision = PreviewDecoder.standardPrecision)
+        throws
+    {
         try self.init(
             parameters: try CheckpointParameters(contentsOf: file), precision: precision)
     }
@@ -45,7 +52,8 @@ public struct PreviewDecoder: Sendable {
     /// - Throws: ``WuerstchenError`` when parameters are missing, surplus or misshapen, or when
     ///   OpenBLAS is not installed.
     public init(
-        parameters source: CheckpointParameters, precision: Precision = .bfloat16
+        parameters source: CheckpointParameters,
+        precision: Precision = PreviewDecoder.standardPrecision
     ) throws {
         _ = try BLAS.load()
         network = try Parameters.load(

@@ -20,15 +20,32 @@ public struct CheckpointExport: Sendable {
     ///   - part: The part's folder, such as `wuerstchen/vqgan`.
     ///   - stem: The name of the weights' file.
     ///   - metadata: What else the weights' file says about itself.
+    ///
+    /// Weights of other names in the part's folder, which an earlier export left, are removed: a
+    /// folder holds one network.
+    ///
     /// - Throws: ``WuerstchenError`` with code `unwritableFile`.
     public func write(
         _ parameters: [String: Tensor], _ configuration: some Encodable, to part: String,
         stem: String = "diffusion_pytorch_model", metadata: [String: String] = [:]
     ) throws {
         let directory = try made(part)
+        let file = directory.appendingPathComponent("\(stem).safetensors")
         try encode(configuration, to: directory.appendingPathComponent("config.json"))
-        try write(
-            parameters, metadata, to: directory.appendingPathComponent("\(stem).safetensors"))
+        try write(parameters, metadata, to: file)
+        do {
+            for other in try FileManager.default.contentsOfDirectory(
+                at: directory, includingPropertiesForKeys: nil)
+            where other.pathExtension == "safetensors"
+                && other.lastPathComponent != file.lastPathComponent
+            {
+                try FileManager.default.removeItem(at: other)
+            }
+        } catch {
+            throw WuerstchenError(
+                .unwritableFile, "older weights in \(directory.path) cannot be removed",
+                underlying: error)
+        }
     }
 
     /// Writes parameters alone, such as a compressor's.

@@ -124,14 +124,7 @@ public struct StageCObjective: TrainingObjective {
         guard let preview else { return nil }
         let batch = try (validationSemantics ?? semantics).semantics(0, count: 16)
         let (latents, captions) = (batch.latents, batch.captions)
-        let fixed = StepParameters(fixed: parameters)
-        let stage = try StageC(
-            configuration: configuration, parameters: fixed.source("stage_c"),
-            precision: .bfloat16, schedule: schedule)
-        func encode(_ captions: [String]) throws -> Tensor {
-            try fixed.encode(
-                captions, tokenizer, textConfiguration, precision: .bfloat16)
-        }
+        let (stage, encode) = try networks(parameters, .bfloat16)
         let text = TextEmbedding<StageC>(
             prompts: try encode(captions), negatives: try encode(captions.map { _ in "" }))
         var sampler = try stage.sampler(
@@ -169,35 +162,44 @@ public struct StageCObjective: TrainingObjective {
         let variants = [
             captions, captions.map { _ in "" }, Array(captions.dropFirst()) + captions.prefix(1),
         ]
-        let fixed = StepParameters(fixed: parameters)
+        let (stage, encode) = try networks(parameters, precision)
+        let texts = try variants.map { try stage.prepare(text: encode($0)) }
         return try times.map { time in
-            let errors = try variants.map { captions in
+            let errors = try texts.map { text in
                 let (noisy, predicted) = try prediction(
-                    fixed, batch.latents, captions, time: time, noise: number, precision)
+                    stage, batch.latents, text, time: time, noise: number)
                 return noisy.loss(predicted, .cleanError).elements[0]
             }
             return (time, errors[0], errors[1], errors[2])
         }
     }
 
-    /// Latents under always the same noise, and the noise that is predicted in them.
-    private func prediction(
-        _ fixed: StepParameters, _ latents: Tensor, _ captions: [String], time: Float,
-        noise number: Int, _ precision: Precision
-    ) throws -> (noisy: NoisyLatents, predicted: Tensor) {
+    /// Stage C and its text encoder, of parameters to look at.
+    private func networks(
+        _ parameters: [String: Tensor], _ precision: Precision
+    ) throws -> (stage: StageC, encode: ([String]) throws -> Tensor) {
+        let fixed = StepParameters(fixed: parameters)
         let stage = try StageC(
             configuration: configuration, parameters: fixed.source("stage_c"),
             precision: precision, schedule: schedule)
+        return (
+            stage,
+            { try fixed.encode($0, tokenizer, textConfiguration, precision: precision) }
+        )
+    }
+
+    /// Latents under always the same noise, and the noise that is predicted in them.
+    private func prediction(
+        _ stage: StageC, _ latents: Tensor, _ text: StageC.Conditioning, time: Float,
+        noise number: Int
+    ) throws -> (noisy: NoisyLatents, predicted: Tensor) {
         var random = RandomStream(UInt64(number), 77)
         let noisy = NoisyLatents(
-            latents, times: [Float](repeating: time, count: captions.count), schedule: schedule,
-            random: &random)
-        let text = try fixed.encode(
-            captions, tokenizer, textConfiguration, precision: precision)
+            latents, times: [Float](repeating: time, count: latents.shape[0]),
+            schedule: schedule, random: &random)
         return (
             noisy,
-            try stage.predictNoise(
-                noisy.latents, times: noisy.times, conditioning: stage.prepare(text: text))
+            try stage.predictNoise(noisy.latents, times: noisy.times, conditioning: text)
         )
     }
 
@@ -216,9 +218,10 @@ public struct StageCObjective: TrainingObjective {
     ) throws -> [SceneAttribute: Float] {
         guard let reader else { return [:] }
         let batch = try semantics.semantics(number, count: count)
+        let (stage, encode) = try networks(parameters, .bfloat16)
         let (noisy, predicted) = try prediction(
-            StepParameters(fixed: parameters), batch.latents, batch.captions, time: time,
-            noise: number, .bfloat16)
+            stage, batch.latents, stage.prepare(text: encode(batch.captions)), time: time,
+            noise: number)
         return reader.accuracy(
             noisy.clean(predicted).flattenedSamples, batch.labels.map(\.mentioned))
     }
