@@ -123,11 +123,12 @@ struct StudentArguments: ParsableArguments {
         }
     }
 
-    /// A student of a flow keeps its variables and the guidance that it has in it.
+    /// A student of a flow keeps its variables, and has in it the guidance of both: the pairs moved
+    /// away, so many times more, what the teacher had moved already.
     private func inherit(_ teacher: FlowConfiguration?, _ flow: inout FlowConfiguration) {
         guard let teacher else { return }
         (flow.mean, flow.deviation) = (teacher.mean, teacher.deviation)
-        if flow.guidance <= 1 { flow.guidance = teacher.guidance }
+        flow.guidance = max(1, flow.guidance) * max(1, teacher.guidance)
     }
 
     private func train<Student: FlowStudent>(
