@@ -17,7 +17,17 @@ struct TrainStageA: AsyncParsableCommand {
     @Option(help: "The side of the cutouts, in pixels.")
     var cutout = 128
 
+    @Option(
+        help: """
+            The weight of an adversary that tells cutouts from their reconstructions, such as 0.05; 0 for \
+            none.
+            """)
+    var adversary: Float = 0
+
     func validate() throws {
+        guard adversary >= 0, adversary.isFinite else {
+            throw ValidationError("--adversary must be a number from 0 on")
+        }
         guard (16...256).contains(cutout), cutout % 16 == 0 else {
             throw ValidationError("--cutout must be a multiple of 16 from 16 to 256")
         }
@@ -28,10 +38,12 @@ struct TrainStageA: AsyncParsableCommand {
 
     func run() async throws {
         let (arguments, cutout, configuration) = (arguments, cutout, configuration)
+        let adversary = adversary
         try await interruptible {
             var architecture = try read(configuration, MiniatureArchitecture.stageA)
             let (pictures, validation) = try arguments.sources(cutout: cutout)
             var objective = StageAObjective(configuration: architecture, pictures: pictures)
+            objective.adversaryWeight = adversary
             objective.validationPictures = validation
             let parameters = try arguments.run(objective).scope("stage_a")
             // The deviation of the latents becomes the unit of Stage B's.

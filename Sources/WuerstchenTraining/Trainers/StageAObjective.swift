@@ -2,7 +2,8 @@ internal import TensorCore
 public import Wuerstchen
 
 /// Stage A as an autoencoder (van den Oord et al., "Neural Discrete Representation Learning", 2017):
-/// reconstruction, codebook and commitment.
+/// reconstruction, codebook and commitment, and, if wanted, an adversary (Esser et al., "Taming
+/// Transformers for High-Resolution Image Synthesis", 2021).
 ///
 /// The published cascade decodes latents that are not quantised, so half of each batch is not either.
 /// The codebook begins with the means of clusters of latents, once there are latents worth coding,
@@ -22,6 +23,10 @@ public struct StageAObjective: TrainingObjective {
     public var quantizationWeight: Float = 0.25
     /// The weight of the commitment within that, as published.
     public var commitment: Float = 0.25
+    /// The weight of a patch adversary, such as 0.05; 0 for none.
+    public var adversaryWeight: Float = 0
+    /// The share of the steps in which the adversary learns and is not yet listened to.
+    public var adversaryStart = 0.25
     /// The share of the steps before anything is quantised.
     public var unquantizedShare = 0.04
     /// The share of the steps after which no code is moved any more.
@@ -36,13 +41,18 @@ public struct StageAObjective: TrainingObjective {
         self.pictures = pictures
     }
 
-    /// Stage A's parameters and a count of how often each code is used.
+    /// Stage A's parameters, a count of how often each code is used, and the adversary's parameters.
     public func initialParameters(seed: UInt64) throws -> TrainableParameters {
         var parameters = TrainableParameters()
         try parameters.add("stage_a", from: InitialParameters.stageA(configuration, seed: seed)) {
             _ = try StageA(configuration: configuration, parameters: $0)
         }
         parameters.values[StageAObjective.usage] = Tensor(repeating: 0, [configuration.codes])
+        if adversaryWeight > 0 {
+            try parameters.add("adversary", from: InitialParameters.convolutional(seed: seed)) {
+                _ = try PatchAdversary($0)
+            }
+        }
         return parameters
     }
 
@@ -85,15 +95,29 @@ public struct StageAObjective: TrainingObjective {
         let committed = (latents - codes.detached()).meanSquare()
         var used = [Float](repeating: 0, count: configuration.codes)
         for index in indices { used[index] += 1 }
+        var loss = Tensor.combine(
+            1, reconstruction(decoded, wanted), quantizationWeight,
+            Tensor.combine(1, book, commitment, committed))
+        var metrics = [
+            "psnr": peakSignalToNoise(
+                decoded[0..<max(1, half)].detached(), wanted[0..<max(1, half)]),
+            "codes": Float(used.count { $0 > 0 }),
+        ]
+        if adversaryWeight > 0 {
+            let adversary = try PatchAdversary(
+                parameters.source("adversary"), precision: step.precision)
+            let apart = adversary.loss(pictures: wanted, reconstructions: decoded.detached())
+            metrics["adversary"] = apart.elements[0]
+            loss = loss + apart
+            if Double(step.number) >= adversaryStart * Double(step.count) {
+                // The adversary as it is: it does not learn from what deceives it.
+                let judge = try PatchAdversary(
+                    parameters.passing("adversary"), precision: step.precision)
+                loss = Tensor.combine(1, loss, adversaryWeight, judge.deceived(by: decoded))
+            }
+        }
         return TrainingLoss(
-            Tensor.combine(
-                1, reconstruction(decoded, wanted), quantizationWeight,
-                Tensor.combine(1, book, commitment, committed)),
-            metrics: [
-                "psnr": peakSignalToNoise(
-                    decoded[0..<max(1, half)].detached(), wanted[0..<max(1, half)]),
-                "codes": Float(used.count { $0 > 0 }),
-            ],
+            loss, metrics: metrics,
             leftovers: [
                 "latents": latents.detached(), "usage": Tensor(used, [configuration.codes]),
             ])
@@ -106,6 +130,7 @@ public struct StageAObjective: TrainingObjective {
             result.pictures = $0
             // From the first step on.
             result.unquantizedShare = 0
+            result.adversaryWeight = 0
             return result
         }
     }

@@ -164,6 +164,14 @@ public struct StepParameters: Sendable {
             batchStatistics: statistics[scope])
     }
 
+    /// The parameters of a network through which gradients pass to its input, and which are not learnt
+    /// from what it is used for.
+    func passing(_ scope: String) -> ParameterValues {
+        ParameterValues(
+            TrainableParameters(leaves).scope(scope).mapValues { $0.detached().tracked() },
+            origin: "\(scope) in training")
+    }
+
     /// Means and variances that batch norms saw, by the whole name of the running statistics.
     var noted: [String: Tensor] {
         var result: [String: Tensor] = [:]

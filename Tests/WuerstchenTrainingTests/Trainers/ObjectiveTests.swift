@@ -1,8 +1,9 @@
 import TensorCore
 import Testing
 import Wuerstchen
-import WuerstchenTraining
 import _WuerstchenTestSupport
+
+@testable import WuerstchenTraining
 
 /// Every part learns: a few steps on small networks make its loss fall, and what must move moves.
 @Suite("Objectives") struct ObjectiveTests {
@@ -41,6 +42,41 @@ import _WuerstchenTestSupport
         let mean = try #require(
             state.parameters.values["stage_a.down_blocks.3.1.running_mean"])
         #expect(mean.elements.contains { $0 != 0 }, "running statistics follow the batches")
+    }
+
+    @Test("Stage A and its adversary learn from each other, each its own part")
+    func adversary() throws {
+        var c = StageA.Configuration()
+        (c.channels, c.bottleneckBlocks, c.codes) = (16, 1, 16)
+        var objective = StageAObjective(configuration: c, pictures: OnePicture())
+        (objective.adversaryWeight, objective.adversaryStart) = (0.1, 0)
+        objective.unquantizedShare = 0
+        let values = try objective.initialParameters(seed: 1).values
+        // What deceives the adversary changes Stage A's gradients, and none of the adversary's.
+        func gradients(weight: Float) throws -> [String: Tensor] {
+            var objective = objective
+            objective.adversaryWeight = weight
+            let parameters = StepParameters(values, learns: objective.learns)
+            let step = TrainingStep(
+                number: 0, count: 10, batchSize: 2, precision: .float32, random: RandomStream(1))
+            let found = try objective.loss(parameters, step).value.gradients()
+            return parameters.leaves.filter { objective.learns($0.key) }
+                .compactMapValues { found[$0] }
+        }
+        let (weak, strong) = (try gradients(weight: 0.1), try gradients(weight: 10))
+        for (name, gradient) in weak {
+            let other = try #require(strong[name])
+            if name.hasPrefix("adversary.") {
+                #expect(gradient.elements == other.elements, "\(name)")
+                #expect(gradient.elements.contains { $0 != 0 }, "\(name)")
+            }
+        }
+        let last = "stage_a.out_block.0.weight"
+        #expect(try #require(weak[last]).elements != #require(strong[last]).elements)
+        objective.adversaryStart = 0.3
+        let (losses, metrics, _) = try train(objective, steps: 30, rate: 1e-2)
+        expectFall(losses)
+        #expect((metrics["adversary"] ?? 1) < 0.25, "better than chance")
     }
 
     @Test("compressor and preview decoder reconstruct")

@@ -1,0 +1,57 @@
+public import TensorCore
+internal import Wuerstchen
+
+/// Tells pictures from reconstructions, patch by patch (Isola et al., "Image-to-Image Translation with
+/// Conditional Adversarial Networks", 2017), under least squares (Mao et al., "Least Squares Generative
+/// Adversarial Networks", 2017).
+///
+/// What it learns to see, a mean error hardly counts: that edges are soft and textures smooth. It is
+/// thrown away after training.
+public struct PatchAdversary: Sendable {
+    private let layers: [Convolution]
+    private let output: Convolution
+
+    /// An adversary whose parameters the source may make up.
+    ///
+    /// - Parameters:
+    ///   - source: The parameters.
+    ///   - precision: The numbers that the large matrices are multiplied with.
+    ///   - width: Channels of the first layer.
+    /// - Throws: ``WuerstchenError`` when parameters are missing, surplus or misshapen.
+    public init(
+        _ source: any ParameterSource, precision: Precision = .float32, width: Int = 32
+    ) throws {
+        let widths = [3, width, 2 * width, 4 * width]
+        (layers, output) = try Parameters.load(from: source, precision: precision) { root in
+            (
+                try (0..<3).map {
+                    try Convolution(
+                        root["layers"][$0], widths[$0], widths[$0 + 1], kernel: 4, stride: 2,
+                        padding: 1)
+                },
+                try Convolution(root["output"], widths[3], 1, kernel: 3, padding: 1)
+            )
+        }
+    }
+
+    /// How real each patch looks: 1 for pictures, 0 for reconstructions.
+    ///
+    /// - Parameter pictures: `[batch, height, width, 3]`, 0…1; sides of 8 pixels and more.
+    /// - Returns: `[batch, height / 8, width / 8, 1]`.
+    public func callAsFunction(_ pictures: Tensor) -> Tensor {
+        output(
+            layers.reduce(pictures.scaled(by: 2, shift: -1)) { $1($0, .leakyReLU) })
+    }
+
+    /// What the adversary wants: pictures at 1, reconstructions at 0. A quarter is chance.
+    func loss(pictures: Tensor, reconstructions: Tensor) -> Tensor {
+        Tensor.combine(
+            0.5, self(pictures).scaled(by: 1, shift: -1).meanSquare(),
+            0.5, self(reconstructions).meanSquare())
+    }
+
+    /// What the reconstructing network wants: reconstructions at 1.
+    func deceived(by reconstructions: Tensor) -> Tensor {
+        self(reconstructions).scaled(by: 1, shift: -1).meanSquare()
+    }
+}
