@@ -70,11 +70,7 @@ enum TrainingBenchmark {
             try fall(
                 FlowStep(
                     name: "Stage C, \(student)", noise: noiseC, clean: endC, isReflow: isReflow,
-                    parameters: {
-                        var parameters = TrainableParameters()
-                        try parameters.addStageC(studentC, seed: $0)
-                        return parameters
-                    },
+                    addParameters: { try $0.addStageC(studentC, seed: $1) },
                     field: {
                         try StageC(
                             configuration: studentC, parameters: $0.source("stage_c"), precision: $1
@@ -83,11 +79,7 @@ enum TrainingBenchmark {
             try fall(
                 FlowStep(
                     name: "Stage B, \(student)", noise: noiseB, clean: endB, isReflow: isReflow,
-                    parameters: {
-                        var parameters = TrainableParameters()
-                        try parameters.addStageB(studentB, seed: $0)
-                        return parameters
-                    },
+                    addParameters: { try $0.addStageB(studentB, seed: $1) },
                     field: {
                         try StageB(
                             configuration: studentB, parameters: $0.source("stage_b"), precision: $1
@@ -181,10 +173,14 @@ private struct FlowStep: TrainingObjective {
     let noise: Tensor
     let clean: Tensor
     let isReflow: Bool
-    let parameters: @Sendable (UInt64) throws -> TrainableParameters
+    let addParameters: @Sendable (inout TrainableParameters, _ seed: UInt64) throws -> Void
     let field: @Sendable (StepParameters, Precision) throws -> FlowField
 
-    func initialParameters(seed: UInt64) throws -> TrainableParameters { try parameters(seed) }
+    func initialParameters(seed: UInt64) throws -> TrainableParameters {
+        var parameters = TrainableParameters()
+        try addParameters(&parameters, seed)
+        return parameters
+    }
 
     func loss(_ parameters: StepParameters, _ step: TrainingStep) throws -> TrainingLoss {
         var random = step.random

@@ -29,7 +29,9 @@ package final class BufferPool: @unchecked Sendable {
     }
 
     private struct State {
-        /// See ``BufferPool/alwaysKept``.
+        /// Up to so many bytes stay in the pool between the stages of a cascade and however their sizes
+        /// change: small pictures need no more, and fresh pages would cost them a good part of their
+        /// time.
         let alwaysKept: Int
         /// The one that was given back last is at the end.
         private var idle: [Buffer] = []
@@ -98,9 +100,6 @@ package final class BufferPool: @unchecked Sendable {
     }
     private let lock = NSLock()
     private var state: State
-    /// Up to so many bytes stay in the pool between the stages of a cascade and however their sizes
-    /// change: small pictures need no more, and fresh pages would cost them a good part of their time.
-    private let alwaysKept: Int
 
     /// Sizes are rounded up to eighths of a power of two, so that nearly equal sizes share buffers
     /// and less than an eighth is wasted.
@@ -112,7 +111,6 @@ package final class BufferPool: @unchecked Sendable {
     }
 
     package init(alwaysKept: Int = 0) {
-        self.alwaysKept = alwaysKept
         state = State(alwaysKept: alwaysKept)
     }
 
@@ -157,7 +155,8 @@ package final class BufferPool: @unchecked Sendable {
 
     /// Gives all idle memory back to the system if there is much; worth doing between stages.
     package func releaseMuch() {
-        BufferPool.free(lock.withLock { state.idleBytes > alwaysKept ? state.takeIdle() : [] })
+        BufferPool.free(
+            lock.withLock { state.idleBytes > state.alwaysKept ? state.takeIdle() : [] })
     }
 
     /// From this size on, buffers are mappings of their own: the system has them back at once when
