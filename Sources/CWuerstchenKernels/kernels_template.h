@@ -252,9 +252,44 @@ static void activate(float *y, const float *x, ptrdiff_t count, wk_activation ki
 #undef BODY
 }
 
+// Rows of `n` whole vectors, a constant at each call: a row stays in registers, and with no loop inside it
+// several rows are under way at a time.
+INLINE void layer_norm_short(int n, float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx,
+                             ptrdiff_t rows, float epsilon, float scale, float shift,
+                             const float *weight, const float *bias) {
+    const float share = 1.0f / (float)(n * WK_WIDTH);
+    for (ptrdiff_t r = 0; r < rows; ++r) {
+        vf v[8], total = splat(0), squares = splat(0);
+        for (int j = 0; j < n; ++j) {
+            v[j] = load(x + r * ldx + j * WK_WIDTH);
+            total = total + v[j];
+        }
+        const float mean = sum_lanes(total) * share;
+        for (int j = 0; j < n; ++j) {
+            v[j] = v[j] - mean;
+            squares = squares + v[j] * v[j];
+        }
+        const float factor = scale / sqrtf(sum_lanes(squares) * share + epsilon);
+        for (int j = 0; j < n; ++j) {
+            vf result = v[j] * factor + shift;
+            if (weight)
+                result = result * load(weight + j * WK_WIDTH) + load(bias + j * WK_WIDTH);
+            store(y + r * ldy + j * WK_WIDTH, result);
+        }
+    }
+}
+
 static void layer_norm(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx, ptrdiff_t rows,
                        ptrdiff_t columns, float epsilon, float scale, float shift,
                        const float *weight, const float *bias) {
+#define SHORT(n)                                                                                   \
+    if (columns == (n)*WK_WIDTH)                                                                   \
+        return layer_norm_short(n, y, ldy, x, ldx, rows, epsilon, scale, shift, weight, bias);
+    SHORT(1)
+    SHORT(2)
+    SHORT(4)
+    SHORT(8)
+#undef SHORT
     for (ptrdiff_t r = 0; r < rows; ++r) {
         const float *in = x + r * ldx;
         float *out = y + r * ldy;
