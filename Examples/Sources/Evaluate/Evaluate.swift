@@ -104,14 +104,19 @@ import WuerstchenTraining
             steps: priorSteps, guidance: guidance, method: priorMethod)
         evaluation.decoder = try cascade.decoderSampling(
             steps: decoderSteps, method: decoderMethod)
-        let truth = evaluation.trueStatistics(count: max(references, count))
+        // Every round has scenes of its own, and others that they are compared with.
+        let evaluations = (0..<rounds).map { round in
+            var result = evaluation
+            result.pictures.seed = seed &+ 2 * UInt64(round)
+            return result
+        }
+        let truths = evaluations.map { $0.trueStatistics(count: max(references, count)) }
         var drawn = ContactSheet(title: "evaluation", pictureSide: 160, columns: 8)
         printHeader()
         for row in only {
             let start = ContinuousClock.now
             var results: [SceneEvaluation] = []
-            for round in 0..<rounds {
-                evaluation.pictures.seed = seed &+ UInt64(round)
+            for (evaluation, truth) in zip(evaluations, truths) {
                 results.append(
                     try evaluation.run(row.gate, count: count, against: truth) {
                         show("\(row.rawValue) \($0)")
