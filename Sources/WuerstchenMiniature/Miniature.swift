@@ -15,16 +15,18 @@ public enum Miniature {
         try ShippedFiles.folder("Miniature", of: "WuerstchenMiniature")
     }
 
-    /// The folders of its students: a Stage C and a Stage B that were distilled to one step, for
-    /// ``Wuerstchen/Cascade/init(contentsOf:variant:precision:memory:stageC:stageB:)``.
+    /// The folders of its students: a Stage C and a Stage B that were distilled to one step, and a
+    /// Stage A with a smaller decoder, for
+    /// ``Wuerstchen/Cascade/init(contentsOf:variant:precision:memory:replacing:)``.
     ///
     /// - Throws: ``WuerstchenError`` with code `fileNotFound` when the package's resources are not
     ///   where its executables are.
-    public static func students() throws -> (stageC: URL, stageB: URL) {
+    public static func students() throws -> StageFolders {
         let folder = try ShippedFiles.folder("Students", of: "WuerstchenMiniature")
-        return (
-            folder.appendingPathComponent("stage-c"), folder.appendingPathComponent("stage-b")
-        )
+        return StageFolders(
+            stageC: folder.appendingPathComponent("stage-c"),
+            stageB: folder.appendingPathComponent("stage-b"),
+            stageA: folder.appendingPathComponent("stage-a"))
     }
 
     /// Its semantic compressor.
@@ -47,11 +49,9 @@ extension Cascade {
         try Cascade(contentsOf: Miniature.folder(), precision: precision)
     }
 
-    /// The same with its students in place of Stages C and B: one pass of each stage.
+    /// The same with its students in place of the stages: one pass of each.
     public static func fastMiniature(precision: Precision = .float32) throws -> Cascade {
-        let students = try Miniature.students()
-        return try Cascade(
-            contentsOf: Miniature.folder(), precision: precision, stageC: students.stageC,
-            stageB: students.stageB)
+        try Cascade(
+            contentsOf: Miniature.folder(), precision: precision, replacing: Miniature.students())
     }
 }

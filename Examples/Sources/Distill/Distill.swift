@@ -1,6 +1,7 @@
 import ArgumentParser
 import ExampleSupport
 import Foundation
+import TensorCore
 import Wuerstchen
 import WuerstchenTraining
 
@@ -11,10 +12,12 @@ import WuerstchenTraining
         discussion: """
             First a teacher makes couplings, pairs of noise and what it turns it to. Reflow makes a \
             student of them whose flow is straighter: a few steps do. One-step makes one that takes a \
-            single step, best from the couplings of a reflowed student and from its weights.
+            single step, best from the couplings of a reflowed student and from its weights. Decoder makes \
+            Stage A smaller, which most of the time of a one-step picture goes to.
             """,
         subcommands: [
-            MakeCouplings.self, Reflow.self, OneStep.self, MeasureFlow.self,
+            MakeCouplings.self, Reflow.self, OneStep.self, TrainDecoder.self,
+            MeasureFlow.self,
         ])
 }
 
@@ -24,11 +27,8 @@ enum DistilledStage: String, ExpressibleByArgument, CaseIterable {
     case stageB = "stage-b"
 }
 
-/// The cascade whose stage is distilled.
-struct TeacherArguments: ParsableArguments {
-    @Option(help: "The stage: stage-c or stage-b.")
-    var stage: DistilledStage
-
+/// The cascade that is distilled, and how to compute.
+struct RunArguments: ParsableArguments {
     @OptionGroup var checkpoint: CheckpointArguments
 
     @Option(help: "The numbers that networks multiply: float32 or bfloat16.")
@@ -50,12 +50,36 @@ struct TeacherArguments: ParsableArguments {
         if let threads { Threads.count = threads }
         return try checkpoint.cascade(precision: precision)
     }
+}
+
+/// The cascade whose stage is distilled.
+struct TeacherArguments: ParsableArguments {
+    @Option(help: "The stage: stage-c or stage-b.")
+    var stage: DistilledStage
+
+    @OptionGroup var run: RunArguments
+
+    var checkpoint: CheckpointArguments { run.checkpoint }
+    var precision: Precision { run.precision }
+    var seed: UInt64 { run.seed }
+
+    func cascade() throws -> Cascade { try run.cascade() }
 
     /// The folder of a stage's configuration and weights; of the one that is distilled, if none is
     /// named.
     func stageFolder(of stage: DistilledStage? = nil) throws -> URL {
         let replacement = stage ?? self.stage == .stageC ? checkpoint.stageC : checkpoint.stageB
         return try replacement.map { URL(fileURLWithPath: $0) } ?? baseFolder(of: stage)
+    }
+
+    /// The parameters of the stage that is distilled.
+    func parameters() throws -> [String: Tensor] {
+        try CheckpointFolder.parameters(of: stageFolder(), over: baseFolder()).values()
+    }
+
+    /// The parameters of the checkpoint's own stage.
+    func baseParameters() throws -> [String: Tensor] {
+        try CheckpointFolder.parameters(of: baseFolder(), over: baseFolder()).values()
     }
 
     /// The folder of the checkpoint's own stage.

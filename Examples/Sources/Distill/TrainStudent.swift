@@ -15,12 +15,11 @@ struct Reflow: AsyncParsableCommand {
             folder `student` in the output then stands in for the checkpoint's stage.
             """)
 
-    @OptionGroup var teacher: TeacherArguments
-    @OptionGroup var student: StudentArguments
+    @OptionGroup var training: FlowArguments
 
     func run() async throws {
-        let (teacher, student) = (teacher, student)
-        try await interruptible { try student.train(teacher, times: .uniform) }
+        let training = training
+        try await interruptible { try training.train(times: .uniform) }
     }
 }
 
@@ -35,27 +34,23 @@ struct OneStep: AsyncParsableCommand {
             paper makes.
             """)
 
-    @OptionGroup var teacher: TeacherArguments
-    @OptionGroup var student: StudentArguments
+    @OptionGroup var training: FlowArguments
 
     func run() async throws {
-        let (teacher, student) = (teacher, student)
-        try await interruptible { try student.train(teacher, times: .beginning) }
+        let training = training
+        try await interruptible { try training.train(times: .beginning) }
     }
 }
 
-/// How a student is trained.
-struct StudentArguments: ParsableArguments {
+/// How something is trained.
+struct TrainingArguments: ParsableArguments {
     @Argument(help: "The folder of the training; it is made if it is not there.")
     var output: String
-
-    @Option(help: "The folder of the couplings.")
-    var couplings: String
 
     @Option(help: "Steps of training.")
     var steps = 4000
 
-    @Option(help: "Pairs of a step.")
+    @Option(help: "Pairs or pictures of a step.")
     var batch = 32
 
     @Option(help: "The highest learning rate.")
@@ -63,13 +58,6 @@ struct StudentArguments: ParsableArguments {
 
     @Option(help: "How much of the average of the parameters stays in a step.")
     var average: Float = 0.999
-
-    @Flag(
-        help: """
-            Keep the teacher's attention, and write only what differs from the checkpoint's stage: a \
-            third less to store.
-            """)
-    var keepAttention = false
 
     @Option(help: "Seconds between checkpoints.")
     var checkpointInterval = 120.0
@@ -83,44 +71,226 @@ struct StudentArguments: ParsableArguments {
         }
     }
 
-    func train(_ teacher: TeacherArguments, times: FlowTimes) throws {
-        let cascade = try teacher.cascade()
+    /// Trains to the end.
+    ///
+    /// - Parameters:
+    ///   - objective: What is trained for.
+    ///   - weights: Parameters to begin with, by scope and under their published names, where there are
+    ///     some of that shape.
+    ///   - run: How to compute.
+    /// - Returns: The parameters.
+    /// - Throws: What training throws.
+    func train(
+        _ objective: some TrainingObjective, beginningWith weights: [String: [String: Tensor]],
+        _ run: RunArguments
+    ) throws -> TrainableParameters {
+        var options = TrainingOptions(
+            steps: steps, batchSize: batch, peakRate: rate, weightDecay: 0, averageDecay: average)
+        options.precision = run.precision
+        options.seed = run.seed
+        options.checkpointInterval = checkpointInterval
+        // The last layer of a teacher that predicts noise has another shape; the student's is new.
+        let own = try objective.initialParameters(seed: 0).values
+        var start: [String: Tensor] = [:]
+        for (scope, weights) in weights {
+            for (name, value) in weights where own["\(scope).\(name)"]?.shape == value.shape {
+                start["\(scope).\(name)"] = value
+            }
+        }
+        var progress = TrainingProgress()
+        progress.note(
+            "training \(objective.name) in \(output), beginning with \(start.count) of \(own.count) "
+                + "of the teacher's parameters")
+        return TrainableParameters(
+            try TrainingRun(objective, options, in: URL(fileURLWithPath: output))
+                .run(resumes: resume, start: start, progress: &progress))
+    }
+}
+
+/// How a student of a diffusion stage is trained.
+struct StudentArguments: ParsableArguments {
+    @OptionGroup var training: TrainingArguments
+
+    @Option(help: "The folder of the couplings.")
+    var couplings: String
+
+    @Flag(
+        help: """
+            Keep the teacher's attention, and write only what differs from the checkpoint's stage: a \
+            third less to store.
+            """)
+    var keepAttention = false
+
+    /// Trains, and writes the student to the folder `student` in the output.
+    ///
+    /// - Parameters:
+    ///   - objective: What is trained for.
+    ///   - student: Whose parameters are written.
+    ///   - weights: Parameters to begin with, by scope and under their published names.
+    ///   - teacher: The stage that is distilled.
+    /// - Throws: What training and writing throw.
+    func train<Student: FlowStudent>(
+        _ objective: some TrainingObjective, _ student: Student,
+        beginningWith weights: [String: [String: Tensor]], _ teacher: TeacherArguments
+    ) throws {
+        let trained = try training.train(objective, beginningWith: weights, teacher.run)
+        var learnt = trained.scope(student.scope)
+        var metadata: [String: String] = [:]
+        if keepAttention {
+            // In 16 bits, as they are written.
+            let base = try teacher.baseParameters()
+            learnt = learnt.filter { name, value in
+                base[name]?.elements.map { Float16($0) } != value.elements.map { Float16($0) }
+            }
+            metadata["base"] = try weightsDigest(of: teacher.baseFolder())
+        }
+        try CheckpointExport(to: URL(fileURLWithPath: training.output)).write(
+            learnt, student.configuration, to: "student",
+            stem: keepAttention ? "differences" : "diffusion_pytorch_model", metadata: metadata)
+    }
+
+    /// The couplings, which must be of the stage that is distilled.
+    func pairs(_ teacher: TeacherArguments) throws -> Couplings {
         let pairs = try Couplings(contentsOf: URL(fileURLWithPath: couplings))
         guard pairs.record.stage == teacher.stage.rawValue else {
             throw ValidationError(
                 "\(couplings) has couplings of \(pairs.record.stage), not \(teacher.stage.rawValue)"
             )
         }
+        return pairs
+    }
+}
+
+/// Students that learn from couplings alone.
+struct FlowArguments: ParsableArguments {
+    @OptionGroup var teacher: TeacherArguments
+    @OptionGroup var student: StudentArguments
+
+    @Option(
+        help: """
+            Groups of blocks that the student has, fewer than its teacher: one number for Stage C, one \
+            for each level of Stage B, such as 1,1,2. (default: the teacher's)
+            """,
+        transform: { text in
+            try text.split(separator: ",", omittingEmptySubsequences: false).map {
+                guard let count = Int($0), count > 0 else {
+                    throw ValidationError("--blocks takes positive numbers such as 1,1,2")
+                }
+                return count
+            }
+        })
+    var blocks: [Int]?
+
+    @Option(
+        help: """
+            A student to go on from in place of the teacher: its folder, of the same architecture.
+            """)
+    var start: String?
+
+    @Option(
+        help: """
+            For one-step, the weight of an adversary that tells the student's latents from the \
+            teacher's, such as 0.005 for Stage B; 0 for none.
+            """)
+    var adversary: Float = 0
+
+    @Flag(
+        help: """
+            Leave out the attention of Stage B's student, which then sees no text.
+            """)
+    var withoutAttention = false
+
+    func validate() throws {
+        if student.keepAttention, blocks != nil || withoutAttention {
+            throw ValidationError(
+                "a student of fewer blocks is stored whole; leave out --keep-attention")
+        }
+        guard adversary >= 0, adversary.isFinite else {
+            throw ValidationError("--adversary must be a number from 0 on")
+        }
+        if start != nil, blocks != nil || withoutAttention {
+            throw ValidationError(
+                "a student to go on from has the blocks that it has; leave out --blocks and "
+                    + "--without-attention")
+        }
+        if withoutAttention, teacher.stage == .stageC {
+            throw ValidationError("without attention Stage C would not see its text")
+        }
+    }
+
+    func train(times: FlowTimes) throws {
+        let cascade = try teacher.cascade()
+        let pairs = try student.pairs(teacher)
         guard try pairs.record.teacher == weightsDigest(of: teacher.stageFolder()) else {
             throw ValidationError(
-                "\(couplings) was made by another teacher than the stage that the student begins with; "
-                    + "make couplings with it, or name the stage with --stage-c or --stage-b")
+                "\(student.couplings) was made by another teacher than the stage that the student "
+                    + "begins with; make couplings with it, or name the stage with --stage-c or "
+                    + "--stage-b")
         }
-        let weights = try CheckpointFolder.parameters(
-            of: teacher.stageFolder(), over: teacher.baseFolder()
-        ).values()
+        let begun = start.map { URL(fileURLWithPath: $0) }
+        let weights =
+            try begun.map {
+                try CheckpointFolder.parameters(of: $0, over: teacher.baseFolder()).values()
+            } ?? teacher.parameters()
         let (mean, deviation) = pairs.moments
         var flow = FlowConfiguration(
             steps: times == .beginning ? 1 : nil, guidance: pairs.record.guidance, mean: mean,
             deviation: deviation)
         switch teacher.stage {
         case .stageC:
-            let stage = try cascade.stageC()
-            inherit(stage.configuration.flow, &flow)
-            var student = StageCStudent(
-                of: stage, flow: flow, textEncoder: try cascade.textEncoder())
-            student.preview = cascade.previewDecoder
-            try train(student, student.configuration, "stage_c", weights, pairs, times, teacher)
+            let deeper = try cascade.stageC().configuration
+            inherit(deeper.flow, &flow)
+            var student = try cascade.stageCStudent(flow)
+            if let begun { try student.configuration.goOn(from: begun, flow) }
+            if let blocks {
+                guard blocks.count == 1, blocks[0] <= deeper.depth else {
+                    throw fewerBlocks(than: [deeper.depth])
+                }
+                student.configuration.depth = blocks[0]
+            }
+            try train(
+                student,
+                begun == nil
+                    ? student.configuration.parameters(pruning: weights, of: deeper) : weights,
+                pairs, times)
         case .stageB:
-            let decoder = try cascade.diffusionDecoder()
-            let stage = try decoder.stageB()
-            inherit(stage.configuration.flow, &flow)
-            var student = StageBStudent(
-                of: stage, flow: flow, latentSpace: cascade.latentSpace,
-                textEncoder: try decoder.textEncoder())
-            student.stageA = try decoder.stageA()
-            try train(student, student.configuration, "stage_b", weights, pairs, times, teacher)
+            let deeper = try cascade.diffusionDecoder().stageB().configuration
+            inherit(deeper.flow, &flow)
+            var student = try cascade.stageBStudent(flow)
+            if let begun { try student.configuration.goOn(from: begun, flow) }
+            if let blocks {
+                guard blocks.count == deeper.blocks.count,
+                    zip(blocks, deeper.blocks).allSatisfy(<=)
+                else { throw fewerBlocks(than: deeper.blocks) }
+                student.configuration.blocks = blocks
+            }
+            if withoutAttention {
+                student.configuration.blockTypes = deeper.blockTypes.map {
+                    $0.filter { $0 != "A" }
+                }
+            }
+            try train(
+                student,
+                begun == nil
+                    ? student.configuration.parameters(pruning: weights, of: deeper) : weights,
+                pairs, times)
         }
+    }
+
+    private func train<Student: FlowStudent>(
+        _ learner: Student, _ weights: [String: Tensor], _ pairs: Couplings, _ times: FlowTimes
+    ) throws {
+        var objective = FlowObjective(learner, couplings: pairs, times: times)
+        objective.keepsAttention = student.keepAttention
+        objective.adversaryWeight = adversary
+        try student.train(
+            objective, learner, beginningWith: [learner.scope: weights], teacher)
+    }
+
+    private func fewerBlocks(than blocks: [Int]) -> ValidationError {
+        ValidationError(
+            "--blocks must be \(blocks.count == 1 ? "one number" : "\(blocks.count) numbers") of at most "
+                + "the teacher's \(blocks.map(String.init).joined(separator: ","))")
     }
 
     /// A student of a flow keeps its variables, and has in it the guidance of both: the pairs moved
@@ -130,48 +300,50 @@ struct StudentArguments: ParsableArguments {
         (flow.mean, flow.deviation) = (teacher.mean, teacher.deviation)
         flow.guidance = max(1, flow.guidance) * max(1, teacher.guidance)
     }
+}
 
-    private func train<Student: FlowStudent>(
-        _ student: Student, _ configuration: some Encodable, _ scope: String,
-        _ weights: [String: Tensor], _ pairs: Couplings, _ times: FlowTimes,
-        _ teacher: TeacherArguments
-    ) throws {
-        var objective = FlowObjective(student, couplings: pairs, times: times)
-        objective.keepsAttention = keepAttention
-        var options = TrainingOptions(
-            steps: steps, batchSize: batch, peakRate: rate, weightDecay: 0, averageDecay: average)
-        options.precision = teacher.precision
-        options.seed = teacher.seed
-        options.checkpointInterval = checkpointInterval
-        // The last layer of a teacher that predicts noise has another shape; the student's is new.
-        let own = try student.initialParameters(seed: 0).values
-        var start: [String: Tensor] = [:]
-        for (name, value) in weights {
-            let name = "\(scope).\(name)"
-            if own[name]?.shape == value.shape { start[name] = value }
+extension Cascade {
+    /// A student of Stage C.
+    func stageCStudent(_ flow: FlowConfiguration) throws -> StageCStudent {
+        var student = StageCStudent(of: try stageC(), flow: flow, textEncoder: try textEncoder())
+        student.preview = previewDecoder
+        return student
+    }
+
+    /// A student of Stage B.
+    func stageBStudent(_ flow: FlowConfiguration) throws -> StageBStudent {
+        let decoder = try diffusionDecoder()
+        var student = StageBStudent(
+            of: try decoder.stageB(), flow: flow, latentSpace: latentSpace,
+            textEncoder: try decoder.textEncoder())
+        student.stageA = try decoder.stageA()
+        return student
+    }
+}
+
+/// The architecture of a stage that may be a flow.
+private protocol FlowArchitecture: Decodable {
+    var flow: FlowConfiguration? { get set }
+}
+
+extension StageC.Configuration: FlowArchitecture {}
+extension StageB.Configuration: FlowArchitecture {}
+
+extension FlowArchitecture {
+    /// Takes over the architecture of a student in a folder, and the variables of its flow.
+    fileprivate mutating func goOn(from folder: URL, _ flow: FlowConfiguration) throws {
+        let file = folder.appendingPathComponent("config.json")
+        do {
+            self = try JSONDecoder().decode(Self.self, from: Data(contentsOf: file))
+        } catch {
+            throw WuerstchenError(
+                .malformedFile, "\(file.path) cannot be read as a configuration", underlying: error)
         }
-        var progress = TrainingProgress()
-        progress.note(
-            "training \(objective.name) on \(pairs.count) couplings in \(output), beginning with "
-                + "\(start.count) of \(own.count) of the teacher's parameters")
-        let folder = URL(fileURLWithPath: output)
-        let trained = TrainableParameters(
-            try TrainingRun(objective, options, in: folder)
-                .run(resumes: resume, start: start, progress: &progress))
-        var learnt = trained.scope(scope)
-        var metadata: [String: String] = [:]
-        if keepAttention {
-            // In 16 bits, as they are written.
-            let base = try CheckpointFolder.parameters(
-                of: teacher.baseFolder(), over: teacher.baseFolder()
-            ).values()
-            learnt = learnt.filter { name, value in
-                base[name]?.elements.map { Float16($0) } != value.elements.map { Float16($0) }
-            }
-            metadata["base"] = try weightsDigest(of: teacher.baseFolder())
+        guard let own = self.flow else {
+            throw ValidationError("\(folder.path) is no student: its config.json has no flow")
         }
-        try CheckpointExport(to: folder).write(
-            learnt, configuration, to: "student",
-            stem: keepAttention ? "differences" : "diffusion_pytorch_model", metadata: metadata)
+        var flow = flow
+        (flow.mean, flow.deviation) = (own.mean, own.deviation)
+        self.flow = flow
     }
 }

@@ -29,11 +29,25 @@ public struct CheckpointArguments: ParsableArguments, Sendable {
             """)
     public var stageB: String?
 
+    /// The folder of another Stage A.
+    @Option(
+        help: """
+            A Stage A in place of the checkpoint's, such as the folder `student` of distill decoder.
+            """)
+    public var stageA: String?
+
     /// Nothing named.
     public init() {}
 
     /// Whether nothing was named.
-    var isEmpty: Bool { checkpoint == nil && stageC == nil && stageB == nil }
+    var isEmpty: Bool { checkpoint == nil && stages == StageFolders() }
+
+    /// The stages that were named.
+    public var stages: StageFolders {
+        func folder(_ path: String?) -> URL? { path.map { URL(fileURLWithPath: $0) } }
+        return StageFolders(
+            stageC: folder(stageC), stageB: folder(stageB), stageA: folder(stageA))
+    }
 
     /// The checkpoint's folder.
     public func folder() throws -> URL {
@@ -46,8 +60,7 @@ public struct CheckpointArguments: ParsableArguments, Sendable {
     ) throws -> Cascade {
         try Cascade(
             contentsOf: folder(), variant: variant, precision: precision, memory: memory,
-            stageC: stageC.map { URL(fileURLWithPath: $0) },
-            stageB: stageB.map { URL(fileURLWithPath: $0) })
+            replacing: stages)
     }
 }
 
@@ -71,7 +84,7 @@ public struct CascadeArguments: ParsableArguments, Sendable {
         guard !fast || checkpoint.isEmpty else {
             throw ValidationError(
                 "--fast takes the students of the small cascade in the package; name those of your "
-                    + "own checkpoint with --stage-c and --stage-b")
+                    + "own checkpoint with --stage-c, --stage-b and --stage-a")
         }
     }
 
@@ -82,9 +95,8 @@ public struct CascadeArguments: ParsableArguments, Sendable {
         guard fast else {
             return try checkpoint.cascade(variant: variant, precision: precision, memory: memory)
         }
-        let students = try Miniature.students()
         return try Cascade(
             contentsOf: checkpoint.folder(), variant: variant, precision: precision, memory: memory,
-            stageC: students.stageC, stageB: students.stageB)
+            replacing: Miniature.students())
     }
 }

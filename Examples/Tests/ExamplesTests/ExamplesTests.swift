@@ -213,10 +213,34 @@ import WuerstchenTraining
         let wrong = try run(
             "distill", "reflow", "wrong", "--stage", "stage-b", "--couplings", "stage-c/pairs")
         #expect(wrong.status != 0 && wrong.errors.contains("couplings of stage-c"))
+        // A smaller one, which goes on against an adversary, and a smaller Stage A.
+        let small = ["--stage", "stage-b", "--steps", "1", "--batch", "2"]
+        expect(
+            try run(
+                "distill",
+                [
+                    "one-step", "small", "--couplings", "stage-b/straight", "--stage-b",
+                    "stage-b/reflow/student", "--blocks", "1,1,2", "--without-attention",
+                ] + small))
+        let mixed = try run(
+            "distill",
+            ["one-step", "x", "--couplings", "stage-b/pairs", "--blocks", "1,1"] + small)
+        #expect(mixed.status != 0 && mixed.errors.contains("3 numbers"), "\(mixed.errors)")
+        expect(
+            try run(
+                "distill",
+                [
+                    "one-step", "sharp", "--couplings", "stage-b/pairs", "--start",
+                    "small/student", "--adversary", "0.01",
+                ] + small))
+        expect(
+            try run(
+                "distill", "decoder", "pixels", "--bottleneck-blocks", "1", "--cutout", "32",
+                "--steps", "1", "--batch", "2"))
         expect(
             try run(
                 "text-to-image", "a boat", "--stage-c", "stage-c/one/student", "--stage-b",
-                "stage-b/one/student"), "Stage B 1/1")
+                "sharp/student", "--stage-a", "pixels/student"), "Stage B 1/1")
         let (image, text) = try Image.read(
             contentsOf: folder.appendingPathComponent("picture.png"))
         #expect(image.size == ImageSize(width: 256, height: 256))

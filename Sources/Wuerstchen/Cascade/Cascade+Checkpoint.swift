@@ -15,20 +15,18 @@ extension Cascade {
     ///   - precision: The numbers that the large matrices are stored in and multiplied with; the preview
     ///     decoder has its own, ``PreviewDecoder/standardPrecision``.
     ///   - memory: Whether all networks stay in memory.
-    ///   - stageC: A folder with `config.json` and weights of a Stage C to take in place of the
-    ///     checkpoint's, such as a student that was distilled from it.
-    ///   - stageB: The same for Stage B.
+    ///   - replacements: Folders of stages to take in place of the checkpoint's.
     /// - Throws: ``WuerstchenError`` that names the file, the parameters or the setting at fault.
     public init(
         contentsOf directory: URL, variant: String? = nil, precision: Precision = .float32,
-        memory: MemoryPolicy = .resident, stageC: URL? = nil, stageB: URL? = nil
+        memory: MemoryPolicy = .resident, replacing replacements: StageFolders = StageFolders()
     ) throws {
         let prior = try CheckpointFolder(
             directory.appendingPathComponent("wuerstchen-prior"), variant: variant,
-            precision: precision, replacing: stageC.map { ["prior": $0] } ?? [:])
+            precision: precision, replacing: replacements.inPrior)
         let main = try CheckpointFolder(
             directory.appendingPathComponent("wuerstchen"), variant: variant,
-            precision: precision, replacing: stageB.map { ["decoder": $0] } ?? [:])
+            precision: precision, replacing: replacements.inMain)
         let priorIndex: PriorIndex = try prior.decode("model_index.json")
         let decoderIndex: DecoderIndex = try main.decode("model_index.json")
         let space = SemanticLatentSpace(
@@ -49,17 +47,20 @@ extension Cascade {
             try main.checkWeights(["decoder", "vqgan", "text_encoder"])
         }
         let decoder = DiffusionDecoder(
-            textEncoder: try memory.part { try main.textEncoder() },
-            stageB: try memory.part(configuration.standardSampling(main.schedule())) {
+            // In memory only for a stage that reads text.
+            textEncoder: try (configuration.hasAttention ? memory : .sequential).part {
+                try main.textEncoder()
+            },
+            stageB: try memory.part(configuration.known(main.schedule())) {
                 try main.stageB(scale: scale)
             },
             stageA: try memory.part { try main.stageA() },
             configuration: configuration, latentScale: scale,
             pixelsPerPosition: pixels.patchSize << (pixels.levels - 1))
         self.init(
-            name: Cascade.name(of: directory, stageC, stageB),
+            name: Cascade.name(of: directory, replacements),
             textEncoder: try memory.part { try prior.textEncoder() },
-            stageC: try memory.part(priorConfiguration.standardSampling(prior.schedule())) {
+            stageC: try memory.part(priorConfiguration.known(prior.schedule())) {
                 try prior.stageC(space: space)
             },
             decoder: decoder,
@@ -68,12 +69,12 @@ extension Cascade {
     }
 
     /// The checkpoint's name, with those of stages that stand in for its own.
-    private static func name(of directory: URL, _ stageC: URL?, _ stageB: URL?) -> String {
+    private static func name(of directory: URL, _ replacements: StageFolders) -> String {
         func last(_ url: URL, _ count: Int) -> String {
             url.standardizedFileURL.pathComponents.suffix(count).joined(separator: "/")
         }
-        let others = [stageC, stageB].compactMap { $0 }.map { last($0, 2) }
-        return ([last(directory, 1)] + others).joined(separator: " with ")
+        return ([last(directory, 1)] + replacements.all.map { last($0, 2) }).joined(
+            separator: " with ")
     }
 
     /// What the checkpoint says (`sample_size` in the prior's `model_index.json`), or what networks
@@ -104,11 +105,11 @@ extension Cascade {
 
 extension MemoryPolicy {
     fileprivate func part<Value>(
-        _ standardSampling: SamplingOptions? = nil, _ load: @escaping @Sendable () throws -> Value
+        _ known: KnownStage? = nil, _ load: @escaping @Sendable () throws -> Value
     ) throws -> Part<Value> {
         switch self {
         case .resident: Part(try load())
-        case .sequential: Part(standardSampling: standardSampling, loadingEachTime: load)
+        case .sequential: Part(known: known, loadingEachTime: load)
         }
     }
 }

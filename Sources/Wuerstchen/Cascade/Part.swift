@@ -4,27 +4,24 @@
 public struct Part<Value: Sendable>: Sendable {
     private let provider: @Sendable () throws -> Value
     /// What is known about a stage without loading it.
-    private let knownSampling: SamplingOptions?
+    private let known: KnownStage?
 
     /// A part in memory.
     public init(_ value: Value) {
         provider = { value }
-        knownSampling = nil
+        known = nil
     }
 
     /// A part that is loaded for each use and given up after it, so that stages need not be in
     /// memory together.
     public init(loadingEachTime load: @escaping @Sendable () throws -> Value) {
-        self.init(standardSampling: nil, loadingEachTime: load)
+        self.init(known: nil, loadingEachTime: load)
     }
 
-    /// The same for a stage of which is known how it samples.
-    init(
-        standardSampling: SamplingOptions?,
-        loadingEachTime load: @escaping @Sendable () throws -> Value
-    ) {
+    /// The same for a stage of which is known how it is used.
+    init(known: KnownStage?, loadingEachTime load: @escaping @Sendable () throws -> Value) {
         provider = load
-        knownSampling = standardSampling
+        self.known = known
     }
 
     /// The part's value, loaded if need be.
@@ -38,8 +35,13 @@ extension Part where Value: SampledStage {
     ///
     /// - Throws: What loading throws.
     public func standardSampling() throws -> SamplingOptions {
-        try knownSampling ?? provider().standardSampling
+        try known?.standardSampling ?? provider().standardSampling
     }
+
+    /// Whether the stage looks at text at all; it is loaded if that is not known without.
+    ///
+    /// - Throws: What loading throws.
+    public func readsText() throws -> Bool { try known?.readsText ?? provider().readsText }
 }
 
 /// Whether the networks of a cascade stay in memory.

@@ -113,13 +113,15 @@ public struct DiffusionDecoder: SemanticDecoder {
         try (request.decoder ?? stageB.standardSampling()).timesteps.count
     }
 
-    /// Encodes the prompt for Stage B and starts its sampler.
+    /// Encodes the prompt for Stage B, if that reads text, and starts its sampler.
     public func decoding(
         of latent: SemanticLatent, for request: GenerationRequest, noise: any NoiseSource
     ) throws -> any SemanticDecoding {
-        let text = try textEncoder().encode(
-            request.prompt,
-            negative: request.decoder?.isGuided ?? false ? request.negativePrompt : nil)
+        let text =
+            try stageB.readsText()
+            ? textEncoder().encode(
+                request.prompt,
+                negative: request.decoder?.isGuided ?? false ? request.negativePrompt : nil) : nil
         let sampler = try stageB().sampler(
             latent, text: text, noise: noise, options: request.decoder)
         return DiffusionDecoding(sampler: sampler, stageA: stageA)

@@ -53,18 +53,27 @@ extension SamplingMethod {
 public protocol SampledStage: Sendable {
     /// How the stage is meant to be sampled: as published, or, for a flow, as it was made.
     var standardSampling: SamplingOptions { get }
+    /// Whether the stage looks at text at all.
+    var readsText: Bool { get }
+}
+
+/// What a stage's configuration alone says about how it is used.
+struct KnownStage: SampledStage {
+    let standardSampling: SamplingOptions
+    let readsText: Bool
 }
 
 extension StageC.Configuration {
-    /// How a stage of this configuration is meant to be sampled.
-    func standardSampling(_ schedule: NoiseSchedule) -> SamplingOptions {
-        flow?.sampling(schedule) ?? .stageC
+    /// How a stage of this configuration is used.
+    func known(_ schedule: NoiseSchedule) -> KnownStage {
+        KnownStage(standardSampling: flow?.sampling(schedule) ?? .stageC, readsText: true)
     }
 }
 
 extension StageB.Configuration {
-    /// How a stage of this configuration is meant to be sampled.
-    func standardSampling(_ schedule: NoiseSchedule) -> SamplingOptions {
-        flow?.sampling(schedule) ?? .stageB
+    /// How a stage of this configuration is used.
+    func known(_ schedule: NoiseSchedule) -> KnownStage {
+        KnownStage(
+            standardSampling: flow?.sampling(schedule) ?? .stageB, readsText: hasAttention)
     }
 }

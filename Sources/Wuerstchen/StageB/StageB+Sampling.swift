@@ -2,7 +2,10 @@ public import TensorCore
 
 extension StageB: SampledStage {
     /// How the stage is meant to be sampled: as published, or, for a flow, as it was made.
-    public var standardSampling: SamplingOptions { configuration.standardSampling(schedule) }
+    public var standardSampling: SamplingOptions { configuration.known(schedule).standardSampling }
+
+    /// Whether any level has attention, through which text enters; published stages have.
+    public var readsText: Bool { configuration.known(schedule).readsText }
 
     /// The change of variables between diffusion and the stage's flow.
     public var flowMap: FlowMap { sampling.map }
@@ -15,13 +18,14 @@ extension StageB: SampledStage {
     ///
     /// - Parameters:
     ///   - semantic: What Stage C or the semantic compressor made.
-    ///   - text: One prompt for all pictures, or one for each.
+    ///   - text: One prompt for all pictures, or one for each; nil only for a stage that does not read
+    ///     text.
     ///   - seed: The seed of the first picture; the following ones count up from it.
     ///   - options: Steps, guidance and method; ``standardSampling`` if nil.
     /// - Returns: One image latent for each semantic latent.
     /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError``.
     public func sample(
-        _ semantic: SemanticLatent, text: TextEmbedding<StageB>, seed: UInt64,
+        _ semantic: SemanticLatent, text: TextEmbedding<StageB>?, seed: UInt64,
         options: SamplingOptions? = nil
     ) throws -> ImageLatent {
         let count = UInt64(semantic.values.shape[0])
@@ -37,7 +41,7 @@ extension StageB: SampledStage {
     /// - Parameters:
     ///   - semantic: What Stage C or the semantic compressor made.
     ///   - text: Prompts whose number divides that of the pictures: each belongs to an equal run of
-    ///     neighbours.
+    ///     neighbours. Nil only for a stage that does not read text.
     ///   - initial: The latents to start from; noise by default.
     ///   - noise: The source of random numbers, drawn on for the start (unless `initial` is given)
     ///     and at each step.
@@ -46,7 +50,7 @@ extension StageB: SampledStage {
     /// - Throws: ``WuerstchenError`` when the latent's size or channels do not fit the network, when
     ///   the text does not, or when guidance finds no negative prompts.
     public func sampler(
-        _ semantic: SemanticLatent, text: TextEmbedding<StageB>, initial: Tensor? = nil,
+        _ semantic: SemanticLatent, text: TextEmbedding<StageB>?, initial: Tensor? = nil,
         noise: any NoiseSource, options: SamplingOptions? = nil
     ) throws -> any LatentSampler {
         let options = options ?? standardSampling
@@ -67,11 +71,12 @@ extension StageB: SampledStage {
     /// - Parameters:
     ///   - semantic: What Stage C or the semantic compressor made.
     ///   - text: Prompts whose number divides that of the pictures; with negatives if there is guidance.
+    ///     Nil only for a stage that does not read text.
     ///   - guidance: The weight of guidance; up to 1 there is none.
     /// - Returns: The field.
     /// - Throws: ``WuerstchenError`` as ``sampler(_:text:initial:noise:options:)`` does.
     public func flow(
-        _ semantic: SemanticLatent, text: TextEmbedding<StageB>, guidance: Float = 1
+        _ semantic: SemanticLatent, text: TextEmbedding<StageB>?, guidance: Float = 1
     ) throws -> FlowField {
         let weight = try SamplingOptions.weight(guidance)
         return sampling.field(
@@ -79,9 +84,10 @@ extension StageB: SampledStage {
     }
 
     private func network(
-        _ semantic: SemanticLatent, _ text: TextEmbedding<StageB>, isGuided: Bool
+        _ semantic: SemanticLatent, _ text: TextEmbedding<StageB>?, isGuided: Bool
     ) throws -> (conditioning: Conditioning, network: GuidedDenoiser.Network) {
-        try text.validate(channels: configuration.textChannels, needsNegatives: isGuided)
+        let text = readsText ? text : nil
+        try text?.validate(channels: configuration.textChannels, needsNegatives: isGuided)
         let embedding = semantic.embedding
         let batch = embedding.shape[0]
         guard embedding.shape.channels == configuration.semanticChannels else {
@@ -90,16 +96,17 @@ extension StageB: SampledStage {
                 "Stage B takes semantic latents of \(configuration.semanticChannels) channels, not "
                     + "\(embedding.shape.channels)")
         }
-        guard batch > 0, batch % text.prompts.shape[0] == 0 else {
+        let prompts = text?.prompts.shape[0] ?? 1
+        guard batch > 0, batch % prompts == 0 else {
             throw WuerstchenError(
-                .invalidRequest, "\(text.prompts.shape[0]) prompts for \(batch) pictures")
+                .invalidRequest, "\(prompts) prompts for \(batch) pictures")
         }
         // The unconditional half sees no picture: zeros, not the embedding of anything.
         let conditioning = try prepare(
             semantic: isGuided
                 ? Tensor.concatenating([embedding, Tensor(repeating: 0, embedding.shape)])
                 : embedding,
-            text: isGuided ? text.promptsThenNegatives : text.prompts)
+            text: isGuided ? text?.promptsThenNegatives : text?.prompts)
         return (
             conditioning, { try predict($0, times: $1, conditioning: conditioning) }
         )

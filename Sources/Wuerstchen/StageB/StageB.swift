@@ -100,8 +100,9 @@ public struct StageB: Sendable {
                     + "\(semantic.shape[1]); its sides must be ones that latentSide accepts "
                     + "(multiples of 3 with the published configuration)")
         }
-        guard text != nil || network.attentionBlocks.isEmpty else {
-            throw WuerstchenError(.invalidRequest, "Stage B has attention and needs a text")
+        guard text != nil || !configuration.hasAttention else {
+            throw WuerstchenError(
+                .invalidRequest, "this Stage B reads text; encode the prompt, which may be empty")
         }
         return prepare(semantic: semantic, text: text, height: height, width: width, trace: nil)
     }

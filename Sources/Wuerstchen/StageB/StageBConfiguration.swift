@@ -50,6 +50,9 @@ extension StageB {
             case flow
         }
 
+        /// Whether any level has attention, through which the text enters.
+        public var hasAttention: Bool { blockTypes.contains { $0.contains("A") } }
+
         /// The published architecture.
         public init() {}
 

@@ -2,7 +2,10 @@ public import TensorCore
 
 extension StageC: SampledStage {
     /// How the stage is meant to be sampled: as published, or, for a flow, as it was made.
-    public var standardSampling: SamplingOptions { configuration.standardSampling(schedule) }
+    public var standardSampling: SamplingOptions { configuration.known(schedule).standardSampling }
+
+    /// It always does.
+    public var readsText: Bool { configuration.known(schedule).readsText }
 
     /// The change of variables between diffusion and the stage's flow.
     public var flowMap: FlowMap { sampling.map }

@@ -49,8 +49,8 @@ extension CouplingConditions {
                 "these couplings have no semantic latents; they are not for Stage B")
         }
         return try stage.flow(
-            SemanticLatent(values: semantics, space: space), text: text(encoder, guidance),
-            guidance: guidance)
+            SemanticLatent(values: semantics, space: space),
+            text: stage.readsText ? text(encoder, guidance) : nil, guidance: guidance)
     }
 
     private func text<Stage>(

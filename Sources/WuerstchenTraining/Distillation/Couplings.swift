@@ -140,6 +140,13 @@ public struct Couplings: Sendable {
     /// The number of pairs.
     public var count: Int { shards.reduce(0) { $0 + $1.numbers.count } }
 
+    /// Rows, columns and channels of the latents.
+    var latentShape: (rows: Int, columns: Int, channels: Int) {
+        // There is a first file, and its latents have four axes.
+        let shape = shards[0].clean.shape
+        return (shape[1], shape[2], shape[3])
+    }
+
     /// The last file's pairs, and all others; the same twice if there is only one file.
     public var heldOutLast: (training: Couplings, validation: Couplings) {
         guard shards.count > 1, let last = shards.last, !last.numbers.isEmpty else {

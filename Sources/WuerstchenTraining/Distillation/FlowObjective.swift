@@ -28,6 +28,13 @@ public struct FlowObjective<Student: FlowStudent>: TrainingObjective {
 
     /// Whether attention stays the teacher's, so that the student can be stored without it.
     public var keepsAttention = false
+    /// The weight in distillation to one step of a ``LatentAdversary``, such as 0.005 for Stage B; 0 for
+    /// none. It makes up for what a mean error blurs.
+    public var adversaryWeight: Float = 0
+    /// The share of the steps in which the adversary learns and is not yet listened to.
+    public var adversaryStart = 0.05
+
+    private static var adversaryScope: String { "adversary" }
 
     /// An objective for a student; the couplings' last file is set aside.
     public init(_ student: Student, couplings: Couplings, times: FlowTimes) {
@@ -41,21 +48,27 @@ public struct FlowObjective<Student: FlowStudent>: TrainingObjective {
         "\(student.name)-\(times == .uniform ? "reflow" : "one-step")"
     }
 
-    /// The student's parameters.
+    /// The student's parameters, and the adversary's.
     public func initialParameters(seed: UInt64) throws -> TrainableParameters {
-        try student.initialParameters(seed: seed)
+        var parameters = try student.initialParameters(seed: seed)
+        guard adversaryWeight > 0 else { return parameters }
+        try parameters.add(
+            Self.adversaryScope, from: InitialParameters.convolutional(seed: seed)
+        ) { _ = try adversary($0) }
+        return parameters
     }
 
     /// All but the attention that is kept.
     public func learns(_ name: String) -> Bool {
-        !(keepsAttention && (name.contains(".attention.") || name.contains(".kv_mapper.")))
+        !(keepsAttention && isAttention(name))
     }
 
     /// The loss of a batch.
     public func loss(_ parameters: StepParameters, _ step: TrainingStep) throws -> TrainingLoss {
         var random = step.random
         let batch = couplings.batch(step.number, count: step.batchSize)
-        let field = try student.field(parameters, batch.conditions, precision: step.precision)
+        let field = try student.field(
+            parameters.source(student.scope), batch.conditions, precision: step.precision)
         let flowTimes = (0..<step.batchSize).map { _ in
             times == .uniform ? Double(random.uniform()) : 0
         }
@@ -64,13 +77,45 @@ public struct FlowObjective<Student: FlowStudent>: TrainingObjective {
             clean.scaled(bySample: flowTimes.map { Float($0) })
             + batch.noise.scaled(bySample: flowTimes.map { Float(1 - $0) })
         let seen = try field(y, at: flowTimes)
-        return TrainingLoss((seen.velocity - (clean - batch.noise)).meanSquare())
+        let error = (seen.velocity - (clean - batch.noise)).meanSquare()
+        guard adversaryWeight > 0, times == .beginning else { return TrainingLoss(error) }
+        let apart = try adversary(parameters.source(Self.adversaryScope), step.precision)
+            .loss(teacher: clean, student: seen.clean.detached(), batch.noise)
+        var loss = error + apart
+        if Double(step.number) >= adversaryStart * Double(step.count) {
+            // The adversary as it is: it does not learn from what deceives it.
+            let deceived = try adversary(
+                parameters.passing(Self.adversaryScope), step.precision
+            ).deceived(by: seen.clean, batch.noise)
+            loss = Tensor.combine(1, loss, adversaryWeight, deceived)
+        }
+        return TrainingLoss(
+            loss,
+            metrics: [
+                "error": error.detached().elements[0], "adversary": apart.detached().elements[0],
+            ])
+    }
+
+    private func adversary(
+        _ source: any ParameterSource, _ precision: Precision = .float32
+    ) throws -> LatentAdversary {
+        let shape = couplings.latentShape
+        // As Stage B folds its own: what it sees of a large latent should be more than a few positions.
+        return try LatentAdversary(
+            source, channels: shape.channels, patch: shape.rows > 24 ? 2 : 1, precision: precision)
+    }
+
+    /// The adversary learns faster than what it judges (Heusel et al., "GANs Trained by a Two Time-Scale
+    /// Update Rule", 2017).
+    public func rateFactor(_ name: String) -> Float {
+        name.hasPrefix(Self.adversaryScope + ".") ? 4 : 1
     }
 
     /// The same over pairs that are not learnt from.
     public var validation: FlowObjective? {
         var result = self
         result.couplings = validationCouplings
+        result.adversaryWeight = 0
         return result
     }
 
@@ -78,12 +123,15 @@ public struct FlowObjective<Student: FlowStudent>: TrainingObjective {
     public func measurements(_ parameters: [String: Tensor]) throws -> [String: Float] {
         let batch = validationCouplings.first(32)
         let field = try student.field(
-            StepParameters(fixed: parameters), batch.conditions, precision: .bfloat16)
+            StepParameters(fixed: parameters).source(student.scope), batch.conditions,
+            precision: .bfloat16)
         var result: [String: Float] = [:]
         for steps in times == .uniform ? [1, 2, 4, 8] : [1] {
             let solution = try field.solve(
                 from: batch.noise, .fixed(field.map.timesteps(count: steps), .euler))
             result["gap, \(steps) steps"] = relativeDistance(solution.latent, batch.clean)
+            result["energy, \(steps) steps"] =
+                solution.latent.meanSquare().elements[0] / batch.clean.meanSquare().elements[0]
         }
         if times == .uniform {
             result["straightness"] = Float(
@@ -96,7 +144,8 @@ public struct FlowObjective<Student: FlowStudent>: TrainingObjective {
     public func contactSheet(_ parameters: [String: Tensor]) throws -> ContactSheet? {
         let batch = validationCouplings.first(8)
         let field = try student.field(
-            StepParameters(fixed: parameters), batch.conditions, precision: .bfloat16)
+            StepParameters(fixed: parameters).source(student.scope), batch.conditions,
+            precision: .bfloat16)
         guard let wanted = try student.pixels(of: batch.clean) else { return nil }
         var sheet = ContactSheet(title: name, pictureSide: 160)
         try sheet.addRow("couplings", wanted, captions: batch.conditions.captions)
@@ -109,6 +158,11 @@ public struct FlowObjective<Student: FlowStudent>: TrainingObjective {
         }
         return sheet
     }
+}
+
+/// Whether a parameter is part of an attention block.
+func isAttention(_ name: String) -> Bool {
+    name.contains(".attention.") || name.contains(".kv_mapper.")
 }
 
 /// The distance of latents to others, relative to those' own deviation:

@@ -3,23 +3,29 @@ public import Wuerstchen
 
 /// A stage that learns to be a flow: how its network is built from parameters of one step.
 public protocol FlowStudent: Sendable {
+    /// The architecture's numbers, as they are written beside its weights.
+    associatedtype Configuration: Encodable, Sendable
+    /// The architecture's numbers, with a flow.
+    var configuration: Configuration { get }
     /// The stage's name, for messages and files.
     var name: String { get }
-    /// The parameters that training begins with where the teacher has none that fit: its last layer is
-    /// new, and zero.
+    /// The scope of the network's parameters among those of a training.
+    var scope: String { get }
+    /// The parameters that training begins with where the teacher has none that fit, under the scope.
+    /// The last layer of a flow is new, and zero.
     ///
     /// - Throws: What building the network throws.
     func initialParameters(seed: UInt64) throws -> TrainableParameters
     /// The velocity field under some conditions.
     ///
     /// - Parameters:
-    ///   - parameters: Tracked parameters to build the network from.
+    ///   - parameters: The parameters to build the network from, without the scope.
     ///   - conditions: What it is conditioned on.
     ///   - precision: The numbers that the network multiplies.
     /// - Returns: The field.
     /// - Throws: What the networks throw.
     func field(
-        _ parameters: StepParameters, _ conditions: CouplingConditions, precision: Precision
+        _ parameters: ParameterValues, _ conditions: CouplingConditions, precision: Precision
     ) throws -> FlowField
     /// Pictures of latents, for contact sheets; nil where nothing can show them.
     ///
@@ -31,6 +37,8 @@ public protocol FlowStudent: Sendable {
 public struct StageCStudent: FlowStudent {
     /// The stage's name.
     public let name = "stage-c"
+    /// The scope of its parameters.
+    public let scope = "stage_c"
     /// The architecture's numbers, with a flow.
     public var configuration: StageC.Configuration
     /// The text encoder.
@@ -62,11 +70,11 @@ public struct StageCStudent: FlowStudent {
 
     /// The velocity field under some captions.
     public func field(
-        _ parameters: StepParameters, _ conditions: CouplingConditions, precision: Precision
+        _ parameters: ParameterValues, _ conditions: CouplingConditions, precision: Precision
     ) throws -> FlowField {
         try conditions.field(
             of: StageC(
-                configuration: configuration, parameters: parameters.source("stage_c"),
+                configuration: configuration, parameters: parameters,
                 precision: precision, schedule: schedule), textEncoder)
     }
 
@@ -78,6 +86,8 @@ public struct StageCStudent: FlowStudent {
 public struct StageBStudent: FlowStudent {
     /// The stage's name.
     public let name = "stage-b"
+    /// The scope of its parameters.
+    public let scope = "stage_b"
     /// The architecture's numbers, with a flow.
     public var configuration: StageB.Configuration
     /// Positions of the image latent per position of the semantic latent.
@@ -119,11 +129,11 @@ public struct StageBStudent: FlowStudent {
 
     /// The velocity field under some semantic latents and captions.
     public func field(
-        _ parameters: StepParameters, _ conditions: CouplingConditions, precision: Precision
+        _ parameters: ParameterValues, _ conditions: CouplingConditions, precision: Precision
     ) throws -> FlowField {
         try conditions.field(
             of: StageB(
-                configuration: configuration, parameters: parameters.source("stage_b"),
+                configuration: configuration, parameters: parameters,
                 precision: precision, latentScale: latentScale, schedule: schedule),
             textEncoder, space: latentSpace)
     }

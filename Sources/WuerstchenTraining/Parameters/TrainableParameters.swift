@@ -67,6 +67,15 @@ extension TrainableParameters {
         }
     }
 
+    /// Adds a Stage A's initial parameters under `stage_a`.
+    ///
+    /// - Throws: What building the network throws.
+    public mutating func addStageA(_ configuration: StageA.Configuration, seed: UInt64) throws {
+        try add("stage_a", from: InitialParameters.stageA(configuration, seed: seed)) {
+            _ = try StageA(configuration: configuration, parameters: $0)
+        }
+    }
+
     /// Adds a Stage B's initial parameters under `stage_b`.
     ///
     /// - Throws: What building the network throws.

@@ -211,7 +211,9 @@ public struct CascadeEvaluation: Sendable {
         _ latent: SemanticLatent, _ captions: [String], seed: UInt64
     ) throws -> Tensor {
         let stages = try stages()
-        let text = try stages.textEncoder().encode(captions, negatives: captions.map { _ in "" })
+        let text =
+            try stages.stageB.readsText()
+            ? stages.textEncoder().encode(captions, negatives: captions.map { _ in "" }) : nil
         let seeds = captions.indices.map { seed &+ 1_000_000 &+ UInt64($0) }
         var sampler = try stages.stageB().sampler(
             latent, text: text, noise: SeededNoise(seeds: seeds), options: decoder)

@@ -44,9 +44,7 @@ public struct StageAObjective: TrainingObjective {
     /// Stage A's parameters, a count of how often each code is used, and the adversary's parameters.
     public func initialParameters(seed: UInt64) throws -> TrainableParameters {
         var parameters = TrainableParameters()
-        try parameters.add("stage_a", from: InitialParameters.stageA(configuration, seed: seed)) {
-            _ = try StageA(configuration: configuration, parameters: $0)
-        }
+        try parameters.addStageA(configuration, seed: seed)
         parameters.values[StageAObjective.usage] = Tensor(repeating: 0, [configuration.codes])
         if adversaryWeight > 0 {
             try parameters.add("adversary", from: InitialParameters.convolutional(seed: seed)) {

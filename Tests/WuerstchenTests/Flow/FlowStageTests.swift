@@ -81,7 +81,8 @@ import _WuerstchenTestSupport
     func picks() throws {
         let (copy, c, b) = try Self.students()
         _ = copy
-        let cascade = try Cascade(contentsOf: TinyCascade.directory, stageC: c, stageB: b)
+        let cascade = try Cascade(
+            contentsOf: TinyCascade.directory, replacing: StageFolders(stageC: c, stageB: b))
         var request = GenerationRequest("a house", size: ImageSize(width: 128, height: 128))
         let record = try cascade.completed(request)
         #expect(record.prior?.timesteps.count == 1 && record.prior?.method == .euler)
@@ -108,7 +109,9 @@ import _WuerstchenTestSupport
     func oneStep() throws {
         let (copy, c, _) = try Self.students()
         _ = copy
-        let stage = try Cascade(contentsOf: TinyCascade.directory, stageC: c).stageC()
+        let stage = try Cascade(
+            contentsOf: TinyCascade.directory, replacing: StageFolders(stageC: c)
+        ).stageC()
         let text = try TinyCascade.load().textEncoder().encode("a house")
         let conditioning = stage.prepare(text: text.prompts)
         var noise: any NoiseSource = SeededNoise(seeds: [5])
@@ -132,7 +135,8 @@ import _WuerstchenTestSupport
         let (copy, c, b) = try Self.students()
         _ = copy
         var cascade = try TinyCascade.load()
-        let student = try Cascade(contentsOf: TinyCascade.directory, stageC: c, stageB: b)
+        let student = try Cascade(
+            contentsOf: TinyCascade.directory, replacing: StageFolders(stageC: c, stageB: b))
         cascade.stageC = student.stageC
         let request = GenerationRequest("a house", size: ImageSize(width: 128, height: 128))
         let completed = try cascade.completed(request)
@@ -141,7 +145,8 @@ import _WuerstchenTestSupport
         small.decoder = SamplingOptions(timesteps: try Timesteps(count: 1), guidance: 0)
         #expect(try cascade.makeImages(for: small).count == 1)
         let sequential = try Cascade(
-            contentsOf: TinyCascade.directory, memory: .sequential, stageC: c)
+            contentsOf: TinyCascade.directory, memory: .sequential,
+            replacing: StageFolders(stageC: c))
         #expect(try sequential.completed(request).prior?.method == .euler)
         #expect(try sequential.makeImages(for: small) == cascade.makeImages(for: small))
     }
@@ -171,14 +176,16 @@ import _WuerstchenTestSupport
         let request = GenerationRequest("a house", size: ImageSize(width: 128, height: 128))
         var images: [[Image]] = []
         for folder in [c, parts] {
-            var cascade = try Cascade(contentsOf: TinyCascade.directory, stageC: folder)
+            var cascade = try Cascade(
+                contentsOf: TinyCascade.directory, replacing: StageFolders(stageC: folder))
             cascade.decoder = cascade.previewDecoder
             images.append(try cascade.makeImages(for: request))
         }
         #expect(images[0] == images[1])
         try write("0123456789abcdef")
         expectError(.incompatibleParameters, "differences", "checkpoint that it was made from") {
-            _ = try Cascade(contentsOf: TinyCascade.directory, stageC: parts)
+            _ = try Cascade(
+                contentsOf: TinyCascade.directory, replacing: StageFolders(stageC: parts))
         }
     }
 

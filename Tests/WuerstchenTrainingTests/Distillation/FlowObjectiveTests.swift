@@ -2,8 +2,9 @@ import Foundation
 import TensorCore
 import Testing
 import Wuerstchen
-import WuerstchenTraining
 import _WuerstchenTestSupport
+
+@testable import WuerstchenTraining
 
 @Suite("Flow objectives") struct FlowObjectiveTests {
     private static func couplings(_ teacher: TinyTeacher) throws -> (Couplings, TemporaryFolder) {
@@ -90,6 +91,44 @@ import _WuerstchenTestSupport
                 #expect(moved == !isKept, "\(name)")
             }
         }
+    }
+
+    @Test(
+        "student and adversary learn from each other, each its own part", arguments: [false, true])
+    func adversary(isStage: Bool) throws {
+        let teacher = try TinyTeacher()
+        let (pairs, folder) = try Self.couplings(teacher)
+        defer { _ = folder }
+        let (student, start) = try teacher.student()
+        var objective = FlowObjective(student, couplings: pairs, times: .beginning)
+        (objective.adversaryWeight, objective.adversaryStart) = (0.1, 0)
+        let values = try objective.initialParameters(seed: 1).values.merging(start) { $1 }
+        #expect(values.keys.contains { $0.hasPrefix("adversary.") })
+        // What deceives the adversary changes the student's gradients, and none of the adversary's.
+        func gradients(weight: Float) throws -> [String: Tensor] {
+            var objective = objective
+            objective.adversaryWeight = weight
+            let parameters = StepParameters(values, learns: objective.learns)
+            let step = TrainingStep(
+                number: 0, count: 10, batchSize: 4, precision: .float32, random: RandomStream(1))
+            let found = try objective.loss(parameters, step).value.gradients()
+            return parameters.leaves.filter { objective.learns($0.key) }
+                .compactMapValues { found[$0] }
+        }
+        let (weak, strong) = (try gradients(weight: 0.01), try gradients(weight: 0.1))
+        for (name, gradient) in weak where name.hasPrefix("adversary.") {
+            #expect(gradient.elements == strong[name]?.elements, "\(name)")
+        }
+        let last = "stage_c.out.1.weight"
+        #expect(try #require(weak[last]).elements != #require(strong[last]).elements)
+        objective.adversaryStart = 0.5
+        var trainer = try Trainer(objective, options(60), start: values)
+        var told: Double = 1
+        while let report = try trainer.next() {
+            told = report.metrics.first { $0.name == "adversary" }?.value ?? 1
+        }
+        #expect(told < 0.25, "better than chance: \(told)")
+        #expect(objective.validation?.adversaryWeight == 0)
     }
 
     @Test("the mean and the deviation of latents")

@@ -1,0 +1,80 @@
+import ArgumentParser
+import ExampleSupport
+import Foundation
+import TensorCore
+import Wuerstchen
+import WuerstchenTraining
+
+struct TrainDecoder: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "decoder",
+        abstract: "Train a Stage A whose decoder has fewer blocks.",
+        discussion: """
+            Its latents stay the checkpoint's. The folder `student` in the output then stands in for the \
+            checkpoint's Stage A.
+            """)
+
+    @OptionGroup var teacher: RunArguments
+    @OptionGroup var training: TrainingArguments
+
+    @Option(help: "Bottleneck blocks of the decoder, fewer than the teacher's.")
+    var bottleneckBlocks = 1
+
+    @Option(help: "The side of the cutouts that are learnt from, in pixels.")
+    var cutout = 128
+
+    @Option(help: "A folder of PNGs. (default: drawn scenes)")
+    var pictures: String?
+
+    func validate() throws {
+        guard (16...1024).contains(cutout), cutout % 16 == 0 else {
+            throw ValidationError("--cutout must be a multiple of 16 from 16 to 1024")
+        }
+    }
+
+    func run() async throws {
+        let command = self
+        try await interruptible { try command.train() }
+    }
+
+    private func train() throws {
+        let stage = try teacher.cascade().diffusionDecoder().stageA()
+        let deeper = stage.configuration
+        guard (1...deeper.bottleneckBlocks).contains(bottleneckBlocks) else {
+            throw ValidationError(
+                "--bottleneck-blocks must be 1 to the teacher's \(deeper.bottleneckBlocks)")
+        }
+        var configuration = deeper
+        configuration.bottleneckBlocks = bottleneckBlocks
+        let folder =
+            try teacher.checkpoint.stages.stageA
+            ?? teacher.checkpoint.folder().appendingPathComponent("wuerstchen/vqgan")
+        let weights = try CheckpointFolder.parameters(of: folder, over: folder).values()
+        let (pictures, validation) = try sources()
+        var objective = DecoderObjective(
+            configuration: configuration, teacher: stage, pictures: pictures)
+        objective.validationPictures = validation
+        let trained = try training.train(
+            objective,
+            beginningWith: ["stage_a": configuration.parameters(pruning: weights, of: deeper)],
+            teacher)
+        try CheckpointExport(to: URL(fileURLWithPath: training.output)).write(
+            trained.scope("stage_a"), configuration, to: "student")
+    }
+
+    private func sources() throws -> (any PictureSource, (any PictureSource)?) {
+        guard let pictures else {
+            return (
+                ScenePictures(seed: teacher.seed &+ 1, cutout: cutout),
+                ScenePictures(seed: teacher.seed &+ 2, split: .heldOut, cutout: cutout)
+            )
+        }
+        let folder = try PictureFolder(
+            URL(fileURLWithPath: pictures),
+            options: PictureFolderOptions(
+                sizes: .cutouts(side: cutout), crop: .random, mirrors: true,
+                validationInterval: 20, seed: teacher.seed)
+        ) { note("\($0)") }
+        return (folder, folder.validation)
+    }
+}
