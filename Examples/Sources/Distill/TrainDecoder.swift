@@ -17,7 +17,7 @@ struct TrainDecoder: AsyncParsableCommand {
     @OptionGroup var teacher: RunArguments
     @OptionGroup var training: TrainingArguments
 
-    @Option(help: "Bottleneck blocks of the decoder, fewer than the teacher's.")
+    @Option(help: "Bottleneck blocks of the decoder, at most the teacher's.")
     var bottleneckBlocks = 1
 
     @Option(help: "The side of the cutouts that are learnt from, in pixels.")
@@ -27,8 +27,9 @@ struct TrainDecoder: AsyncParsableCommand {
     var pictures: String?
 
     func validate() throws {
-        guard (16...1024).contains(cutout), cutout % 16 == 0 else {
-            throw ValidationError("--cutout must be a multiple of 16 from 16 to 1024")
+        let largest = pictures == nil ? SceneRenderer.side : 1024
+        guard (16...largest).contains(cutout), cutout % 16 == 0 else {
+            throw ValidationError("--cutout must be a multiple of 16 from 16 to \(largest)")
         }
     }
 
@@ -56,7 +57,7 @@ struct TrainDecoder: AsyncParsableCommand {
         objective.validationPictures = validation
         let trained = try training.train(
             objective,
-            beginningWith: ["stage_a": configuration.parameters(pruning: weights, of: deeper)],
+            beginningWith: configuration.parameters(pruning: weights, of: deeper), "stage_a",
             teacher)
         try CheckpointExport(to: URL(fileURLWithPath: training.output)).write(
             trained.scope("stage_a"), configuration, to: "student")

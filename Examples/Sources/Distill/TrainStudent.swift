@@ -75,14 +75,15 @@ struct TrainingArguments: ParsableArguments {
     ///
     /// - Parameters:
     ///   - objective: What is trained for.
-    ///   - weights: Parameters to begin with, by scope and under their published names, where there are
-    ///     some of that shape.
+    ///   - weights: Parameters to begin with, under their published names, where there are some of that
+    ///     shape.
+    ///   - scope: Their scope in the training.
     ///   - run: How to compute.
     /// - Returns: The parameters.
     /// - Throws: What training throws.
     func train(
-        _ objective: some TrainingObjective, beginningWith weights: [String: [String: Tensor]],
-        _ run: RunArguments
+        _ objective: some TrainingObjective, beginningWith weights: [String: Tensor],
+        _ scope: String, _ run: RunArguments
     ) throws -> TrainableParameters {
         var options = TrainingOptions(
             steps: steps, batchSize: batch, peakRate: rate, weightDecay: 0, averageDecay: average)
@@ -92,15 +93,13 @@ struct TrainingArguments: ParsableArguments {
         // The last layer of a teacher that predicts noise has another shape; the student's is new.
         let own = try objective.initialParameters(seed: 0).values
         var start: [String: Tensor] = [:]
-        for (scope, weights) in weights {
-            for (name, value) in weights where own["\(scope).\(name)"]?.shape == value.shape {
-                start["\(scope).\(name)"] = value
-            }
+        for (name, value) in weights where own["\(scope).\(name)"]?.shape == value.shape {
+            start["\(scope).\(name)"] = value
         }
         var progress = TrainingProgress()
         progress.note(
-            "training \(objective.name) in \(output), beginning with \(start.count) of \(own.count) "
-                + "of the teacher's parameters")
+            "training \(objective.name) in \(output), beginning with \(start.count) parameters of "
+                + "\(own.count) that there are")
         return TrainableParameters(
             try TrainingRun(objective, options, in: URL(fileURLWithPath: output))
                 .run(resumes: resume, start: start, progress: &progress))
@@ -126,19 +125,28 @@ struct StudentArguments: ParsableArguments {
     /// - Parameters:
     ///   - objective: What is trained for.
     ///   - student: Whose parameters are written.
-    ///   - weights: Parameters to begin with, by scope and under their published names.
+    ///   - weights: Parameters to begin with, under their published names.
     ///   - teacher: The stage that is distilled.
     /// - Throws: What training and writing throw.
     func train<Student: FlowStudent>(
         _ objective: some TrainingObjective, _ student: Student,
-        beginningWith weights: [String: [String: Tensor]], _ teacher: TeacherArguments
+        beginningWith weights: [String: Tensor], _ teacher: TeacherArguments
     ) throws {
-        let trained = try training.train(objective, beginningWith: weights, teacher.run)
+        // Differences can replace parameters of the checkpoint's stage, and not leave any out.
+        let base = keepAttention ? try teacher.baseParameters() : [:]
+        if keepAttention {
+            let own = try student.initialParameters(seed: 0).scope(student.scope)
+            guard Set(own.keys) == Set(base.keys) else {
+                throw ValidationError(
+                    "a student of fewer blocks is stored whole; leave out --keep-attention")
+            }
+        }
+        let trained = try training.train(
+            objective, beginningWith: weights, student.scope, teacher.run)
         var learnt = trained.scope(student.scope)
         var metadata: [String: String] = [:]
         if keepAttention {
             // In 16 bits, as they are written.
-            let base = try teacher.baseParameters()
             learnt = learnt.filter { name, value in
                 base[name]?.elements.map { Float16($0) } != value.elements.map { Float16($0) }
             }
@@ -168,7 +176,7 @@ struct FlowArguments: ParsableArguments {
 
     @Option(
         help: """
-            Groups of blocks that the student has, fewer than its teacher: one number for Stage C, one \
+            Groups of blocks that the student has, at most its teacher's: one number for Stage C, one \
             for each level of Stage B, such as 1,1,2. (default: the teacher's)
             """,
         transform: { text in
@@ -219,13 +227,15 @@ struct FlowArguments: ParsableArguments {
     }
 
     func train(times: FlowTimes) throws {
+        guard adversary == 0 || times == .beginning else {
+            throw ValidationError("--adversary is for one-step")
+        }
         let cascade = try teacher.cascade()
         let pairs = try student.pairs(teacher)
         guard try pairs.record.teacher == weightsDigest(of: teacher.stageFolder()) else {
             throw ValidationError(
-                "\(student.couplings) was made by another teacher than the stage that the student "
-                    + "begins with; make couplings with it, or name the stage with --stage-c or "
-                    + "--stage-b")
+                "\(student.couplings) was made by another teacher than the stage that is distilled; "
+                    + "make couplings with it, or name the stage with --stage-c or --stage-b")
         }
         let begun = start.map { URL(fileURLWithPath: $0) }
         let weights =
@@ -284,7 +294,7 @@ struct FlowArguments: ParsableArguments {
         objective.keepsAttention = student.keepAttention
         objective.adversaryWeight = adversary
         try student.train(
-            objective, learner, beginningWith: [learner.scope: weights], teacher)
+            objective, learner, beginningWith: weights, teacher)
     }
 
     private func fewerBlocks(than blocks: [Int]) -> ValidationError {

@@ -44,7 +44,8 @@ extension Cascade {
         if memory == .sequential {
             // Damage should show before the first stage has run, not after.
             try prior.checkWeights(["prior", "text_encoder"])
-            try main.checkWeights(["decoder", "vqgan", "text_encoder"])
+            try main.checkWeights(
+                ["decoder", "vqgan"] + (configuration.hasAttention ? ["text_encoder"] : []))
         }
         let decoder = DiffusionDecoder(
             // In memory only for a stage that reads text.

@@ -35,6 +35,7 @@ public struct FlowObjective<Student: FlowStudent>: TrainingObjective {
     public var adversaryStart = 0.05
 
     private static var adversaryScope: String { "adversary" }
+    private var hasAdversary: Bool { adversaryWeight > 0 && times == .beginning }
 
     /// An objective for a student; the couplings' last file is set aside.
     public init(_ student: Student, couplings: Couplings, times: FlowTimes) {
@@ -51,7 +52,7 @@ public struct FlowObjective<Student: FlowStudent>: TrainingObjective {
     /// The student's parameters, and the adversary's.
     public func initialParameters(seed: UInt64) throws -> TrainableParameters {
         var parameters = try student.initialParameters(seed: seed)
-        guard adversaryWeight > 0 else { return parameters }
+        guard hasAdversary else { return parameters }
         try parameters.add(
             Self.adversaryScope, from: InitialParameters.convolutional(seed: seed)
         ) { _ = try adversary($0) }
@@ -78,7 +79,7 @@ public struct FlowObjective<Student: FlowStudent>: TrainingObjective {
             + batch.noise.scaled(bySample: flowTimes.map { Float(1 - $0) })
         let seen = try field(y, at: flowTimes)
         let error = (seen.velocity - (clean - batch.noise)).meanSquare()
-        guard adversaryWeight > 0, times == .beginning else { return TrainingLoss(error) }
+        guard hasAdversary else { return TrainingLoss(error) }
         let apart = try adversary(parameters.source(Self.adversaryScope), step.precision)
             .loss(teacher: clean, student: seen.clean.detached(), batch.noise)
         var loss = error + apart
@@ -100,9 +101,11 @@ public struct FlowObjective<Student: FlowStudent>: TrainingObjective {
         _ source: any ParameterSource, _ precision: Precision = .float32
     ) throws -> LatentAdversary {
         let shape = couplings.latentShape
+        let isEven = shape.rows.isMultiple(of: 2) && shape.columns.isMultiple(of: 2)
+        let isFolded = shape.rows > 24 && isEven
         // As Stage B folds its own: what it sees of a large latent should be more than a few positions.
         return try LatentAdversary(
-            source, channels: shape.channels, patch: shape.rows > 24 ? 2 : 1, precision: precision)
+            source, channels: shape.channels, patch: isFolded ? 2 : 1, precision: precision)
     }
 
     /// The adversary learns faster than what it judges (Heusel et al., "GANs Trained by a Two Time-Scale

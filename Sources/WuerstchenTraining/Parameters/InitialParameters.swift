@@ -55,7 +55,7 @@ extension InitialParameters {
 
     /// Stage B's: as Stage C's, with a small first layer.
     public static func stageB(_ configuration: StageB.Configuration, seed: UInt64) -> Self {
-        let shrink = (1 / Float(configuration.blocks.reduce(0, +))).squareRoot()
+        let shrink = (1 / configuration.blocks.reduce(0) { $0 + Float($1) }).squareRoot()
         let upsamplers = configuration.channels.indices.map { "up_blocks.\($0)." }
         return InitialParameters(seed: seed) { name, shape in
             if let draw = residualRule(name, shape, shrink: shrink) { return draw }

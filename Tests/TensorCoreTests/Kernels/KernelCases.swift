@@ -12,7 +12,7 @@ extension KernelLevel {
 }
 
 /// Numbers of columns around the widths of the vectors, and more.
-let awkwardWidths = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64, 100]
+let awkwardWidths = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 100, 128]
 
 let activations: [(kernel: wk_activation, activation: Activation)] = [
     (WK_IDENTITY, .identity), (WK_GELU, .gelu), (WK_QUICK_GELU, .quickGELU), (WK_SILU, .silu),

@@ -151,6 +151,36 @@ import _WuerstchenTestSupport
         #expect(try sequential.makeImages(for: small) == cascade.makeImages(for: small))
     }
 
+    @Test("a Stage B without attention reads no text, and then none is encoded")
+    func noText() throws {
+        var cascade = try TinyCascade.load()
+        var decoder = try #require(cascade.decoder as? DiffusionDecoder)
+        let stage = try decoder.stageB()
+        #expect(stage.readsText)
+        let latent = SemanticLatent(
+            values: .random([1, 3, 3, stage.configuration.semanticChannels], seed: 1))
+        expectError(.invalidRequest, "reads text") {
+            _ = try stage.sample(latent, text: nil, seed: 1)
+        }
+        decoder.textEncoder = Part(loadingEachTime: {
+            throw WuerstchenError(.fileNotFound, "no text encoder")
+        })
+        var request = GenerationRequest("a house", size: ImageSize(width: 128, height: 128))
+        request.prior = SamplingOptions(timesteps: try Timesteps(count: 1), guidance: 0)
+        request.decoder = SamplingOptions(timesteps: try Timesteps(count: 1), guidance: 2)
+        cascade.decoder = decoder
+        expectError(.fileNotFound, "no text encoder") { _ = try cascade.makeImages(for: request) }
+        var c = stage.configuration
+        c.blockTypes = c.blockTypes.map { $0.filter { $0 != "A" } }
+        let blind = try StageB(
+            configuration: c, parameters: RandomParameters(seed: 4),
+            latentScale: stage.latentScale)
+        #expect(!blind.readsText)
+        decoder.stageB = Part(blind)
+        cascade.decoder = decoder
+        #expect(try cascade.makeImages(for: request).count == 1)
+    }
+
     @Test("differences over the checkpoint they are from give what the whole weights do")
     func differences() throws {
         let (copy, c, _) = try Self.students()
