@@ -68,8 +68,9 @@ struct TeacherArguments: ParsableArguments {
     /// The folder of a stage's configuration and weights; of the one that is distilled, if none is
     /// named.
     func stageFolder(of stage: DistilledStage? = nil) throws -> URL {
-        let replacement = stage ?? self.stage == .stageC ? checkpoint.stageC : checkpoint.stageB
-        return try replacement.map { URL(fileURLWithPath: $0) } ?? baseFolder(of: stage)
+        let stages = checkpoint.stages
+        return try (stage ?? self.stage == .stageC ? stages.stageC : stages.stageB)
+            ?? baseFolder(of: stage)
     }
 
     /// The parameters of the stage that is distilled.
@@ -78,8 +79,8 @@ struct TeacherArguments: ParsableArguments {
     }
 
     /// The parameters of the checkpoint's own stage.
-    func baseParameters() throws -> [String: Tensor] {
-        try CheckpointFolder.parameters(of: baseFolder(), over: baseFolder()).values()
+    func baseParameters() throws -> CheckpointParameters {
+        try CheckpointFolder.parameters(of: baseFolder(), over: baseFolder())
     }
 
     /// The folder of the checkpoint's own stage.

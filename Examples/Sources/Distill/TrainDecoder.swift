@@ -47,10 +47,10 @@ struct TrainDecoder: AsyncParsableCommand {
         }
         var configuration = deeper
         configuration.bottleneckBlocks = bottleneckBlocks
-        let folder =
-            try teacher.checkpoint.stages.stageA
-            ?? teacher.checkpoint.folder().appendingPathComponent("wuerstchen/vqgan")
-        let weights = try CheckpointFolder.parameters(of: folder, over: folder).values()
+        let own = try teacher.checkpoint.folder().appendingPathComponent("wuerstchen/vqgan")
+        let weights = try CheckpointFolder.parameters(
+            of: teacher.checkpoint.stages.stageA ?? own, over: own
+        ).values()
         let (pictures, validation) = try sources()
         var objective = DecoderObjective(
             configuration: configuration, teacher: stage, pictures: pictures)

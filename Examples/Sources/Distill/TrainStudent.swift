@@ -107,7 +107,8 @@ struct TrainingArguments: ParsableArguments {
 }
 
 /// How a student of a diffusion stage is trained.
-struct StudentArguments: ParsableArguments {
+struct FlowArguments: ParsableArguments {
+    @OptionGroup var teacher: TeacherArguments
     @OptionGroup var training: TrainingArguments
 
     @Option(help: "The folder of the couplings.")
@@ -119,60 +120,6 @@ struct StudentArguments: ParsableArguments {
             third less to store.
             """)
     var keepAttention = false
-
-    /// Trains, and writes the student to the folder `student` in the output.
-    ///
-    /// - Parameters:
-    ///   - objective: What is trained for.
-    ///   - student: Whose parameters are written.
-    ///   - weights: Parameters to begin with, under their published names.
-    ///   - teacher: The stage that is distilled.
-    /// - Throws: What training and writing throw.
-    func train<Student: FlowStudent>(
-        _ objective: some TrainingObjective, _ student: Student,
-        beginningWith weights: [String: Tensor], _ teacher: TeacherArguments
-    ) throws {
-        // Differences can replace parameters of the checkpoint's stage, and not leave any out.
-        let base = keepAttention ? try teacher.baseParameters() : [:]
-        if keepAttention {
-            let own = try student.initialParameters(seed: 0).scope(student.scope)
-            guard Set(own.keys) == Set(base.keys) else {
-                throw ValidationError(
-                    "a student of fewer blocks is stored whole; leave out --keep-attention")
-            }
-        }
-        let trained = try training.train(
-            objective, beginningWith: weights, student.scope, teacher.run)
-        var learnt = trained.scope(student.scope)
-        var metadata: [String: String] = [:]
-        if keepAttention {
-            // In 16 bits, as they are written.
-            learnt = learnt.filter { name, value in
-                base[name]?.elements.map { Float16($0) } != value.elements.map { Float16($0) }
-            }
-            metadata["base"] = try weightsDigest(of: teacher.baseFolder())
-        }
-        try CheckpointExport(to: URL(fileURLWithPath: training.output)).write(
-            learnt, student.configuration, to: "student",
-            stem: keepAttention ? "differences" : "diffusion_pytorch_model", metadata: metadata)
-    }
-
-    /// The couplings, which must be of the stage that is distilled.
-    func pairs(_ teacher: TeacherArguments) throws -> Couplings {
-        let pairs = try Couplings(contentsOf: URL(fileURLWithPath: couplings))
-        guard pairs.record.stage == teacher.stage.rawValue else {
-            throw ValidationError(
-                "\(couplings) has couplings of \(pairs.record.stage), not \(teacher.stage.rawValue)"
-            )
-        }
-        return pairs
-    }
-}
-
-/// Students that learn from couplings alone.
-struct FlowArguments: ParsableArguments {
-    @OptionGroup var teacher: TeacherArguments
-    @OptionGroup var student: StudentArguments
 
     @Option(
         help: """
@@ -209,7 +156,7 @@ struct FlowArguments: ParsableArguments {
     var withoutAttention = false
 
     func validate() throws {
-        if student.keepAttention, blocks != nil || withoutAttention {
+        if keepAttention, blocks != nil || withoutAttention {
             throw ValidationError(
                 "a student of fewer blocks is stored whole; leave out --keep-attention")
         }
@@ -231,27 +178,24 @@ struct FlowArguments: ParsableArguments {
             throw ValidationError("--adversary is for one-step")
         }
         let cascade = try teacher.cascade()
-        let pairs = try student.pairs(teacher)
-        guard try pairs.record.teacher == weightsDigest(of: teacher.stageFolder()) else {
-            throw ValidationError(
-                "\(student.couplings) was made by another teacher than the stage that is distilled; "
-                    + "make couplings with it, or name the stage with --stage-c or --stage-b")
-        }
-        let begun = start.map { URL(fileURLWithPath: $0) }
-        let weights =
-            try begun.map {
-                try CheckpointFolder.parameters(of: $0, over: teacher.baseFolder()).values()
-            } ?? teacher.parameters()
+        let pairs = try pairs()
         let (mean, deviation) = pairs.moments
         var flow = FlowConfiguration(
             steps: times == .beginning ? 1 : nil, guidance: pairs.record.guidance, mean: mean,
             deviation: deviation)
+        // What training begins with: the stage that is distilled, or a student to go on from.
+        let first = beginning
+        let weights = try first.parameters()
+        let begun =
+            try start == nil
+            ? cascade : first.checkpoint.cascade(precision: first.precision, memory: .sequential)
         switch teacher.stage {
         case .stageC:
-            let deeper = try cascade.stageC().configuration
-            inherit(deeper.flow, &flow)
+            let deeper = try begun.stageC().configuration
+            try inherit(cascade.stageC().configuration.flow, deeper.flow, &flow)
             var student = try cascade.stageCStudent(flow)
-            if let begun { try student.configuration.goOn(from: begun, flow) }
+            student.configuration = deeper
+            student.configuration.flow = flow
             if let blocks {
                 guard blocks.count == 1, blocks[0] <= deeper.depth else {
                     throw fewerBlocks(than: [deeper.depth])
@@ -259,15 +203,15 @@ struct FlowArguments: ParsableArguments {
                 student.configuration.depth = blocks[0]
             }
             try train(
-                student,
-                begun == nil
-                    ? student.configuration.parameters(pruning: weights, of: deeper) : weights,
-                pairs, times)
+                student, student.configuration.parameters(pruning: weights, of: deeper), pairs,
+                times)
         case .stageB:
-            let deeper = try cascade.diffusionDecoder().stageB().configuration
-            inherit(deeper.flow, &flow)
+            let deeper = try begun.diffusionDecoder().stageB().configuration
+            try inherit(
+                cascade.diffusionDecoder().stageB().configuration.flow, deeper.flow, &flow)
             var student = try cascade.stageBStudent(flow)
-            if let begun { try student.configuration.goOn(from: begun, flow) }
+            student.configuration = deeper
+            student.configuration.flow = flow
             if let blocks {
                 guard blocks.count == deeper.blocks.count,
                     zip(blocks, deeper.blocks).allSatisfy(<=)
@@ -280,21 +224,67 @@ struct FlowArguments: ParsableArguments {
                 }
             }
             try train(
-                student,
-                begun == nil
-                    ? student.configuration.parameters(pruning: weights, of: deeper) : weights,
-                pairs, times)
+                student, student.configuration.parameters(pruning: weights, of: deeper), pairs,
+                times)
         }
     }
 
+    /// The stage that training begins with.
+    private var beginning: TeacherArguments {
+        guard let start else { return teacher }
+        var result = teacher
+        switch teacher.stage {
+        case .stageC: result.run.checkpoint.stageC = start
+        case .stageB: result.run.checkpoint.stageB = start
+        }
+        return result
+    }
+
+    /// The couplings, which must be of the stage that is distilled and made by it.
+    private func pairs() throws -> Couplings {
+        let pairs = try Couplings(contentsOf: URL(fileURLWithPath: couplings))
+        guard pairs.record.stage == teacher.stage.rawValue else {
+            throw ValidationError(
+                "\(couplings) has couplings of \(pairs.record.stage), not \(teacher.stage.rawValue)"
+            )
+        }
+        guard try pairs.record.teacher == weightsDigest(of: teacher.stageFolder()) else {
+            throw ValidationError(
+                "\(couplings) was made by another teacher than the stage that is distilled; make "
+                    + "couplings with it, or name the stage with --stage-c or --stage-b")
+        }
+        return pairs
+    }
+
+    /// Trains, and writes the student to the folder `student` in the output.
     private func train<Student: FlowStudent>(
-        _ learner: Student, _ weights: [String: Tensor], _ pairs: Couplings, _ times: FlowTimes
+        _ student: Student, _ weights: [String: Tensor], _ pairs: Couplings, _ times: FlowTimes
     ) throws {
-        var objective = FlowObjective(learner, couplings: pairs, times: times)
-        objective.keepsAttention = student.keepAttention
+        // Differences can replace parameters of the checkpoint's stage, and not leave any out.
+        if keepAttention {
+            guard try Set(weights.keys) == teacher.baseParameters().names else {
+                throw ValidationError(
+                    "a student of fewer blocks is stored whole; leave out --keep-attention")
+            }
+        }
+        var objective = FlowObjective(student, couplings: pairs, times: times)
+        objective.keepsAttention = keepAttention
         objective.adversaryWeight = adversary
-        try student.train(
-            objective, learner, beginningWith: weights, teacher)
+        let trained = try training.train(
+            objective, beginningWith: weights, student.scope, teacher.run)
+        var learnt = trained.scope(student.scope)
+        var metadata: [String: String] = [:]
+        if keepAttention {
+            // In 16 bits, as they are written.
+            let base = try teacher.baseParameters().values()
+            learnt = learnt.filter { name, value in
+                base[name]?.elements.map { Float16($0) } != value.elements.map { Float16($0) }
+            }
+            metadata["base"] = try weightsDigest(of: teacher.baseFolder())
+        }
+        try CheckpointExport(to: URL(fileURLWithPath: training.output)).write(
+            learnt, student.configuration, to: "student",
+            stem: keepAttention ? "differences" : "diffusion_pytorch_model", metadata: metadata)
     }
 
     private func fewerBlocks(than blocks: [Int]) -> ValidationError {
@@ -303,12 +293,17 @@ struct FlowArguments: ParsableArguments {
                 + "the teacher's \(blocks.map(String.init).joined(separator: ","))")
     }
 
-    /// A student of a flow keeps its variables, and has in it the guidance of both: the pairs moved
-    /// away, so many times more, what the teacher had moved already.
-    private func inherit(_ teacher: FlowConfiguration?, _ flow: inout FlowConfiguration) {
-        guard let teacher else { return }
-        (flow.mean, flow.deviation) = (teacher.mean, teacher.deviation)
-        flow.guidance = max(1, flow.guidance) * max(1, teacher.guidance)
+    /// A student keeps the variables of the flow that it begins with, and has in it the guidance of pairs
+    /// and teacher: the pairs moved away, so many times more, what the teacher had moved already.
+    private func inherit(
+        _ teacher: FlowConfiguration?, _ begun: FlowConfiguration?, _ flow: inout FlowConfiguration
+    ) throws {
+        if let teacher { flow.guidance = max(1, flow.guidance) * max(1, teacher.guidance) }
+        if let begun {
+            (flow.mean, flow.deviation) = (begun.mean, begun.deviation)
+        } else if let start {
+            throw ValidationError("\(start) is no student: its config.json has no flow")
+        }
     }
 }
 
@@ -328,32 +323,5 @@ extension Cascade {
             textEncoder: try decoder.textEncoder())
         student.stageA = try decoder.stageA()
         return student
-    }
-}
-
-/// The architecture of a stage that may be a flow.
-private protocol FlowArchitecture: Decodable {
-    var flow: FlowConfiguration? { get set }
-}
-
-extension StageC.Configuration: FlowArchitecture {}
-extension StageB.Configuration: FlowArchitecture {}
-
-extension FlowArchitecture {
-    /// Takes over the architecture of a student in a folder, and the variables of its flow.
-    fileprivate mutating func goOn(from folder: URL, _ flow: FlowConfiguration) throws {
-        let file = folder.appendingPathComponent("config.json")
-        do {
-            self = try JSONDecoder().decode(Self.self, from: Data(contentsOf: file))
-        } catch {
-            throw WuerstchenError(
-                .malformedFile, "\(file.path) cannot be read as a configuration", underlying: error)
-        }
-        guard let own = self.flow else {
-            throw ValidationError("\(folder.path) is no student: its config.json has no flow")
-        }
-        var flow = flow
-        (flow.mean, flow.deviation) = (own.mean, own.deviation)
-        self.flow = flow
     }
 }

@@ -92,11 +92,8 @@ public struct CascadeArguments: ParsableArguments, Sendable {
     public func cascade(
         variant: String? = nil, precision: Precision, memory: MemoryPolicy = .resident
     ) throws -> Cascade {
-        guard fast else {
-            return try checkpoint.cascade(variant: variant, precision: precision, memory: memory)
-        }
-        return try Cascade(
+        try Cascade(
             contentsOf: checkpoint.folder(), variant: variant, precision: precision, memory: memory,
-            replacing: Miniature.students())
+            replacing: fast ? Miniature.students() : checkpoint.stages)
     }
 }

@@ -34,7 +34,6 @@ public struct FlowObjective<Student: FlowStudent>: TrainingObjective {
     /// The share of the steps in which the adversary learns and is not yet listened to.
     public var adversaryStart = 0.05
 
-    private static var adversaryScope: String { "adversary" }
     private var hasAdversary: Bool { adversaryWeight > 0 && times == .beginning }
 
     /// An objective for a student; the couplings' last file is set aside.
@@ -54,14 +53,14 @@ public struct FlowObjective<Student: FlowStudent>: TrainingObjective {
         var parameters = try student.initialParameters(seed: seed)
         guard hasAdversary else { return parameters }
         try parameters.add(
-            Self.adversaryScope, from: InitialParameters.convolutional(seed: seed)
+            AdversarialLoss.scope, from: InitialParameters.convolutional(seed: seed)
         ) { _ = try adversary($0) }
         return parameters
     }
 
     /// All but the attention that is kept.
     public func learns(_ name: String) -> Bool {
-        !(keepsAttention && isAttention(name))
+        !(keepsAttention && (name.contains(".attention.") || name.contains(".kv_mapper.")))
     }
 
     /// The loss of a batch.
@@ -80,21 +79,13 @@ public struct FlowObjective<Student: FlowStudent>: TrainingObjective {
         let seen = try field(y, at: flowTimes)
         let error = (seen.velocity - (clean - batch.noise)).meanSquare()
         guard hasAdversary else { return TrainingLoss(error) }
-        let apart = try adversary(parameters.source(Self.adversaryScope), step.precision)
-            .loss(teacher: clean, student: seen.clean.detached(), batch.noise)
-        var loss = error + apart
-        if Double(step.number) >= adversaryStart * Double(step.count) {
-            // The adversary as it is: it does not learn from what deceives it.
-            let deceived = try adversary(
-                parameters.passing(Self.adversaryScope), step.precision
-            ).deceived(by: seen.clean, batch.noise)
-            loss = Tensor.combine(1, loss, adversaryWeight, deceived)
-        }
+        let (loss, apart) = try AdversarialLoss(weight: adversaryWeight, start: adversaryStart)
+            .added(to: error, parameters, step, wanted: clean, made: seen.clean) {
+                let adversary = try adversary($0, step.precision)
+                return { adversary($0, batch.noise) }
+            }
         return TrainingLoss(
-            loss,
-            metrics: [
-                "error": error.detached().elements[0], "adversary": apart.detached().elements[0],
-            ])
+            loss, metrics: ["error": error.detached().elements[0], "adversary": apart])
     }
 
     private func adversary(
@@ -111,7 +102,7 @@ public struct FlowObjective<Student: FlowStudent>: TrainingObjective {
     /// The adversary learns faster than what it judges (Heusel et al., "GANs Trained by a Two Time-Scale
     /// Update Rule", 2017).
     public func rateFactor(_ name: String) -> Float {
-        name.hasPrefix(Self.adversaryScope + ".") ? 4 : 1
+        name.hasPrefix(AdversarialLoss.scope + ".") ? 4 : 1
     }
 
     /// The same over pairs that are not learnt from.
@@ -161,11 +152,6 @@ public struct FlowObjective<Student: FlowStudent>: TrainingObjective {
         }
         return sheet
     }
-}
-
-/// Whether a parameter is part of an attention block.
-func isAttention(_ name: String) -> Bool {
-    name.contains(".attention.") || name.contains(".kv_mapper.")
 }
 
 /// The distance of latents to others, relative to those' own deviation:

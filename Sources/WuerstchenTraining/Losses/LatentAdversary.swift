@@ -55,16 +55,4 @@ public struct LatentAdversary: Sendable {
             + inputs.noise(noise.pixelUnshuffled(patch))).activated(.leakyReLU)
         return output(layers.reduce(first) { $1($0, .leakyReLU) })
     }
-
-    /// What the adversary wants: the teacher's latents at 1, the student's at 0. A quarter is chance.
-    func loss(teacher: Tensor, student: Tensor, _ noise: Tensor) -> Tensor {
-        Tensor.combine(
-            0.5, self(teacher, noise).scaled(by: 1, shift: -1).meanSquare(),
-            0.5, self(student, noise).meanSquare())
-    }
-
-    /// What the student wants: its latents at 1.
-    func deceived(by student: Tensor, _ noise: Tensor) -> Tensor {
-        self(student, noise).scaled(by: 1, shift: -1).meanSquare()
-    }
 }

@@ -42,16 +42,4 @@ public struct PatchAdversary: Sendable {
         output(
             layers.reduce(pictures.scaled(by: 2, shift: -1)) { $1($0, .leakyReLU) })
     }
-
-    /// What the adversary wants: pictures at 1, reconstructions at 0. A quarter is chance.
-    func loss(pictures: Tensor, reconstructions: Tensor) -> Tensor {
-        Tensor.combine(
-            0.5, self(pictures).scaled(by: 1, shift: -1).meanSquare(),
-            0.5, self(reconstructions).meanSquare())
-    }
-
-    /// What the reconstructing network wants: reconstructions at 1.
-    func deceived(by reconstructions: Tensor) -> Tensor {
-        self(reconstructions).scaled(by: 1, shift: -1).meanSquare()
-    }
 }

@@ -47,9 +47,9 @@ public struct StageAObjective: TrainingObjective {
         try parameters.addStageA(configuration, seed: seed)
         parameters.values[StageAObjective.usage] = Tensor(repeating: 0, [configuration.codes])
         if adversaryWeight > 0 {
-            try parameters.add("adversary", from: InitialParameters.convolutional(seed: seed)) {
-                _ = try PatchAdversary($0)
-            }
+            try parameters.add(
+                AdversarialLoss.scope, from: InitialParameters.convolutional(seed: seed)
+            ) { _ = try PatchAdversary($0) }
         }
         return parameters
     }
@@ -102,16 +102,11 @@ public struct StageAObjective: TrainingObjective {
             "codes": Float(used.count { $0 > 0 }),
         ]
         if adversaryWeight > 0 {
-            let adversary = try PatchAdversary(
-                parameters.source("adversary"), precision: step.precision)
-            let apart = adversary.loss(pictures: wanted, reconstructions: decoded.detached())
-            metrics["adversary"] = apart.elements[0]
-            loss = loss + apart
-            if Double(step.number) >= adversaryStart * Double(step.count) {
-                // The adversary as it is: it does not learn from what deceives it.
-                let judge = try PatchAdversary(
-                    parameters.passing("adversary"), precision: step.precision)
-                loss = Tensor.combine(1, loss, adversaryWeight, judge.deceived(by: decoded))
+            (loss, metrics["adversary"]) = try AdversarialLoss(
+                weight: adversaryWeight, start: adversaryStart
+            ).added(to: loss, parameters, step, wanted: wanted, made: decoded) {
+                let adversary = try PatchAdversary($0, precision: step.precision)
+                return { adversary($0) }
             }
         }
         return TrainingLoss(

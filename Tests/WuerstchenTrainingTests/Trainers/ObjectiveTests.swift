@@ -56,12 +56,7 @@ import _WuerstchenTestSupport
         func gradients(weight: Float) throws -> [String: Tensor] {
             var objective = objective
             objective.adversaryWeight = weight
-            let parameters = StepParameters(values, learns: objective.learns)
-            let step = TrainingStep(
-                number: 0, count: 10, batchSize: 2, precision: .float32, random: RandomStream(1))
-            let found = try objective.loss(parameters, step).value.gradients()
-            return parameters.leaves.filter { objective.learns($0.key) }
-                .compactMapValues { found[$0] }
+            return try firstGradients(of: objective, values, batchSize: 2)
         }
         let (weak, strong) = (try gradients(weight: 0.1), try gradients(weight: 10))
         for (name, gradient) in weak {
