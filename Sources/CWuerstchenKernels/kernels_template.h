@@ -360,7 +360,7 @@ INLINE void depthwise_pixel(float *y, const float *const *rows, const float *wei
 #undef BODY
 }
 
-// Neighbouring pixels under a 3×3 kernel that lies inside the picture. For each vector of channels
+// Neighbouring pixels under a 3×3 kernel that lies inside the image. For each vector of channels
 // the weights stay in registers, and so do the pixels that the next window shares.
 INLINE void depthwise_run(float *y, ptrdiff_t ldy, const float *const *rows, const float *weights,
                           const float *bias, float gain, const float *residual, ptrdiff_t left,

@@ -44,7 +44,7 @@ void wk_gather_windows(float *y, const float *x, ptrdiff_t first, ptrdiff_t coun
     for (ptrdiff_t p = first; p < first + count; ++p) {
         const ptrdiff_t top = p / g->output_width * g->stride - g->top;
         const ptrdiff_t left = p % g->output_width * g->stride - g->left;
-        // The part of each kernel row that lies inside the picture is one run of memory.
+        // The part of each kernel row that lies inside the image is one run of memory.
         const ptrdiff_t skip = left < 0 ? -left : 0;
         ptrdiff_t end = g->width - left;
         end = end > g->kernel ? g->kernel : end;

@@ -5,11 +5,11 @@ package import CWuerstchenKernels
 public enum Precision: String, Sendable, CaseIterable, Codable {
     /// 32-bit floats.
     case float32
-    /// Brain floats: half the memory, twice the rate, eight significant bits.
+    /// bfloat16: half the memory, twice the rate, eight significant bits.
     case bfloat16
     /// 8-bit integers with a scale for each output channel; activations are quantised row by row, as
     /// they come, with a scale and an offset for each. A quarter of the memory, four times the rate.
-    /// Attention multiplies brain floats.
+    /// Attention multiplies bfloat16.
     case int8
 
     /// Whether this processor multiplies such numbers at their full rate. Where it does not, weights

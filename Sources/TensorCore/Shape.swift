@@ -1,6 +1,6 @@
 /// The lengths of a tensor's axes, outermost first; at most eight of them, held without allocation.
 ///
-/// Pictures, latents and feature maps are *channels-last*: `[batch, height, width, channels]`.
+/// Images, latents and feature maps are *channels-last*: `[batch, height, width, channels]`.
 /// Sequences are `[batch, positions, channels]`.
 public struct Shape: Hashable, Sendable, CustomStringConvertible, ExpressibleByArrayLiteral {
     /// The largest number of axes.

@@ -40,7 +40,7 @@ extension Tensor {
     /// The rows of a matrix with the given numbers, such as the embeddings of tokens.
     ///
     /// - Precondition: The tensor is a matrix, and each number one of its rows.
-    package func gatheringRows(_ numbers: [Int]) -> Tensor {
+    package func embeddingLookup(_ numbers: [Int]) -> Tensor {
         let width = shape[1]
         let result = Tensor([numbers.count, width]) { target in
             for (row, number) in numbers.enumerated() {

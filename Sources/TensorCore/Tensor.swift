@@ -123,7 +123,7 @@ public struct Tensor: Sendable {
         return result.recorded(from: edge) { [$0.reshaped(to: original)] }
     }
 
-    /// Part of the tensor along its first axis, such as some pictures of a batch. Shares elements.
+    /// Part of the tensor along its first axis, such as some images of a batch. Shares elements.
     public subscript(range: Range<Int>) -> Tensor {
         precondition(
             shape.rank > 0 && range.lowerBound >= 0 && range.upperBound <= shape[0],

@@ -2,7 +2,7 @@ public import Foundation
 public import TensorCore
 public import Wuerstchen
 
-/// The small cascade that ships in the package: 256×256 pictures of houses, trees, boats, balloons and
+/// The small cascade that ships in the package: 256×256 images of houses, trees, boats, balloons and
 /// lighthouses in landscapes, trained from nothing by the package's own trainer.
 ///
 /// `ModelCard.md` beside the weights says on what, for how long, and how good it is.

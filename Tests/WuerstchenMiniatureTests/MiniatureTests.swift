@@ -28,8 +28,8 @@ import WuerstchenTraining
         }
     }
 
-    @Test("a sentence becomes a picture, the same for the same seed")
-    func picture() throws {
+    @Test("a sentence becomes an image, the same for the same seed")
+    func image() throws {
         let cascade = try Cascade.miniature()
         func draw() throws -> [Image] {
             try cascade.makeImages(
@@ -43,7 +43,7 @@ import WuerstchenTraining
         #expect(image == (try draw()[0]))
     }
 
-    @Test("Stage A gives a picture back, and the probe reads it as it reads the original")
+    @Test("Stage A gives an image back, and the probe reads it as it reads the original")
     func stageA() throws {
         let cascade = try Cascade.miniature()
         let evaluation = CascadeEvaluation(
@@ -56,7 +56,7 @@ import WuerstchenTraining
         #expect((decoded.signalToNoise ?? 0) > 25)
     }
 
-    @Test("pictures from captions show what they mention, left and right too")
+    @Test("images from captions show what they mention, left and right too")
     func captions() throws {
         var evaluation = CascadeEvaluation(
             cascade: try .miniature(precision: .bfloat16), compressor: try Miniature.compressor(),
@@ -83,7 +83,7 @@ import WuerstchenTraining
         let evaluation = CascadeEvaluation(
             cascade: cascade, compressor: try Miniature.compressor(), probe: try .shipped())
         let truth = evaluation.trueStatistics(count: 16)
-        let pictures = try evaluation.run(.text, count: 32, against: truth)
-        #expect(pictures.mean > 0.85, "\(pictures.shares)")
+        let images = try evaluation.run(.text, count: 32, against: truth)
+        #expect(images.mean > 0.85, "\(images.shares)")
     }
 }

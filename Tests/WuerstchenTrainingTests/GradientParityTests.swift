@@ -83,7 +83,7 @@ import _WuerstchenTestSupport
         let tracked = try Tracked("stage_c")
         let test = tracked.test
         var stage = try StageC(configuration: test.configuration(), parameters: tracked.source)
-        stage.recomputesActivations = recomputes
+        stage.checkpointsActivations = recomputes
         let (x, text) = (try test.input("x").tracked(), try test.input("text").tracked())
         let predicted = try stage.predictNoise(
             x.channelsLast(), times: test.input("times").elements,
@@ -97,7 +97,7 @@ import _WuerstchenTestSupport
         let tracked = try Tracked("stage_b")
         let test = tracked.test
         var stage = try StageB(configuration: test.configuration(), parameters: tracked.source)
-        stage.recomputesActivations = recomputes
+        stage.checkpointsActivations = recomputes
         let x = try test.input("x").tracked()
         let (effnet, clip) = (try test.input("effnet").tracked(), try test.input("clip").tracked())
         let conditioning = stage.prepare(
@@ -123,7 +123,7 @@ import _WuerstchenTestSupport
         let book = (codes - latents.detached()).meanSquare()
         let committed = (latents - codes.detached()).meanSquare()
         let loss = Tensor.combine(
-            1, difference.meanSquare() + difference.meanMagnitude() + book, 0.25, committed)
+            1, difference.meanSquare() + difference.meanAbs() + book, 0.25, committed)
         try check(tracked, loss, inputs: ["image": image])
         let noted = try #require(tracked.statistics).values
         for name in ["running_mean", "running_var"] {

@@ -1,7 +1,7 @@
 private import Foundation
 
 extension Twin {
-    /// The bits of the nearest brain float, of two equally near the even one: eight significant bits
+    /// The bits of the nearest bfloat16, of two equally near the even one: eight significant bits
     /// and the exponents of a float.
     package static func bfloat16(_ x: Float) -> UInt16 {
         if x.isNaN { return 0x7fc0 }
@@ -11,7 +11,7 @@ extension Twin {
         return UInt16(Float(rounded).bitPattern >> 16)
     }
 
-    /// The value of a brain float.
+    /// The value of a bfloat16.
     package static func value(ofBFloat16 bits: UInt16) -> Float {
         Float(bitPattern: UInt32(bits) << 16)
     }

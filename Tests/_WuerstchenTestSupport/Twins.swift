@@ -140,7 +140,7 @@ package enum Twin {
         return (values, shape)
     }
 
-    /// A depthwise convolution with `[kernel · kernel, channels]`, around the picture zeros or the
+    /// A depthwise convolution with `[kernel · kernel, channels]`, around the image zeros or the
     /// nearest pixel.
     package static func depthwise(
         _ input: Tensor, _ weight: Tensor, bias: Tensor, kernel: Int, stride: Int = 1,

@@ -6,7 +6,7 @@ import Wuerstchen
 @main struct Benchmark: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "benchmark",
-        abstract: "Time the published networks with random weights, for a picture of 1024×1024.",
+        abstract: "Time the published networks with random weights, for an image of 1024×1024.",
         discussion: """
             Every row stands beside the rate that OpenBLAS's sgemm reaches in the same run. No \
             checkpoint is needed: the weights are made in memory, up to 4.3 GB at a time. The last \
@@ -29,9 +29,9 @@ import Wuerstchen
             stage-c, stage-b, stage-a: one forward pass. text: the text encoders. loading: from \
             weights in memory to networks. training: a step at the sizes of the miniature. \
             published-training: 20 steps at the published widths, with few blocks, and those of \
-            distillation. miniature: pictures of the small cascade, by all steps and by its students. \
-            cascade: a whole picture, 60 and 12 steps. scaling: \
-            stages against picture size, batch and threads. quality: how far lower precisions are \
+            distillation. miniature: images of the small cascade, by all steps and by its students. \
+            cascade: a whole image, 60 and 12 steps. scaling: \
+            stages against image size, batch and threads. quality: how far lower precisions are \
             from float32. (default: all but the last five)
             """)
     var parts: [Part] = []

@@ -3,12 +3,12 @@ import Wuerstchen
 import WuerstchenMiniature
 import WuerstchenTraining
 
-/// Whole pictures of the small cascade, from a sentence to pixels, with networks loaded.
+/// Whole images of the small cascade, from a sentence to pixels, with networks loaded.
 enum MiniatureBenchmark {
     static func run(_ precision: Precision, _ table: inout ResultTable) throws {
         let cascade = try Cascade.miniature(precision: precision)
         let request = GenerationRequest("a red house on the left under a full moon", seed: 3)
-        let whole = try table.measureTime("a picture", precision) {
+        let whole = try table.measureTime("an image", precision) {
             _ = try cascade.makeImages(for: request)
         }
         // What Stages B and A take, and the preview decoder in their place.
@@ -27,16 +27,16 @@ enum MiniatureBenchmark {
             peakSignalToNoise(
                 cascade.previewDecoder.decode(latent)[0].resized(to: cascade.defaultSize).tensor,
                 cascade.decoder.decode(latent, for: request)[0].tensor))
-        table.note("its picture is at \(likeness.rounded(to: 1)) dB of theirs")
+        table.note("its image is at \(likeness.rounded(to: 1)) dB of theirs")
         let students = try Cascade.fastMiniature(precision: precision)
-        let fast = try table.measureTime("a picture by the students", precision) {
+        let fast = try table.measureTime("an image by the students", precision) {
             _ = try students.makeImages(for: request)
         }
         table.note("\((whole / fast).rounded(to: 1)) times as fast")
         try measureParts(of: students, request, precision, &table)
     }
 
-    /// What the students' picture is made of.
+    /// What the students' image is made of.
     private static func measureParts(
         of cascade: Cascade, _ request: GenerationRequest, _ precision: Precision,
         _ table: inout ResultTable

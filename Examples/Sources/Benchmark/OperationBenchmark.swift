@@ -3,8 +3,8 @@ import Wuerstchen
 /// The operations that the stages are made of, at their largest published shapes.
 enum OperationBenchmark {
     static func run(_ precision: Precision, _ table: inout ResultTable) throws {
-        func matrix(_ outputs: Int, _ features: Int) -> Matrix {
-            Matrix(random("w", [outputs, features]), precision: precision)
+        func matrix(_ outputs: Int, _ features: Int) -> PackedWeight {
+            PackedWeight(random("w", [outputs, features]), precision: precision)
         }
         func measure(_ name: String, _ flops: Double, _ work: () -> Void) throws {
             try table.measure(name, precision, flops: flops, work)
@@ -48,8 +48,8 @@ enum OperationBenchmark {
             pixels = (consume pixels).addingDepthwiseConvolution(
                 mixTaps, bias: mixBias, mixing: mixing)
         }
-        try measure("perceptron, A", 4 * 65536 * 384 * 1536) {
-            pixels = (consume pixels).addingPerceptron(
+        try measure("MLP, A", 4 * 65536 * 384 * 1536) {
+            pixels = (consume pixels).addingMLP(
                 (first, nil), (second, nil), mixing: mixing)
         }
         let phases = (0..<4).map { _ in matrix(192, 4 * 384) }

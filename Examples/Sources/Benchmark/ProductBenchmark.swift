@@ -1,6 +1,6 @@
 import Wuerstchen
 
-/// Matrix products at the shapes that take most of a picture's time.
+/// PackedWeight products at the shapes that take most of an image's time.
 enum ProductBenchmark {
     private static let shapes = [
         ("Stage C, 576×1536→6144", 576, 1536, 6144), ("Stage C, 576×6144→1536", 576, 6144, 1536),
@@ -36,7 +36,7 @@ enum ProductBenchmark {
     static func run(_ precision: Precision, _ table: inout ResultTable) throws {
         for (name, rows, depth, outputs) in shapes {
             let x = random("x", [1, rows, depth])
-            let matrix = Matrix(random("w", [outputs, depth]), precision: precision)
+            let matrix = PackedWeight(random("w", [outputs, depth]), precision: precision)
             try table.measure(name, precision, flops: flops(rows, depth, outputs)) {
                 _ = x.linear(matrix)
             }

@@ -2,7 +2,7 @@ import Foundation
 import Wuerstchen
 
 /// How far the results of lower precisions are from those of float32: of each network for one pass,
-/// and of the picture at the end.
+/// and of the image at the end.
 struct QualityReport {
     /// The checkpoint's folder, or nil for random weights at the published sizes.
     let checkpoint: URL?
@@ -27,12 +27,12 @@ struct QualityReport {
             }
         }
         let steps = checkpoint == nil ? (4, 4) : (60, 12)
-        let exact = try picture(.float32, steps)
+        let exact = try image(.float32, steps)
         for precision in lower {
             // Pixels are 0…1, so that the largest signal is 1.
-            let other = try picture(precision, steps)
+            let other = try image(precision, steps)
             table.report(
-                "a picture, \(steps.0) and \(steps.1) steps", precision, "peak signal to noise",
+                "an image, \(steps.0) and \(steps.1) steps", precision, "peak signal to noise",
                 decibels(exact, other, signal: 1))
         }
     }
@@ -118,14 +118,14 @@ struct QualityReport {
     }
 
     /// Pixels from 0 to 1.
-    private func picture(_ precision: Precision, _ steps: (Int, Int)) throws -> Tensor {
+    private func image(_ precision: Precision, _ steps: (Int, Int)) throws -> Tensor {
         let image =
             if let checkpoint {
                 Optional(
                     try Cascade(contentsOf: checkpoint, precision: precision)
                         .image(for: "a red house under a starry night sky", seed: 7))
             } else {
-                try CascadeBenchmark.picture(
+                try CascadeBenchmark.image(
                     precision, priorSteps: steps.0, decoderSteps: steps.1)
             }
         let pixels = image.map(\.pixels) ?? []

@@ -1,12 +1,12 @@
 import Wuerstchen
 
-/// One forward pass of a stage with random weights, for pictures of a size.
+/// One forward pass of a stage with random weights, for images of a size.
 struct StageBenchmark {
-    /// A stage, ready to run on a batch of pictures.
+    /// A stage, ready to run on a batch of images.
     private let prepare: (_ side: Int, _ batch: Int) throws -> () throws -> Void
     private let name: String
     private let precision: Precision
-    /// FLOP of a picture of 1024×1024, as published: linear layers, convolutions and attention.
+    /// FLOP of an image of 1024×1024, as published: linear layers, convolutions and attention.
     private let flops: Double
 
     init(_ part: Benchmark.Part, _ precision: Precision) throws {
@@ -54,12 +54,12 @@ struct StageBenchmark {
     /// The side of the semantic latent for a side in pixels: multiples of three, as Stage B needs.
     private static func grid(_ side: Int) -> Int { 3 * (side * 8 / 1024) }
 
-    /// The picture that the published figures are for.
+    /// The image that the published figures are for.
     func measure(_ table: inout ResultTable) throws {
         try table.measure(name, precision, flops: flops, try prepare(1024, 1))
     }
 
-    /// Pictures of another size, in a batch.
+    /// Images of another size, in a batch.
     ///
     /// - Returns: The seconds of the fastest run.
     @discardableResult
@@ -70,7 +70,7 @@ struct StageBenchmark {
     }
 }
 
-/// Stages against picture size, batch and threads.
+/// Stages against image size, batch and threads.
 enum ScalingBenchmark {
     static func run(_ precision: Precision, _ table: inout ResultTable) throws {
         let threads = Threads.count
@@ -138,16 +138,16 @@ enum LoadingBenchmark {
     }
 }
 
-/// A picture of 1024×1024 in the published number of steps, one network in memory at a time.
+/// An image of 1024×1024 in the published number of steps, one network in memory at a time.
 enum CascadeBenchmark {
     static func run(_ precision: Precision, _ table: inout ResultTable) throws {
-        try table.measureOnce("a picture, 60 and 12 steps", precision) {
-            _ = try picture(precision, priorSteps: 60, decoderSteps: 12)
+        try table.measureOnce("an image, 60 and 12 steps", precision) {
+            _ = try image(precision, priorSteps: 60, decoderSteps: 12)
         }
     }
 
-    /// A picture of random networks, each made, run and given up in its turn.
-    static func picture(
+    /// An image of random networks, each made, run and given up in its turn.
+    static func image(
         _ precision: Precision, priorSteps: Int, decoderSteps: Int
     ) throws -> Image? {
         var options = (prior: SamplingOptions.stageC, decoder: SamplingOptions.stageB)

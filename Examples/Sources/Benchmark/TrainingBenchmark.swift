@@ -12,7 +12,7 @@ enum TrainingBenchmark {
         try measure(b, batchSize: 16, precision, &table)
     }
 
-    /// At the published widths, with few blocks: one picture of 512×512, twenty steps, in which the
+    /// At the published widths, with few blocks: one image of 512×512, twenty steps, in which the
     /// loss must fall.
     static func runPublished(_ precision: Precision, _ table: inout ResultTable) throws {
         guard precision != .int8 else { return }

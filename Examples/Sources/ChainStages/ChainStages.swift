@@ -22,7 +22,7 @@ import Wuerstchen
         let cascade = try Cascade(contentsOf: URL(fileURLWithPath: checkpoint))
         let size = cascade.defaultSize
 
-        // Text to semantic latent: what the picture shows is decided here.
+        // Text to semantic latent: what the image shows is decided here.
         let text = try cascade.textEncoder().encode(prompt, negative: "blurry")
         let semantic = try cascade.stageC().sample(text, imageSize: size, seed: 7)
 
@@ -35,8 +35,8 @@ import Wuerstchen
         guard let decoder = cascade.decoder as? DiffusionDecoder else { return }
         let details = try decoder.textEncoder().encode(prompt, negative: nil)
         let latent = try decoder.stageB().sample(semantic, text: details, seed: 7)
-        let picture = try decoder.stageA().decode(latent)[0].cropped(to: size)
-        try picture.write(to: URL(fileURLWithPath: "picture.png"))
-        print("picture.png, \(picture.size) pixels")
+        let image = try decoder.stageA().decode(latent)[0].cropped(to: size)
+        try image.write(to: URL(fileURLWithPath: "picture.png"))
+        print("picture.png, \(image.size) pixels")
     }
 }

@@ -13,7 +13,7 @@ import WuerstchenTraining
             First a teacher makes couplings, pairs of noise and what it turns it to. Reflow makes a \
             student of them whose flow is straighter: a few steps do. One-step makes one that takes a \
             single step, best from the couplings of a reflowed student and from its weights. Decoder makes \
-            Stage A smaller, which most of the time of a one-step picture goes to.
+            Stage A smaller, which most of the time of a one-step image goes to.
             """,
         subcommands: [
             MakeCouplings.self, Reflow.self, OneStep.self, TrainDecoder.self,

@@ -43,7 +43,7 @@ struct MakeCouplings: AsyncParsableCommand {
             A folder of captions in .txt files, with PNGs of the same names for Stage B. (default: \
             drawn scenes)
             """)
-    var pictures: String?
+    var images: String?
 
     @Option(
         help: """
@@ -51,7 +51,7 @@ struct MakeCouplings: AsyncParsableCommand {
             """)
     var compressor: String?
 
-    @Option(help: "The side of the pictures. (default: what the checkpoint was trained at)")
+    @Option(help: "The side of the images. (default: what the checkpoint was trained at)")
     var side: Int?
 
     @Option(
@@ -73,7 +73,7 @@ struct MakeCouplings: AsyncParsableCommand {
         else {
             throw ValidationError("--count, --steps, --per-file and --batch must be positive")
         }
-        if let side, pictures == nil, side != SceneRenderer.side {
+        if let side, images == nil, side != SceneRenderer.side {
             throw ValidationError("drawn scenes have a side of \(SceneRenderer.side) pixels")
         }
     }
@@ -100,10 +100,10 @@ struct MakeCouplings: AsyncParsableCommand {
             captionDropout: captionDropout ?? (isC ? 0.1 : 0),
             conditions: try conditionsRecord(size, isC: isC),
             solver: "\(method), \(steps) steps, \(teacher.precision.rawValue)", shardSize: perFile)
-        var maker: CouplingMaker
+        var maker: PairGenerator
         if isC {
             let encoder = try cascade.textEncoder()
-            maker = CouplingMaker(
+            maker = PairGenerator(
                 record, conditions: try captions(),
                 latentShape: (grid.rows, grid.columns, stageC.configuration.latentChannels),
                 solver: .fixed(timesteps, method)
@@ -112,8 +112,8 @@ struct MakeCouplings: AsyncParsableCommand {
             let (encoder, space) = (try decoder.textEncoder(), cascade.latentSpace)
             guard let rows = stageB.latentSide(forSemanticSide: grid.rows),
                 let columns = stageB.latentSide(forSemanticSide: grid.columns)
-            else { throw ValidationError("Stage B cannot make pictures of \(size)") }
-            maker = CouplingMaker(
+            else { throw ValidationError("Stage B cannot make images of \(size)") }
+            maker = PairGenerator(
                 record, conditions: try semantics(cascade, size),
                 latentShape: (rows, columns, stageB.configuration.latentChannels),
                 solver: .fixed(timesteps, method)
@@ -134,7 +134,7 @@ struct MakeCouplings: AsyncParsableCommand {
 
     /// What the couplings depend on besides teacher and solver.
     private func conditionsRecord(_ size: ImageSize, isC: Bool) throws -> String {
-        var parts = [pictures.map { "captions in \($0)" } ?? "drawn scenes", "\(size)"]
+        var parts = [images.map { "captions in \($0)" } ?? "drawn scenes", "\(size)"]
         if !isC {
             let prior = try weightsDigest(of: teacher.stageFolder(of: .stageC))
             parts.append("Stage C \(prior)")
@@ -145,11 +145,11 @@ struct MakeCouplings: AsyncParsableCommand {
     }
 
     private func captions() throws -> CaptionConditions {
-        guard let pictures else {
-            return CaptionConditions(of: ScenePictures(seed: teacher.seed &+ 1))
+        guard let images else {
+            return CaptionConditions(of: SceneImages(seed: teacher.seed &+ 1))
         }
         let files = try FileManager.default.contentsOfDirectory(
-            at: URL(fileURLWithPath: pictures), includingPropertiesForKeys: nil
+            at: URL(fileURLWithPath: images), includingPropertiesForKeys: nil
         ).filter { $0.pathExtension == "txt" }.sorted { $0.path < $1.path }
         return try CaptionConditions(
             files.map {
@@ -162,16 +162,16 @@ struct MakeCouplings: AsyncParsableCommand {
         let file =
             try compressor.map { URL(fileURLWithPath: $0) }
             ?? teacher.checkpoint.folder().appendingPathComponent("compressor.safetensors")
-        let source: any PictureSource
-        if let pictures {
-            source = try PictureFolder(
-                URL(fileURLWithPath: pictures),
-                options: PictureFolderOptions(
+        let source: any ImageSource
+        if let images {
+            source = try ImageFolder(
+                URL(fileURLWithPath: images),
+                options: ImageFolderOptions(
                     sizes: .buckets(AspectBuckets(side: size.width, maximumRatio: 1)),
                     seed: teacher.seed)
             ) { note("\($0)") }
         } else {
-            source = ScenePictures(seed: teacher.seed &+ 1)
+            source = SceneImages(seed: teacher.seed &+ 1)
         }
         var conditions = SemanticConditions(
             source,

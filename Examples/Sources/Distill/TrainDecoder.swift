@@ -20,16 +20,16 @@ struct TrainDecoder: AsyncParsableCommand {
     @Option(help: "Bottleneck blocks of the decoder, at most the teacher's.")
     var bottleneckBlocks = 1
 
-    @Option(help: "The side of the cutouts that are learnt from, in pixels.")
-    var cutout = 128
+    @Option(help: "The side of the crops that are learnt from, in pixels.")
+    var crop = 128
 
     @Option(help: "A folder of PNGs. (default: drawn scenes)")
-    var pictures: String?
+    var images: String?
 
     func validate() throws {
-        let largest = pictures == nil ? SceneRenderer.side : 1024
-        guard (16...largest).contains(cutout), cutout % 16 == 0 else {
-            throw ValidationError("--cutout must be a multiple of 16 from 16 to \(largest)")
+        let largest = images == nil ? SceneRenderer.side : 1024
+        guard (16...largest).contains(crop), crop % 16 == 0 else {
+            throw ValidationError("--crop must be a multiple of 16 from 16 to \(largest)")
         }
     }
 
@@ -51,10 +51,10 @@ struct TrainDecoder: AsyncParsableCommand {
         let weights = try CheckpointFolder.parameters(
             of: teacher.checkpoint.stages.stageA ?? own, over: own
         ).values()
-        let (pictures, validation) = try sources()
+        let (images, validation) = try sources()
         var objective = DecoderObjective(
-            configuration: configuration, teacher: stage, pictures: pictures)
-        objective.validationPictures = validation
+            configuration: configuration, teacher: stage, images: images)
+        objective.validationImages = validation
         let trained = try training.train(
             objective,
             beginningWith: configuration.parameters(pruning: weights, of: deeper), "stage_a",
@@ -63,17 +63,17 @@ struct TrainDecoder: AsyncParsableCommand {
             trained.scope("stage_a"), configuration, to: "student")
     }
 
-    private func sources() throws -> (any PictureSource, (any PictureSource)?) {
-        guard let pictures else {
+    private func sources() throws -> (any ImageSource, (any ImageSource)?) {
+        guard let images else {
             return (
-                ScenePictures(seed: teacher.seed &+ 1, cutout: cutout),
-                ScenePictures(seed: teacher.seed &+ 2, split: .heldOut, cutout: cutout)
+                SceneImages(seed: teacher.seed &+ 1, crop: crop),
+                SceneImages(seed: teacher.seed &+ 2, split: .heldOut, crop: crop)
             )
         }
-        let folder = try PictureFolder(
-            URL(fileURLWithPath: pictures),
-            options: PictureFolderOptions(
-                sizes: .cutouts(side: cutout), crop: .random, mirrors: true,
+        let folder = try ImageFolder(
+            URL(fileURLWithPath: images),
+            options: ImageFolderOptions(
+                sizes: .crops(side: crop), crop: .random, mirrors: true,
                 validationInterval: 20, seed: teacher.seed)
         ) { note("\($0)") }
         return (folder, folder.validation)

@@ -50,7 +50,7 @@ struct TrainingArguments: ParsableArguments {
     @Option(help: "Steps of training.")
     var steps = 4000
 
-    @Option(help: "Pairs or pictures of a step.")
+    @Option(help: "Pairs or images of a step.")
     var batch = 32
 
     @Option(help: "The highest learning rate.")

@@ -9,9 +9,9 @@ import WuerstchenTraining
         commandName: "evaluate",
         abstract: "Measure how well a cascade draws scenes that it was not trained on.",
         discussion: """
-            Every part is put before a probe that reads pictures back: renders themselves, Stage A, \
+            Every part is put before a probe that reads images back: renders themselves, Stage A, \
             compressor and preview, compressor and Stages B and A, and text. The table says how many \
-            of the attributes are right, the Fréchet distance to true pictures, and the likeness. A \
+            of the attributes are right, the Fréchet distance to true images, and the likeness. A \
             checkpoint needs its compressor.safetensors for that, beside the published folders.
             """)
 
@@ -20,10 +20,10 @@ import WuerstchenTraining
     @Option(help: "The probe's weights. (default: the probe that ships in the package)")
     var probe: String?
 
-    @Option(help: "Pictures for each row.")
+    @Option(help: "Images for each row.")
     var count = 500
 
-    @Option(help: "True pictures that the Fréchet distance is to; never fewer than those of a row.")
+    @Option(help: "True images that the Fréchet distance is to; never fewer than those of a row.")
     var references = 1000
 
     @Option(help: "Rows to measure: renders, A, preview, decoder, text-preview, text.")
@@ -53,7 +53,7 @@ import WuerstchenTraining
     @Option(help: "Scenes and noise depend on it.")
     var seed: UInt64 = 5000
 
-    @Option(help: "Write a sheet of the first pictures of each row here.")
+    @Option(help: "Write a sheet of the first images of each row here.")
     var sheet: String?
 
     enum Row: String, ExpressibleByArgument, CaseIterable {
@@ -98,7 +98,7 @@ import WuerstchenTraining
             probe: try probe.map { try SceneProbe(contentsOf: URL(fileURLWithPath: $0)) }
                 ?? .shipped(),
             seed: seed)
-        // Few pictures are not rounded up to a batch of the usual size.
+        // Few images are not rounded up to a batch of the usual size.
         evaluation.batchSize = min(evaluation.batchSize, count)
         evaluation.prior = try cascade.priorSampling(
             steps: priorSteps, guidance: guidance, method: priorMethod)
@@ -107,11 +107,11 @@ import WuerstchenTraining
         // Every round has scenes of its own, and others that they are compared with.
         let evaluations = (0..<rounds).map { round in
             var result = evaluation
-            result.pictures.seed = seed &+ 2 * UInt64(round)
+            result.images.seed = seed &+ 2 * UInt64(round)
             return result
         }
         let truths = evaluations.map { $0.trueStatistics(count: max(references, count)) }
-        var drawn = ContactSheet(title: "evaluation", pictureSide: 160, columns: 8)
+        var drawn = ContactSheet(title: "evaluation", imageSide: 160, columns: 8)
         printHeader()
         for row in only {
             let start = ContinuousClock.now
@@ -126,7 +126,7 @@ import WuerstchenTraining
             let seconds = (ContinuousClock.now - start) / .seconds(1)
             printRow(results, seconds: seconds / Double(count * rounds))
             if sheet != nil {
-                let batch = evaluation.pictures.batch(0, count: 16)
+                let batch = evaluation.images.batch(0, count: 16)
                 let made = try evaluation.make(row.gate, batch, seed: 0)
                 for first in [0, 8] {
                     try drawn.addRow(
@@ -146,8 +146,8 @@ import WuerstchenTraining
 
     private func printHeader() {
         let names = SceneAttribute.allCases.map { "\($0)" }
-        let columns = ["s/picture", "FD", "PSNR", "mean", "all"] + names
-        print(pad("pictures", 24) + columns.map { pad($0, width) }.joined())
+        let columns = ["s/image", "FD", "PSNR", "mean", "all"] + names
+        print(pad("images", 24) + columns.map { pad($0, width) }.joined())
     }
 
     /// Room for a mean, and for its spread where there is one.

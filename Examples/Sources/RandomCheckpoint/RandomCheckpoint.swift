@@ -9,7 +9,7 @@ import Wuerstchen
         commandName: "random-checkpoint",
         abstract: "Write a random checkpoint in the published layout.",
         discussion: """
-            The full size takes 12.4 GB of disk. Its pictures are noise; it serves to see how much \
+            The full size takes 12.4 GB of disk. Its images are noise; it serves to see how much \
             time and memory the published networks take on a machine.
             """)
 

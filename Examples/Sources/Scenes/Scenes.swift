@@ -11,7 +11,7 @@ import WuerstchenTraining
     @Argument(help: "The folder to write to; it is made if it is not there.")
     var folder: String
 
-    @Option(help: "How many pictures.")
+    @Option(help: "How many images.")
     var count = 100
 
     @Option(help: "The same seed draws the same scenes.")
@@ -38,11 +38,11 @@ import WuerstchenTraining
             throw WuerstchenError(
                 .unwritableFile, "\(folder) cannot be made a folder for scenes", underlying: error)
         }
-        let pictures = ScenePictures(
+        let images = SceneImages(
             seed: seed, split: heldOut ? .heldOut : .training, mentionsAll: full)
         let isTerminal = isatty(STDERR_FILENO) == 1
         for number in 0..<count {
-            let example = pictures.example(number)
+            let example = images.example(number)
             let name = String(repeating: "0", count: max(0, 6 - "\(number)".count)) + "\(number)"
             let image = try Image(
                 width: SceneRenderer.side, height: SceneRenderer.side, pixels: example.draw())

@@ -6,7 +6,7 @@ extension Cascade {
     public func priorSampling(
         steps: Int?, guidance: Float? = nil, method: SamplingMethod? = nil
     ) throws -> SamplingOptions? {
-        try stageC.standardSampling().changed(steps, guidance, method, stageC().flowMap)
+        try stageC.defaultSampling().changed(steps, guidance, method, stageC().flowMap)
     }
 
     /// The same of Stage B; nil for a decoder without.
@@ -14,7 +14,7 @@ extension Cascade {
         steps: Int?, guidance: Float? = nil, method: SamplingMethod? = nil
     ) throws -> SamplingOptions? {
         guard let decoder = decoder as? DiffusionDecoder else { return nil }
-        return try decoder.stageB.standardSampling().changed(
+        return try decoder.stageB.defaultSampling().changed(
             steps, guidance, method, decoder.stageB().flowMap)
     }
 }

@@ -1,7 +1,7 @@
 import Foundation
 import Wuerstchen
 
-/// The files that the pictures go to.
+/// The files that the images go to.
 struct OutputFiles {
     private let file: URL
     private let count: Int
@@ -65,8 +65,8 @@ struct PreviewFolder {
         let number = String(step + 1)
         let padded = String(repeating: "0", count: max(0, 3 - number.count)) + number
         for (index, image) in images.enumerated() {
-            let picture = images.count > 1 ? "-\(index + 1)" : ""
-            try image.write(to: folder.appendingPathComponent("step-\(padded)\(picture).png"))
+            let image = images.count > 1 ? "-\(index + 1)" : ""
+            try image.write(to: folder.appendingPathComponent("step-\(padded)\(image).png"))
         }
     }
 }

@@ -66,7 +66,7 @@ final class Progress {
     }
 
     private func write(_ text: String) {
-        // A closed or full standard error is no reason to lose the picture.
+        // A closed or full standard error is no reason to lose the image.
         try? FileHandle.standardError.write(contentsOf: Data(text.utf8))
     }
 }

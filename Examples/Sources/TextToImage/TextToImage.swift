@@ -6,7 +6,7 @@ import Wuerstchen
 @main struct TextToImage: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "text-to-image",
-        abstract: "Make a picture from a sentence.",
+        abstract: "Make an image from a sentence.",
         version: versionText)
 
     enum Decoder: String, ExpressibleByArgument, CaseIterable {
@@ -14,7 +14,7 @@ import Wuerstchen
         case preview
     }
 
-    @Argument(help: "What the picture should show.")
+    @Argument(help: "What the image should show.")
     var prompt: String
 
     @OptionGroup var cascade: CascadeArguments
@@ -28,10 +28,10 @@ import Wuerstchen
     @Option(help: "Height in pixels, 128 to 4096. (default: what the checkpoint was trained at)")
     var height: Int?
 
-    @Option(help: "The seed of the first picture. (default: a random one, which is printed)")
+    @Option(help: "The seed of the first image. (default: a random one, which is printed)")
     var seed: UInt64?
 
-    @Option(help: "How many pictures; their seeds count up.")
+    @Option(help: "How many images; their seeds count up.")
     var count = 1
 
     @Option(help: "Steps of Stage C. (default: what it was made for, 60 as published)")
@@ -114,12 +114,12 @@ import Wuerstchen
                     try previewFolder.write(
                         cascade.previewDecoder.decode(latent), step: step.index)
                 }
-            case .pictures(let images, let first):
+            case .images(let images, let first):
                 progress.finish()
                 for (index, image) in zip(first..., images) {
                     try image.write(
                         to: target[index],
-                        text: record.metadata(picture: index, checkpoint: cascade.name))
+                        text: record.metadata(image: index, checkpoint: cascade.name))
                     progress.note(target[index].path)
                 }
             }

@@ -10,7 +10,7 @@ import WuerstchenTraining
         abstract: "Train the parts of a cascade, from a folder of captioned PNGs or drawn scenes.",
         discussion: """
             Every part is trained in a folder of its own, which holds the state to go on from, a log, \
-            the losses as a picture, and a sheet of what the part makes. An interrupted training \
+            the losses as an image, and a sheet of what the part makes. An interrupted training \
             (Ctrl-C, a crash, a power cut) goes on with --resume to the numbers that it would have \
             reached without.
             """,
@@ -30,11 +30,11 @@ struct TrainingArguments: ParsableArguments {
             A folder of PNGs, each with its caption in a .txt file of the same name. (default: drawn \
             scenes)
             """)
-    var pictures: String?
+    var images: String?
 
     @Option(
         help: """
-            The side of square pictures of a folder, in pixels; others get as many pixels. (default: \
+            The side of square images of a folder, in pixels; others get as many pixels. (default: \
             256, which drawn scenes have)
             """)
     var side: Int?
@@ -42,7 +42,7 @@ struct TrainingArguments: ParsableArguments {
     @Option(help: "Steps; when resuming, as many as before or more.")
     var steps = 10_000
 
-    @Option(help: "Pictures of a step.")
+    @Option(help: "Images of a step.")
     var batch = 8
 
     @Option(help: "The highest learning rate.")
@@ -71,9 +71,9 @@ struct TrainingArguments: ParsableArguments {
             throw ValidationError("--steps and --batch must be positive")
         }
         if let side {
-            guard pictures != nil else {
+            guard images != nil else {
                 throw ValidationError(
-                    "--side is for --pictures: drawn scenes have \(SceneRenderer.side) pixels a side"
+                    "--side is for --images: drawn scenes have \(SceneRenderer.side) pixels a side"
                 )
             }
             guard (128...4096).contains(side), side % 128 == 0 else {
@@ -85,8 +85,8 @@ struct TrainingArguments: ParsableArguments {
         }
     }
 
-    /// The side of the pictures that are learnt from.
-    var pictureSide: Int { side ?? SceneRenderer.side }
+    /// The side of the images that are learnt from.
+    var imageSide: Int { side ?? SceneRenderer.side }
 
     var options: TrainingOptions {
         if let threads { Threads.count = threads }
@@ -99,20 +99,20 @@ struct TrainingArguments: ParsableArguments {
     }
 
     /// What is learnt from and, where there is enough, what is not.
-    func sources(cutout: Int? = nil) throws -> (any PictureSource, (any PictureSource)?) {
-        guard let pictures else {
+    func sources(crop: Int? = nil) throws -> (any ImageSource, (any ImageSource)?) {
+        guard let images else {
             return (
-                ScenePictures(seed: seed, cutout: cutout),
-                ScenePictures(seed: seed &+ 1, split: .heldOut)
+                SceneImages(seed: seed, crop: crop),
+                SceneImages(seed: seed &+ 1, split: .heldOut)
             )
         }
-        var options = PictureFolderOptions(
-            sizes: cutout.map { .cutouts(side: $0) }
-                ?? .buckets(AspectBuckets(side: pictureSide)),
+        var options = ImageFolderOptions(
+            sizes: crop.map { .crops(side: $0) }
+                ?? .buckets(AspectBuckets(side: imageSide)),
             crop: .random, validationInterval: 20, seed: seed)
-        if cutout != nil { options.mirrors = true }
-        let folder = try PictureFolder(
-            URL(fileURLWithPath: pictures), options: options
+        if crop != nil { options.mirrors = true }
+        let folder = try ImageFolder(
+            URL(fileURLWithPath: images), options: options
         ) { FileHandle.standardError.write(Data("\($0)\n".utf8)) }
         return (folder, folder.validation)
     }

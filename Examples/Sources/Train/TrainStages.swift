@@ -7,19 +7,19 @@ public import WuerstchenTraining
 
 struct TrainStageA: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "stage-a", abstract: "Train the VQGAN on cutouts of pictures.")
+        commandName: "stage-a", abstract: "Train the VQGAN on crops of images.")
 
     @OptionGroup var arguments: TrainingArguments
 
     @Option(help: "Its config.json. (default: the miniature's)")
     var configuration: String?
 
-    @Option(help: "The side of the cutouts, in pixels.")
-    var cutout = 128
+    @Option(help: "The side of the crops, in pixels.")
+    var crop = 128
 
     @Option(
         help: """
-            The weight of an adversary that tells cutouts from their reconstructions, such as 0.05; 0 for \
+            The weight of an adversary that tells crops from their reconstructions, such as 0.05; 0 for \
             none.
             """)
     var adversary: Float = 0
@@ -28,28 +28,28 @@ struct TrainStageA: AsyncParsableCommand {
         guard adversary >= 0, adversary.isFinite else {
             throw ValidationError("--adversary must be a number from 0 on")
         }
-        guard (16...256).contains(cutout), cutout % 16 == 0 else {
-            throw ValidationError("--cutout must be a multiple of 16 from 16 to 256")
+        guard (16...256).contains(crop), crop % 16 == 0 else {
+            throw ValidationError("--crop must be a multiple of 16 from 16 to 256")
         }
         guard arguments.side == nil else {
-            throw ValidationError("--side is for the other parts: Stage A learns from --cutout")
+            throw ValidationError("--side is for the other parts: Stage A learns from --crop")
         }
     }
 
     func run() async throws {
-        let (arguments, cutout, configuration) = (arguments, cutout, configuration)
+        let (arguments, crop, configuration) = (arguments, crop, configuration)
         let adversary = adversary
         try await interruptible {
             var architecture = try read(configuration, MiniatureArchitecture.stageA)
-            let (pictures, validation) = try arguments.sources(cutout: cutout)
-            var objective = StageAObjective(configuration: architecture, pictures: pictures)
+            let (images, validation) = try arguments.sources(crop: crop)
+            var objective = StageAObjective(configuration: architecture, images: images)
             objective.adversaryWeight = adversary
-            objective.validationPictures = validation
+            objective.validationImages = validation
             let parameters = try arguments.run(objective).scope("stage_a")
             // The deviation of the latents becomes the unit of Stage B's.
             let stage = try StageA(
                 configuration: architecture, parameters: ParameterValues(parameters))
-            let latents = try stage.encode(pictures.batch(0, count: 16).pixels)
+            let latents = try stage.encode(images.batch(0, count: 16).pixels)
             architecture.latentScale = latents.meanSquare().elements[0].squareRoot()
             try arguments.export.write(parameters, architecture, to: "wuerstchen/vqgan")
         }
@@ -110,7 +110,7 @@ struct TrainCompressorAndB: AsyncParsableCommand {
     }
 
     private func train() throws {
-        let (pictures, validation) = try arguments.sources()
+        let (images, validation) = try arguments.sources()
         let vqgan =
             try stageA.map { URL(fileURLWithPath: $0) }
             ?? Miniature.folder().appendingPathComponent("wuerstchen/vqgan")
@@ -125,8 +125,8 @@ struct TrainCompressorAndB: AsyncParsableCommand {
                 contentsOf: URL(fileURLWithPath: compressor)
             ).values()
         } else {
-            var objective = CompressorObjective(pictures: pictures)
-            objective.validationPictures = validation
+            var objective = CompressorObjective(images: images)
+            objective.validationImages = validation
             objective.architecture = (compressorNetwork ?? .residual).architecture
             let trained = try arguments.run(objective, in: "compressor")
             compressorValues = trained.scope("compressor")
@@ -137,17 +137,17 @@ struct TrainCompressorAndB: AsyncParsableCommand {
         let architecture = try read(configuration, MiniatureArchitecture.stageB)
         var objective = StageBObjective(
             configuration: architecture, textConfiguration: encoder.configuration,
-            tokenizer: encoder.tokenizer, pictures: pictures, stageA: stageA,
+            tokenizer: encoder.tokenizer, images: images, stageA: stageA,
             compressor: joint
                 ? nil
                 : try SemanticCompressor(
                     parameters: ParameterValues(compressorValues), precision: arguments.precision,
                     latentSpace: MiniatureArchitecture.latentSpace),
-            weighting: diffusion.weighting ?? .inverseSignal, learnsText: diffusion.learnText)
+            weighting: diffusion.weighting ?? .inverseSignal, trainsText: diffusion.learnText)
         objective.latentSpace = MiniatureArchitecture.latentSpace
         objective.compressorArchitecture = CompressorNetwork(of: compressorValues).architecture
-        objective.recomputesActivations = diffusion.recompute
-        objective.validationPictures = validation
+        objective.checkpointsActivations = diffusion.recompute
+        objective.validationImages = validation
         var start = encoder.parameters
         if joint {
             for (name, value) in compressorValues { start["compressor.\(name)"] = value }
@@ -155,7 +155,7 @@ struct TrainCompressorAndB: AsyncParsableCommand {
         let trained = try arguments.run(objective, in: "stage-b", start: start)
         try arguments.export.writeIndexes(
             space: MiniatureArchitecture.latentSpace, latentScale: 10.67,
-            side: arguments.pictureSide,
+            side: arguments.imageSide,
             tokenizer: encoder.tokenizerFolder)
         try arguments.export.write(
             trained.scope("stage_b"), architecture, to: "wuerstchen/decoder")
@@ -189,23 +189,23 @@ struct TrainStageC: AsyncParsableCommand {
     }
 
     private func train() throws {
-        let (pictures, validation) = try arguments.sources()
+        let (images, validation) = try arguments.sources()
         let compressor = try loadCompressor(compressor, arguments.precision)
         let encoder = try TextParts(diffusion.text, pipeline: "wuerstchen-prior")
         let architecture = try read(configuration, MiniatureArchitecture.stageC)
         var objective = StageCObjective(
             configuration: architecture, textConfiguration: encoder.configuration,
             tokenizer: encoder.tokenizer,
-            semantics: CompressedPictures(pictures, compressor: compressor),
-            weighting: diffusion.weighting ?? .clean, learnsText: diffusion.learnText)
+            semantics: CompressedImages(images, compressor: compressor),
+            weighting: diffusion.weighting ?? .clean, trainsText: diffusion.learnText)
         objective.validationSemantics = validation.map {
-            CompressedPictures($0, compressor: compressor)
+            CompressedImages($0, compressor: compressor)
         }
-        objective.recomputesActivations = diffusion.recompute
+        objective.checkpointsActivations = diffusion.recompute
         let trained = try arguments.run(objective, start: encoder.parameters)
         try arguments.export.writeIndexes(
             space: MiniatureArchitecture.latentSpace, latentScale: 10.67,
-            side: arguments.pictureSide,
+            side: arguments.imageSide,
             tokenizer: encoder.tokenizerFolder)
         try arguments.export.write(
             trained.scope("stage_c"), architecture, to: "wuerstchen-prior/prior")
@@ -227,9 +227,9 @@ struct TrainPreview: AsyncParsableCommand {
     func run() async throws {
         let command = self
         try await interruptible {
-            let (pictures, _) = try command.arguments.sources()
+            let (images, _) = try command.arguments.sources()
             let compressor = try loadCompressor(command.compressor, command.arguments.precision)
-            let objective = PreviewObjective(pictures: pictures, compressor: compressor)
+            let objective = PreviewObjective(images: images, compressor: compressor)
             let trained = try command.arguments.run(objective)
             try command.arguments.export.write(
                 trained.scope("preview"), toFile: "preview.safetensors")

@@ -53,8 +53,8 @@ import WuerstchenTraining
         return folder.appendingPathComponent("checkpoint").path
     }
 
-    @Test("A sentence becomes a picture of the size asked for, with the request inside")
-    func picture() throws {
+    @Test("A sentence becomes an image of the size asked for, with the request inside")
+    func image() throws {
         defer { try? FileManager.default.removeItem(at: folder) }
         let made = try run(
             "text-to-image", "a red house, naïve 🎨", "--checkpoint", try checkpoint(), "--width",
@@ -92,7 +92,7 @@ import WuerstchenTraining
         arguments: [
             ("--checkpoint=nowhere", "nowhere"), ("--width=100", "100"),
             ("--height=0", "each side"), ("--prior-steps=0", "0 sampling steps"),
-            ("--prior-guidance=nan", "guidance"), ("--count=-1", "-1 pictures"),
+            ("--prior-guidance=nan", "guidance"), ("--count=-1", "-1 images"),
             ("--output=no/such/folder/picture.png", "no/such/folder"),
             ("--threads=0", "--threads"), ("--decoder=magic", "magic"),
             ("--previews=/dev/null/x", "/dev/null/x"),
@@ -109,13 +109,13 @@ import WuerstchenTraining
                 atPath: folder.appendingPathComponent("picture.png").path))
     }
 
-    @Test("The stages chained by hand give a preview and a picture")
+    @Test("The stages chained by hand give a preview and an image")
     func chain() throws {
         defer { try? FileManager.default.removeItem(at: folder) }
         let made = try run("chain-stages", try checkpoint(), "a tree")
         #expect(made.status == 0, "\(made.errors)")
-        let picture = try Image(contentsOf: folder.appendingPathComponent("picture.png"))
-        #expect(picture.size == ImageSize(width: 256, height: 256))
+        let image = try Image(contentsOf: folder.appendingPathComponent("picture.png"))
+        #expect(image.size == ImageSize(width: 256, height: 256))
         #expect(
             FileManager.default.fileExists(
                 atPath: folder.appendingPathComponent("preview.png").path))
@@ -130,7 +130,7 @@ import WuerstchenTraining
             .write(to: configuration)
         func arguments(_ output: String, _ more: String...) -> [String] {
             [
-                "stage-a", output, "--configuration", configuration.path, "--cutout", "16",
+                "stage-a", output, "--configuration", configuration.path, "--crop", "16",
                 "--steps", "60", "--batch", "2", "--checkpoint-interval", "0", "--precision",
                 "float32",
             ] + more
@@ -235,7 +235,7 @@ import WuerstchenTraining
                 ] + small))
         expect(
             try run(
-                "distill", "decoder", "pixels", "--bottleneck-blocks", "1", "--cutout", "32",
+                "distill", "decoder", "pixels", "--bottleneck-blocks", "1", "--crop", "32",
                 "--steps", "1", "--batch", "2"))
         expect(
             try run(
@@ -283,9 +283,9 @@ import WuerstchenTraining
     @Test(
         "Training that cannot be meant gives one clear line and trains nothing",
         arguments: [
-            (["stage-c", "--side", "512"], "--pictures"),
-            (["stage-a", "--pictures", ".", "--side", "512"], "--cutout"),
-            (["stage-c", "--pictures", ".", "--side", "100"], "multiple of 128"),
+            (["stage-c", "--side", "512"], "--images"),
+            (["stage-a", "--images", ".", "--side", "512"], "--crop"),
+            (["stage-c", "--images", ".", "--side", "100"], "multiple of 128"),
             (["stage-a", "--checkpoint-interval=-1"], "checkpoints every -1.0 seconds"),
             (["compressor-and-b", "--compressor-network", "resnet"], "efficientnet"),
             (
@@ -304,26 +304,26 @@ import WuerstchenTraining
                 atPath: folder.appendingPathComponent("trained/state.safetensors").path))
     }
 
-    @Test("Stage C is trained on a folder of pictures, with activations computed anew")
+    @Test("Stage C is trained on a folder of images, with activations computed anew")
     func trainStageC() throws {
         defer { try? FileManager.default.removeItem(at: folder) }
         let configuration = folder.appendingPathComponent("tiny.json")
         try Data(#"{"c": 24, "c_cond": 128, "c_r": 8, "depth": 1, "nhead": 3}"#.utf8)
             .write(to: configuration)
         // Drawing scenes would take longer than everything else.
-        let pictures = folder.appendingPathComponent("pictures")
-        try FileManager.default.createDirectory(at: pictures, withIntermediateDirectories: false)
+        let images = folder.appendingPathComponent("images")
+        try FileManager.default.createDirectory(at: images, withIntermediateDirectories: false)
         for number in 0..<2 {
-            let picture = try Image(
+            let image = try Image(
                 width: 128, height: 128,
                 pixels: (0..<3 * 128 * 128).map { UInt8(truncatingIfNeeded: $0 >> (5 + number)) })
-            try picture.write(to: pictures.appendingPathComponent("\(number).png"))
+            try image.write(to: images.appendingPathComponent("\(number).png"))
             try Data("stripes \(number)".utf8)
-                .write(to: pictures.appendingPathComponent("\(number).txt"))
+                .write(to: images.appendingPathComponent("\(number).txt"))
         }
         let trained = try run(
             "train", "stage-c", "trained", "--configuration", configuration.path, "--steps", "2",
-            "--batch", "2", "--pictures", "pictures", "--side", "128", "--recompute")
+            "--batch", "2", "--images", "images", "--side", "128", "--recompute")
         #expect(trained.status == 0, "\(trained.errors)")
         let folder = folder.appendingPathComponent("trained")
         #expect(
@@ -335,7 +335,7 @@ import WuerstchenTraining
                 atPath: stage.appendingPathComponent("config.json").path))
     }
 
-    @Test("An evaluation says how well pictures are read back, gate by gate")
+    @Test("An evaluation says how well images are read back, gate by gate")
     func evaluate() throws {
         defer { try? FileManager.default.removeItem(at: folder) }
         let made = try run(
@@ -362,7 +362,7 @@ import WuerstchenTraining
             let share = try #require(row.cells[name].flatMap(Double.init))
             #expect(share >= least && share <= 100, "\(row.name), \(name)")
         }
-        // Pictures are not compared with themselves.
+        // Images are not compared with themselves.
         #expect(renders.cells["PSNR"] == "–")
         let likeness = try #require(preview.cells["PSNR"].flatMap(Double.init))
         #expect(likeness > 15 && likeness < 45)

@@ -199,8 +199,8 @@ void wk_pixel_unshuffle(float *_Nonnull y, const float *_Nonnull x, ptrdiff_t he
 void wk_pixel_shuffle(float *_Nonnull y, const float *_Nonnull x, ptrdiff_t height,
                       ptrdiff_t width, ptrdiff_t channels, ptrdiff_t r);
 
-// Geometry of a convolution's windows over one channels-last picture. Window (0, 0) starts `top`
-// rows above and `left` pixels before the picture; outside it everything is zero.
+// Geometry of a convolution's windows over one channels-last image. Window (0, 0) starts `top`
+// rows above and `left` pixels before the image; outside it everything is zero.
 typedef struct wk_windows {
     ptrdiff_t height, width, channels, kernel, stride, top, left, output_width;
 } wk_windows;
@@ -209,7 +209,7 @@ typedef struct wk_windows {
 void wk_gather_windows(float *_Nonnull y, const float *_Nonnull x, ptrdiff_t first,
                        ptrdiff_t count, const wk_windows *_Nonnull geometry);
 
-// The adjoint: adds the windows' rows to the picture where they came from.
+// The adjoint: adds the windows' rows to the image where they came from.
 void wk_scatter_windows(float *_Nonnull x, const float *_Nonnull y, ptrdiff_t first,
                         ptrdiff_t count, const wk_windows *_Nonnull geometry);
 

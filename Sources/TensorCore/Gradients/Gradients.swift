@@ -61,8 +61,8 @@ extension Tensor {
     ///   - isWanted: Whether to do so; otherwise `body` is recorded as usual.
     ///   - body: What is computed. It must give the same when called again.
     /// - Returns: What `body` returns.
-    public func recomputed(
-        _ isWanted: Bool, _ body: @escaping (Tensor) -> Tensor
+    public func checkpointed(
+        if isWanted: Bool, _ body: @escaping (Tensor) -> Tensor
     ) -> Tensor {
         // Parameters in `body` may be tracked where the input is not, so this asks for neither.
         guard isWanted, !Recording.isPaused else { return body(self) }

@@ -30,7 +30,7 @@ package final class BufferPool: @unchecked Sendable {
 
     private struct State {
         /// Up to so many bytes stay in the pool between the stages of a cascade and however their sizes
-        /// change: small pictures need no more, and fresh pages would cost them a good part of their
+        /// change: small images need no more, and fresh pages would cost them a good part of their
         /// time.
         let alwaysKept: Int
         /// The one that was given back last is at the end.
@@ -154,7 +154,7 @@ package final class BufferPool: @unchecked Sendable {
     }
 
     /// Gives all idle memory back to the system if there is much; worth doing between stages.
-    package func releaseMuch() {
+    package func trim() {
         BufferPool.free(
             lock.withLock { state.idleBytes > state.alwaysKept ? state.takeIdle() : [] })
     }

@@ -1,7 +1,7 @@
 internal import CWuerstchenKernels
 
 /// Rows of features as the left factor of products: floats, or what floats were converted to for a
-/// ``Matrix`` of lower precision. Prepared once, it serves any number of products.
+/// ``PackedWeight`` of lower precision. Prepared once, it serves any number of products.
 public struct Operand: Sendable {
     /// As the tensor that it stands for, `[samples, …, features]`.
     public let shape: Shape
@@ -75,7 +75,7 @@ public struct Operand: Sendable {
         }
     }
 
-    /// The same as where results go: floats or brain floats.
+    /// The same as where results go: floats or bfloat16.
     var target: LayerTarget { rows(from: 0).target(precision) }
 
     /// Lets `compute` write some rows as floats, and converts them while they are in the cache.
@@ -143,7 +143,7 @@ struct OperandRows {
         UnsafeMutableRawPointer(words).assumingMemoryBound(to: Float.self)
     }
 
-    /// The rows as where results go: floats or brain floats.
+    /// The rows as where results go: floats or bfloat16.
     func target(_ precision: Precision) -> LayerTarget {
         precision == .float32
             ? .floats(floats)
@@ -207,17 +207,17 @@ struct OperandScratch {
         scales = precision == .int8 ? Storage(count: 2 * rows) : nil
     }
 
-    /// Floats or brain floats in scratch memory, converted if the matrix wants other numbers.
+    /// Floats or bfloat16 in scratch memory, converted if the matrix wants other numbers.
     init(
         _ words: Storage, _ precision: Precision = .float32, rows: Int, features: Int,
-        for matrix: Matrix
+        for matrix: PackedWeight
     ) {
         self.init(wrapping: words, rows: rows, features: features, precision)
         self.init(self, rows: rows, features: features, for: matrix)
     }
 
     /// Rows in scratch memory, converted if the matrix wants other numbers.
-    init(_ source: OperandScratch, rows: Int, features: Int, for matrix: Matrix) {
+    init(_ source: OperandScratch, rows: Int, features: Int, for matrix: PackedWeight) {
         if source.precision == matrix.operandPrecision {
             self = source
         } else {
@@ -227,7 +227,7 @@ struct OperandScratch {
         }
     }
 
-    /// Rows that lie in scratch memory already: floats or brain floats.
+    /// Rows that lie in scratch memory already: floats or bfloat16.
     private init(wrapping words: Storage, rows: Int, features: Int, _ precision: Precision) {
         self.precision = precision
         self.words = words
@@ -243,12 +243,12 @@ struct OperandScratch {
             offsets: scales.map { $0.base + count })
     }
 
-    /// The same as where results go: floats or brain floats.
+    /// The same as where results go: floats or bfloat16.
     var target: LayerTarget { rows.target(precision) }
 }
 
 extension Storage {
-    /// Room for rows of brain floats, each filled up with zeros to a whole word.
+    /// Room for rows of bfloat16, each filled up with zeros to a whole word.
     fileprivate convenience init(brainFloatRows rows: Int, of features: Int) {
         self.init(count: rows * Precision.bfloat16.words(features))
         if features % 2 == 1 { base.update(repeating: 0, count: count) }

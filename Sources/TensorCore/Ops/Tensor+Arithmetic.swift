@@ -67,7 +67,7 @@ extension Tensor {
     }
 
     /// `1 / √(x + ε)` of each element.
-    public func inverseRoot(adding epsilon: Float) -> Tensor {
+    public func rsqrt(adding epsilon: Float) -> Tensor {
         let result = mapped { 1 / ($0 + epsilon).squareRoot() }
         guard Recording.isOn(edge) else { return result }
         return result.recorded(from: edge) { gradient in

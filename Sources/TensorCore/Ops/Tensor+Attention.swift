@@ -29,7 +29,7 @@ extension Tensor {
     ///   - segments: Keys and values. Nothing is concatenated.
     ///   - heads: The number of heads; neighbouring channels belong to one head.
     ///   - causal: Whether a query sees only the positions up to its own. For a single segment.
-    ///   - precision: The numbers that are multiplied: 32-bit floats, or else brain floats where the
+    ///   - precision: The numbers that are multiplied: 32-bit floats, or else bfloat16 where the
     ///     processor multiplies them.
     /// - Returns: `[samples, queries, channels]`, in the shape of the queries.
     public func attention(
@@ -184,7 +184,7 @@ private struct AttentionMemory {
     private let valueWords: Int
 
     /// Positions that are visited at a time. The last piece may be longer by a vector.
-    private static let piece = 8 * Matrix.columnUnit
+    private static let piece = 8 * PackedWeight.columnUnit
     static let largestPiece = piece + 16
 
     init(_ segment: Tensor.KeyValues, heads: Int, _ format: Precision) {
@@ -194,7 +194,7 @@ private struct AttentionMemory {
         (samples, positions) = (segment.keys.shape[0], segment.keys.shape[1])
         let channels = segment.keys.shape[2]
         depth = channels / heads
-        pieces = Matrix.pieces(0..<positions, of: AttentionMemory.piece)
+        pieces = PackedWeight.pieces(0..<positions, of: AttentionMemory.piece)
         products = format.products?.pointee
         keyWords = Panels.columns(positions) * format.words(depth)
         valueWords = Panels.columns(depth) * format.words(positions)

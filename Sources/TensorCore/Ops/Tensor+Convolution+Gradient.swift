@@ -1,45 +1,45 @@
 internal import CWuerstchenKernels
 
-/// The windows of a convolution over channels-last pictures, as rows of a matrix product.
+/// The windows of a convolution over channels-last images, as rows of a matrix product.
 struct Windows {
     let shape: Shape
     let geometry: wk_windows
-    /// Windows of one picture.
+    /// Windows of one image.
     let positions: Int
 
     var depth: Int { geometry.kernel * geometry.kernel * geometry.channels }
 
-    /// The windows of all pictures, `[batch, positions, kernel · kernel · channels]`.
-    func gathered(from pictures: Tensor) -> Tensor {
+    /// The windows of all images, `[batch, positions, kernel · kernel · channels]`.
+    func gathered(from images: Tensor) -> Tensor {
         var result = Tensor(uninitialized: [shape[0], positions, depth])
         let target = result.mutablePointer()
-        let picture = shape.count(of: 1..<4)
+        let image = shape.count(of: 1..<4)
         forEachBlock { sample, first, count in
             withUnsafePointer(to: geometry) {
                 wk_gather_windows(
                     target + (sample * positions + first) * depth,
-                    pictures.pointer + sample * picture, first, count, $0)
+                    images.pointer + sample * image, first, count, $0)
             }
         }
         return result
     }
 
-    /// Adds the gradients of windows to those of the pictures.
+    /// Adds the gradients of windows to those of the images.
     ///
     /// - Parameters:
     ///   - gradient: `[batch, positions, outputs]`.
     ///   - matrix: The weight `[outputs, depth]` that the windows were multiplied with.
-    ///   - target: The gradient of all pictures.
+    ///   - target: The gradient of all images.
     func scatter(
-        _ gradient: Operand, through matrix: Matrix, into target: UnsafeMutablePointer<Float>
+        _ gradient: Operand, through matrix: PackedWeight, into target: UnsafeMutablePointer<Float>
     ) {
         guard let weight = matrix.original else {
             preconditionFailure("gradients through a packed matrix whose weight is not tracked")
         }
-        let transposed = Matrix(transposing: weight, precision: matrix.precision)
+        let transposed = PackedWeight(transposing: weight, precision: matrix.precision)
         let rows = gradient.converted(to: transposed.operandPrecision)
-        let picture = shape.count(of: 1..<4)
-        // Windows overlap, so a picture is one thread's.
+        let image = shape.count(of: 1..<4)
+        // Windows overlap, so an image is one thread's.
         let block = blockSize
         parallel(shape[0]) { sample in
             let windows = Storage(count: block * depth)
@@ -51,7 +51,7 @@ struct Windows {
                     into: .floats(windows.base))
                 withUnsafePointer(to: geometry) {
                     wk_scatter_windows(
-                        target + sample * picture, windows.base, first, count, $0)
+                        target + sample * image, windows.base, first, count, $0)
                 }
             }
             withExtendedLifetime(windows) {}
@@ -73,7 +73,7 @@ struct Windows {
 extension Tensor {
     /// A convolution with what its gradients need; see ``recordedLinear(_:_:)``.
     func recordedConvolution(
-        _ weight: Matrix, _ windows: Windows, _ epilogue: Epilogue,
+        _ weight: PackedWeight, _ windows: Windows, _ epilogue: Epilogue,
         compute: (Epilogue) -> Tensor
     ) -> Tensor {
         guard epilogue.activation == .identity, epilogue.scale == nil, epilogue.residual == nil,
@@ -106,7 +106,7 @@ extension Tensor {
 
     /// A transposed convolution with what its gradients need.
     func recordedTransposedConvolution(
-        _ phases: [Matrix], _ windows: [Windows], bias: Tensor?, stride: Int, _ result: Tensor
+        _ phases: [PackedWeight], _ windows: [Windows], bias: Tensor?, stride: Int, _ result: Tensor
     ) -> Tensor {
         let edges = [edge, bias?.edge] + phases.map { $0.tracked?.edge }
         return result.recorded(fromAll: edges) { gradient in
@@ -172,7 +172,7 @@ extension Tensor {
 
 extension Operand {
     /// These rows in the numbers in which their products with a matrix's gradients are taken.
-    func forProducts(with matrix: Matrix) -> Operand {
+    func forProducts(with matrix: PackedWeight) -> Operand {
         let isNarrow = matrix.precision != .float32 && Precision.bfloat16.products != nil
         return converted(to: isNarrow ? .bfloat16 : .float32)
     }

@@ -12,7 +12,7 @@ extension Tensor {
     ///   - epilogue: Bias, activation, residual and so on.
     /// - Returns: `[batch, height', width', outputs]`.
     public func convolution(
-        _ weight: Matrix, kernel: Int, stride: Int = 1, padding: Int = 0,
+        _ weight: PackedWeight, kernel: Int, stride: Int = 1, padding: Int = 0,
         _ epilogue: Epilogue = Epilogue()
     ) -> Tensor {
         if kernel == 1 && stride == 1 && padding == 0 { return linear(weight, epilogue) }
@@ -67,13 +67,13 @@ extension Tensor {
     ///   - phases: The weight as ``transposedConvolutionWeight(_:kernel:stride:padding:)`` cuts it.
     ///   - bias: `[outputs]`.
     ///   - kernel: Side of the kernel in pixels.
-    ///   - stride: By how much the picture grows.
+    ///   - stride: By how much the image grows.
     ///   - padding: Rows and columns cut off on each side.
     ///   - activation: What is applied to the sums with the bias.
     /// - Returns: `[batch, height', width', outputs]` with height' = (height − 1) · stride − 2 ·
     ///   padding + kernel, and width' likewise.
     public func transposedConvolution(
-        _ phases: [Matrix], bias: Tensor?, kernel: Int, stride: Int, padding: Int,
+        _ phases: [PackedWeight], bias: Tensor?, kernel: Int, stride: Int, padding: Int,
         activation: Activation = .identity
     ) -> Tensor {
         let (batch, height, width, channels) = axes4
@@ -215,20 +215,21 @@ extension Tensor {
     }
 }
 
-/// Pictures as windows are gathered from them. Where a matrix takes brain floats and a pixel is whole
+/// Images as windows are gathered from them. Where a matrix takes bfloat16 and a pixel is whole
 /// words of them, the pixels are converted once instead of in every window.
 private struct WindowSource {
     private let pixels: Operand
 
-    init(_ pictures: Tensor, for matrix: Matrix) {
+    init(_ images: Tensor, for matrix: PackedWeight) {
         let isNarrow =
-            matrix.operandPrecision == .bfloat16 && pictures.shape.channels % 2 == 0
-        pixels = Operand(pictures.detached()).converted(to: isNarrow ? .bfloat16 : .float32)
+            matrix.operandPrecision == .bfloat16 && images.shape.channels % 2 == 0
+        pixels = Operand(images.detached()).converted(to: isNarrow ? .bfloat16 : .float32)
     }
 
     /// Some windows as rows for products with a matrix.
     func windows(
-        _ geometry: wk_windows, ofSample sample: Int, first: Int, count: Int, for matrix: Matrix
+        _ geometry: wk_windows, ofSample sample: Int, first: Int, count: Int,
+        for matrix: PackedWeight
     ) -> OperandScratch {
         let depth = geometry.kernel * geometry.kernel * geometry.channels
         var geometry = geometry

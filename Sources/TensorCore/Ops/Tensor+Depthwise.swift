@@ -23,11 +23,11 @@ extension Tensor {
             of: shape, weight, bias, kernel: kernel, stride: stride, padding: padding)
         var result = Tensor(uninitialized: convolution.outputShape)
         let target = result.mutablePointer()
-        let picture = convolution.inputLength * shape[1]
+        let image = convolution.inputLength * shape[1]
         parallel(convolution.rowCount) { row in
             let (sample, y) = (row / convolution.outputShape[1], row % convolution.outputShape[1])
             convolution.compute(y, into: target + row * convolution.outputLength) {
-                pointer + sample * picture + $0 * convolution.inputLength
+                pointer + sample * image + $0 * convolution.inputLength
             }
         }
         guard Recording.isOn(edge, weight.edge, bias.edge) else { return result }
@@ -92,7 +92,7 @@ extension Tensor {
         parallel(shape[0] * bands) { index in
             let (sample, number) = (index / bands, index % bands)
             let outputs = number * band..<min(height, (number + 1) * band)
-            let picture = target + sample * height * length
+            let image = target + sample * height * length
             // A ring of normalised rows.
             let ring = Storage(count: kernel * length)
             func normed(_ row: Int) -> UnsafeMutablePointer<Float> {
@@ -106,13 +106,13 @@ extension Tensor {
                             border(sample, outputs.lowerBound, row: next)
                         } else if next >= outputs.upperBound {
                             border(sample, outputs.upperBound, row: next)
-                        } else { picture + next * length }
+                        } else { image + next * length }
                     kernels.layer_norm(
                         normed(next), channels, source, channels, width, channels, 1e-6, scale,
                         shift, nil, nil)
                     next += 1
                 }
-                let place = picture + output * length
+                let place = image + output * length
                 convolution.compute(output, into: place, gain: gain, residual: place) {
                     UnsafePointer(normed($0))
                 }
@@ -134,7 +134,8 @@ extension Tensor {
     ///   - matrix: What the result will be multiplied with.
     /// - Returns: `[batch, height', width', channels]`.
     public func normalizedDepthwiseConvolution(
-        _ weight: Tensor, bias: Tensor, kernel: Int = 3, epsilon: Float = 1e-6, for matrix: Matrix
+        _ weight: Tensor, bias: Tensor, kernel: Int = 3, epsilon: Float = 1e-6,
+        for matrix: PackedWeight
     ) -> Operand {
         if Recording.isOn(edge, weight.edge, bias.edge) {
             return depthwiseConvolution(weight, bias: bias, kernel: kernel)
@@ -144,12 +145,12 @@ extension Tensor {
             of: shape, weight, bias, kernel: kernel, stride: 1, padding: .zeros)
         let (channels, width) = (shape.channels, convolution.outputShape[2])
         let result = Operand(uninitialized: convolution.outputShape, matrix.operandPrecision)
-        let picture = convolution.inputLength * shape[1]
+        let image = convolution.inputLength * shape[1]
         parallel(convolution.rowCount) { row in
             let (sample, y) = (row / convolution.outputShape[1], row % convolution.outputShape[1])
             result.writeRows(from: row * width, count: width) { sums in
                 convolution.compute(y, into: sums) {
-                    pointer + sample * picture + $0 * convolution.inputLength
+                    pointer + sample * image + $0 * convolution.inputLength
                 }
                 kernels.layer_norm(
                     sums, channels, sums, channels, width, channels, epsilon, 1, 0, nil, nil)
@@ -159,7 +160,7 @@ extension Tensor {
     }
 }
 
-/// What surrounds a picture for a convolution.
+/// What surrounds an image for a convolution.
 private enum Padding {
     /// Zeros.
     case zeros
@@ -202,7 +203,7 @@ private struct DepthwiseRows {
     /// Elements of an output row.
     var outputLength: Int { outputShape[2] * outputShape[3] }
 
-    /// Output rows of all pictures.
+    /// Output rows of all images.
     var rowCount: Int { outputShape[0] * outputShape[1] }
 
     /// Computes `residual + gain · convolution` for one output row, `residual` being a row like it.
@@ -235,7 +236,7 @@ private struct DepthwiseRows {
     func parameterGradients(_ gradient: Tensor, _ input: Tensor) -> (Tensor, Tensor) {
         let taps = weight.shape[0]
         let channels = outputShape.channels
-        let picture = inputLength * height
+        let image = inputLength * height
         // Some output rows at a time; the kernel's sums, then the bias's.
         let band = max(1, (1 << 15) / max(1, outputLength))
         let bands = (rowCount + band - 1) / band
@@ -247,7 +248,7 @@ private struct DepthwiseRows {
             for row in index * band..<min(rowCount, (index + 1) * band) {
                 let sample = row / outputShape[1]
                 let rows = inputRows(row % outputShape[1]) {
-                    input.pointer + sample * picture + $0 * inputLength
+                    input.pointer + sample * image + $0 * inputLength
                 }
                 withUnsafePointer(to: geometry) {
                     kernels.depthwise_weight_gradient(
@@ -273,17 +274,17 @@ private struct DepthwiseRows {
         if geometry.stride == 1, !geometry.replicate, kernel % 2 == 1 {
             // The adjoint of a correlation is the correlation with the kernel turned around.
             let taps = weight.shape[0]
-            let turned = weight.detached().gatheringRows((0..<taps).reversed())
+            let turned = weight.detached().embeddingLookup((0..<taps).reversed())
             return gradient.depthwiseConvolution(
                 turned, bias: Tensor(repeating: 0, bias.shape), kernel: kernel)
         }
         var result = Tensor(repeating: 0, shape)
         let target = result.mutablePointer()
-        let picture = inputLength * height
+        let image = inputLength * height
         parallel(shape[0]) { sample in
             for y in 0..<outputShape[1] {
                 let rows = inputRows(y) {
-                    UnsafePointer(target + sample * picture + $0 * inputLength)
+                    UnsafePointer(target + sample * image + $0 * inputLength)
                 }
                 .map { $0.map { UnsafeMutablePointer(mutating: $0) } }
                 let row = sample * outputShape[1] + y

@@ -1,7 +1,7 @@
 internal import CWuerstchenKernels
 
 extension Tensor {
-    /// `[batch, channels, height, width]`, as PyTorch lays pictures out, to channels-last.
+    /// `[batch, channels, height, width]`, as PyTorch lays images out, to channels-last.
     public func channelsLast() -> Tensor {
         let (batch, channels, height, width) = axes4
         return transposed(batch, channels, height * width, to: [batch, height, width, channels])
@@ -72,7 +72,7 @@ extension Tensor {
         return result.recorded(from: edge) { [$0.pixelUnshuffled(factor)] }
     }
 
-    /// The four lengths of a channels-last picture or map.
+    /// The four lengths of a channels-last image or map.
     var axes4: (Int, Int, Int, Int) {
         precondition(shape.rank == 4, "\(shape) has not four axes")
         return (shape[0], shape[1], shape[2], shape[3])

@@ -34,7 +34,7 @@ extension Tensor {
     }
 
     /// The two results of a layer whose energy is taken, recorded.
-    static func recordedEnergy(
+    static func recordedSumOfSquares(
         _ terms: [Term], _ epilogue: Epilogue, _ sums: Operand, _ results: (Operand, Tensor)
     ) -> (result: Operand, energy: Tensor) {
         precondition(
@@ -116,7 +116,7 @@ extension Operand {
 }
 
 extension OperandRows {
-    /// The words of an operand of brain floats.
+    /// The words of an operand of bfloat16.
     var halves: UnsafeMutablePointer<UInt16> {
         UnsafeMutableRawPointer(words).assumingMemoryBound(to: UInt16.self)
     }
@@ -183,7 +183,7 @@ private struct LinearGradient {
         guard let weight = term.matrix.original else {
             preconditionFailure("gradients through a packed matrix whose weight is not tracked")
         }
-        let matrix = Matrix(transposing: weight, precision: term.matrix.precision)
+        let matrix = PackedWeight(transposing: weight, precision: term.matrix.precision)
         let layer = LinearLayer([Tensor.Term(gradient, matrix)], Epilogue())
         var result = Tensor(uninitialized: term.input.shape)
         let target = result.mutablePointer()
@@ -224,7 +224,7 @@ extension Tensor {
     /// `aᵀ · b`, summed over the rows of all samples.
     ///
     /// - Parameters:
-    ///   - a: Floats, or brain floats where the processor multiplies them.
+    ///   - a: Floats, or bfloat16 where the processor multiplies them.
     ///   - b: As many rows of any kind of number.
     ///   - scale: A factor for each sample and feature of `b`.
     /// - Returns: `[channels of a, channels of b]`.

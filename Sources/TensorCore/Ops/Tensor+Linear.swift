@@ -6,7 +6,7 @@ extension Tensor {
         /// `[samples, …, features]`
         var input: Operand
         /// `[outputs, features]`
-        var matrix: Matrix
+        var matrix: PackedWeight
         /// A factor for each sample and feature, `[samples, features]`.
         var inputScale: Tensor?
 
@@ -16,7 +16,7 @@ extension Tensor {
         ///   - input: `[samples, …, features]`.
         ///   - matrix: `[outputs, features]`.
         ///   - inputScale: A factor for each sample and feature, `[samples, features]`.
-        public init(_ input: Operand, _ matrix: Matrix, inputScale: Tensor? = nil) {
+        public init(_ input: Operand, _ matrix: PackedWeight, inputScale: Tensor? = nil) {
             self.input = input
             self.matrix = matrix
             self.inputScale = inputScale
@@ -29,7 +29,7 @@ extension Tensor {
         }
 
         /// The product of a tensor's rows with a matrix.
-        public init(_ input: Tensor, _ matrix: Matrix, inputScale: Tensor? = nil) {
+        public init(_ input: Tensor, _ matrix: PackedWeight, inputScale: Tensor? = nil) {
             self.init(Operand(input), matrix, inputScale: inputScale)
         }
     }
@@ -40,13 +40,13 @@ extension Tensor {
     ///   - matrix: `[outputs, features]`.
     ///   - epilogue: Bias, activation, residual and so on.
     /// - Returns: `[samples, …, outputs]`.
-    public func linear(_ matrix: Matrix, _ epilogue: Epilogue = Epilogue()) -> Tensor {
+    public func linear(_ matrix: PackedWeight, _ epilogue: Epilogue = Epilogue()) -> Tensor {
         Tensor.linear([Term(self, matrix)], epilogue)
     }
 
     /// A linear layer whose weight `[outputs, features]` is used as it lies.
     public func linear(_ weight: Tensor, _ epilogue: Epilogue = Epilogue()) -> Tensor {
-        linear(Matrix(plain: weight), epilogue)
+        linear(PackedWeight(plain: weight), epilogue)
     }
 
     /// A sum of products under one epilogue. Several terms are what a concatenation of features in
@@ -72,10 +72,10 @@ extension Tensor {
     ///   - terms: The products.
     ///   - epilogue: What happens to their sum.
     ///   - next: The matrix that the result will be multiplied with, which decides in what precision
-    ///     it is kept: as floats, or else as brain floats.
+    ///     it is kept: as floats, or else as bfloat16.
     /// - Returns: The result and the energy.
     public static func linearWithEnergy(
-        _ terms: [Term], _ epilogue: Epilogue = Epilogue(), for next: Matrix
+        _ terms: [Term], _ epilogue: Epilogue = Epilogue(), for next: PackedWeight
     ) -> (result: Operand, energy: Tensor) {
         let layer = LinearLayer(terms, epilogue)
         let partial = TileSums(layer)
@@ -86,7 +86,7 @@ extension Tensor {
         }
         let sums = Operand(uninitialized: layer.shape, next.keptPrecision)
         layer.run(into: result.target, energy: partial, unactivated: sums.target)
-        return recordedEnergy(terms, epilogue, sums, (result, partial.totals()))
+        return recordedSumOfSquares(terms, epilogue, sums, (result, partial.totals()))
     }
 }
 
@@ -129,7 +129,7 @@ struct TileSums {
 /// Where the results of a linear layer go.
 enum LayerTarget {
     case floats(UnsafeMutablePointer<Float>)
-    /// Brain floats, an even number in each row.
+    /// bfloat16, an even number in each row.
     case halves(UnsafeMutablePointer<UInt16>)
 }
 
@@ -147,7 +147,7 @@ struct LinearLayer {
     private struct Product {
         let input: Operand
         /// One matrix for all samples, or one for each.
-        let matrices: [Matrix]
+        let matrices: [PackedWeight]
 
         init(_ term: Tensor.Term) {
             let precision = term.matrix.operandPrecision
@@ -257,19 +257,19 @@ extension LayerTarget {
 /// - Parameters:
 ///   - factors: Rows, and the matrix for each.
 ///   - rows: How many rows.
-///   - columns: Which of the outputs; see ``Matrix/multiply(_:rows:columns:adding:into:stride:)``.
+///   - columns: Which of the outputs; see ``PackedWeight/multiply(_:rows:columns:adding:into:stride:)``.
 ///   - steps: The epilogue for the first row from column 0 on.
 ///   - target: The first row's results from column 0 on.
 ///   - unactivated: A place like it for the sums with scale and bias alone.
 func multiply(
-    _ factors: [(rows: OperandRows, matrix: Matrix)], rows: Int, columns: Range<Int>,
+    _ factors: [(rows: OperandRows, matrix: PackedWeight)], rows: Int, columns: Range<Int>,
     _ steps: wk_epilogue, into target: LayerTarget, unactivated: LayerTarget? = nil
 ) {
     let outputs = factors[0].matrix.outputs
     let rowLength = target.rowLength(outputs)
     // Chunks are computed in a place of their own, as densely as the cache likes; whole tiles right
     // where they belong, if the numbers are the same and not yet to be added.
-    let chunks = Matrix.pieces(columns, of: factors.map(\.matrix.chunk).min() ?? .max)
+    let chunks = PackedWeight.pieces(columns, of: factors.map(\.matrix.chunk).min() ?? .max)
     var isInPlace = false
     if chunks.count == 1, unactivated == nil, case .floats(let pointer) = target {
         isInPlace = steps.residual != UnsafePointer(pointer)
@@ -338,9 +338,9 @@ package struct Tiling {
             // Some four dozen tiles feed as many cores and leave two cores evenly loaded, unless
             // that takes pieces of less than 10⁶ multiplications.
             let pieces = max(1, min(48, (rows * columns * depth) >> 20) / rowTiles)
-            let unit = Matrix.columnUnit
+            let unit = PackedWeight.columnUnit
             columnsInTile = max(unit, (columns + pieces * unit - 1) / (pieces * unit) * unit)
-            columnTiles = Matrix.pieces(0..<columns, of: columnsInTile).count
+            columnTiles = PackedWeight.pieces(0..<columns, of: columnsInTile).count
             return
         }
         // Tiles of at least some 10⁷ multiplications keep the cost of a call small; sixteen of them

@@ -28,7 +28,8 @@ extension Tensor {
     /// The same as the left factor of products with a matrix: where that takes other numbers than
     /// floats, rows are converted while they are in the cache.
     public func layerNormalized(
-        epsilon: Float = 1e-6, affine: (weight: Tensor, bias: Tensor)? = nil, for matrix: Matrix
+        epsilon: Float = 1e-6, affine: (weight: Tensor, bias: Tensor)? = nil,
+        for matrix: PackedWeight
     ) -> Operand {
         var result = Operand(uninitialized: shape, matrix.operandPrecision)
         normalizeRows(epsilon, 1, 0, affine) { rows, normalize in
@@ -208,7 +209,7 @@ extension Tensor {
         let ones = Tensor(repeating: 1, [channels])
         let centred = plain.scaledChannels(by: ones, shift: mean.scaled(by: -1))
         let variance = centred.columnProducts(centred).scaled(by: share)
-        let inverse = variance.inverseRoot(adding: epsilon)
+        let inverse = variance.rsqrt(adding: epsilon)
         let zero = Tensor(repeating: 0, [channels])
         let result = centred.scaledChannels(by: inverse, shift: zero)
         guard Recording.isOn(edge) else { return (result, mean, variance) }

@@ -34,7 +34,7 @@ extension Tensor {
     ///   - first: The mean of gradients.
     ///   - second: The mean of squared gradients.
     ///   - step: The step's numbers.
-    package mutating func moveAgainst(
+    package mutating func adamWStep(
         _ gradient: Tensor, first: inout Tensor, second: inout Tensor, step: AdamStep
     ) {
         precondition(

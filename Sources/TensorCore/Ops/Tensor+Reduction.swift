@@ -45,9 +45,9 @@ extension Tensor {
     }
 
     /// The mean of the elements' distances from zero, as a tensor without axes.
-    public func meanMagnitude() -> Tensor { magnitude().mean() }
+    public func meanAbs() -> Tensor { magnitude().mean() }
 
-    /// How much neighbouring pixels of a channels-last picture differ: the mean magnitude of the
+    /// How much neighbouring pixels of a channels-last image differ: the mean magnitude of the
     /// differences along rows plus that along columns, as a tensor without axes.
     public func meanNeighborDifference() -> Tensor {
         let (batch, height, width, channels) = axes4

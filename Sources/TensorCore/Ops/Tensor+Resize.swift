@@ -1,6 +1,6 @@
 internal import CWuerstchenKernels
 
-/// How one axis of a picture is resampled: for each output position the first input position that
+/// How one axis of an image is resampled: for each output position the first input position that
 /// counts and the weights of it and those after it.
 public struct Resampling: Sendable {
     private let taps: [(first: Int, weights: [Float])]
@@ -105,7 +105,7 @@ extension Tensor {
         return resized(rows: repeatsFirstRow ? rows.repeatingFirst : rows, columns: columns)
     }
 
-    /// A channels-last picture or map resampled along both sides.
+    /// A channels-last image or map resampled along both sides.
     public func resized(rows: Resampling, columns: Resampling) -> Tensor {
         let result = resampled(rows, columns)
         guard Recording.isOn(edge) else { return result }

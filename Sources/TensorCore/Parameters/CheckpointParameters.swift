@@ -35,7 +35,7 @@ public struct CheckpointParameters: ParameterSource {
 
     /// These parameters, and those of another checkpoint where there are none: a network that shares
     /// layers with another need not store them.
-    public func laid(over base: CheckpointParameters) -> CheckpointParameters {
+    public func merging(over base: CheckpointParameters) -> CheckpointParameters {
         CheckpointParameters(
             origin: "\(origin) over \(base.origin)", tensors: base.tensors.merging(tensors) { $1 })
     }

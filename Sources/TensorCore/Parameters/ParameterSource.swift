@@ -179,7 +179,7 @@ public struct Parameters {
     /// - Throws: As ``callAsFunction(_:_:)``.
     public func matrix(
         _ name: String, _ outputs: Int, _ features: Int, storedAs shape: Shape? = nil
-    ) throws -> Matrix {
+    ) throws -> PackedWeight {
         let weight = try self(name, shape ?? [outputs, features])
         return matrix(weight.reshaped(to: [outputs, features]))
     }
@@ -189,9 +189,9 @@ public struct Parameters {
     public func release(_ parameter: Tensor) { parameter.releasePages() }
 
     /// A matrix that was computed from parameters, or is part of one, in ``precision``.
-    public func matrix(_ weight: Tensor) -> Matrix {
-        if !reader.hasValues { return Matrix(plain: weight) }
-        let matrix = Matrix(weight, precision: precision)
+    public func matrix(_ weight: Tensor) -> PackedWeight {
+        if !reader.hasValues { return PackedWeight(plain: weight) }
+        let matrix = PackedWeight(weight, precision: precision)
         if matrix.isCopy { weight.releasePages() }
         return matrix
     }

@@ -1,6 +1,6 @@
 internal import TensorCore
 
-/// The whole cascade: a sentence in, pictures out.
+/// The whole cascade: a sentence in, images out.
 ///
 ///     let cascade = try Cascade(contentsOf: checkpointDirectory)
 ///     let image = try cascade.image(for: "a red house under a starry night sky", seed: 7)
@@ -12,15 +12,15 @@ public struct Cascade: Sendable {
     public var textEncoder: Part<TextEncoder<StageC>>
     /// Stage C, from text to semantic latents.
     public var stageC: Part<StageC>
-    /// What turns semantic latents into pictures.
+    /// What turns semantic latents into images.
     public var decoder: any SemanticDecoder
     /// A tiny decoder for previews: the checkpoint's own if it has one.
     public var previewDecoder: PreviewDecoder
-    /// How semantic latents relate to pictures.
+    /// How semantic latents relate to images.
     public var latentSpace: SemanticLatentSpace
-    /// The size of pictures that the networks were trained at, for requests that name none.
+    /// The size of images that the networks were trained at, for requests that name none.
     public var defaultSize: ImageSize
-    /// The checkpoint's name, for the record in pictures.
+    /// The checkpoint's name, for the record in images.
     public var name: String
 
     /// A cascade of the given parts.
@@ -39,17 +39,17 @@ public struct Cascade: Sendable {
         self.latentSpace = latentSpace
     }
 
-    /// Makes one picture.
+    /// Makes one image.
     ///
     /// Runs on the calling thread and those of ``Threads``; from asynchronous code use
     /// ``images(for:)`` or ``generation(of:)``, which leave Swift's own threads alone.
     ///
     /// - Parameters:
-    ///   - prompt: What the picture should show.
+    ///   - prompt: What the image should show.
     ///   - negativePrompt: What guidance leads away from.
     ///   - size: The size in pixels, each side 128…4096; ``defaultSize`` if nil.
-    ///   - seed: The seed; the same gives the same picture.
-    /// - Returns: The picture, in exactly that size.
+    ///   - seed: The seed; the same gives the same image.
+    /// - Returns: The image, in exactly that size.
     /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError``.
     public func image(
         for prompt: String, negativePrompt: String = "",
@@ -61,25 +61,25 @@ public struct Cascade: Sendable {
         return images[0]
     }
 
-    /// Makes the pictures of a request on the calling thread and those of ``Threads``.
+    /// Makes the images of a request on the calling thread and those of ``Threads``.
     ///
     /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError``.
     public func makeImages(for request: GenerationRequest) throws -> [Image] {
         var run = try GenerationRun(self, request)
         var images: [Image] = []
         while let event = try run.next() {
-            if case .pictures(let made, _) = event { images += made }
+            if case .images(let made, _) = event { images += made }
         }
         return images
     }
 
-    /// Makes the pictures of a request without keeping Swift's own threads busy.
+    /// Makes the images of a request without keeping Swift's own threads busy.
     ///
     /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError``.
     public func images(for request: GenerationRequest) async throws -> [Image] {
         var images: [Image] = []
         for try await event in generation(of: request) {
-            if case .pictures(let made, _) = event { images += made }
+            if case .images(let made, _) = event { images += made }
         }
         return images
     }
@@ -90,12 +90,12 @@ public struct Cascade: Sendable {
     public func completed(_ request: GenerationRequest) throws -> GenerationRequest {
         var result = request
         result.size = request.size ?? defaultSize
-        result.prior = try request.prior ?? stageC.standardSampling()
-        result.decoder = try request.decoder ?? decoder.standardSampling()
+        result.prior = try request.prior ?? stageC.defaultSampling()
+        result.decoder = try request.decoder ?? decoder.defaultSampling()
         return result
     }
 
-    /// The rows and columns of the semantic latent for pictures of a size: enough to cover it, and
+    /// The rows and columns of the semantic latent for images of a size: enough to cover it, and
     /// such that the decoder can run on them.
     ///
     /// - Throws: ``WuerstchenError`` with code `invalidRequest` when the size is out of range or no
@@ -114,7 +114,7 @@ public struct Cascade: Sendable {
             }
             throw WuerstchenError(
                 .invalidRequest,
-                "the decoder cannot make a picture with a side of \(pixels) pixels from any "
+                "the decoder cannot make an image with a side of \(pixels) pixels from any "
                     + "semantic latent of \(smallest) or somewhat more positions; its "
                     + "configuration is at odds with the prior's resolution_multiple")
         }

@@ -1,13 +1,13 @@
 private import Foundation
 public import TensorCore
 
-/// What happens while a cascade makes pictures.
+/// What happens while a cascade makes images.
 public enum GenerationEvent: Sendable {
     /// A stage took a step.
     case step(GenerationStep)
-    /// Some pictures are done, those of the request from number `first` on. A request of many large
-    /// pictures is worked off in batches, so that there may be more to come.
-    case pictures([Image], first: Int)
+    /// Some images are done, those of the request from number `first` on. A request of many large
+    /// images is worked off in batches, so that there may be more to come.
+    case images([Image], first: Int)
 }
 
 /// A step of a stage.
@@ -54,12 +54,12 @@ struct GenerationRun: Sendable {
     private let size: ImageSize
     private let grid: SemanticGrid
     private let total: Int
-    /// How many pictures are made together. Their number changes no picture; it is as large as keeps
-    /// the memory of a big request at that of one picture of the published size.
+    /// How many images are made together. Their number changes no image; it is as large as keeps
+    /// the memory of a big request at that of one image of the published size.
     private let batchSize: Int
     private var text: TextEmbedding<StageC>?
     private var index = 0
-    /// Pictures that are done.
+    /// Images that are done.
     private var done = 0
     private var state = State.beginning
 
@@ -67,7 +67,7 @@ struct GenerationRun: Sendable {
         try request.validate()
         self.cascade = cascade
         self.request = request
-        prior = try request.prior ?? cascade.stageC.standardSampling()
+        prior = try request.prior ?? cascade.stageC.defaultSampling()
         size = request.size ?? cascade.defaultSize
         grid = try cascade.grid(for: size)
         batchSize = min(
@@ -96,7 +96,7 @@ struct GenerationRun: Sendable {
                 state = .sampled(latent, sampler.noise)
             case .sampled(let latent, let noise):
                 // Nothing holds Stage C any more, so that the decoder can have its memory.
-                TensorMemory.releaseMuch()
+                TensorMemory.trim()
                 state = .decoding(
                     try cascade.decoder.decoding(of: latent, for: request, noise: noise))
             case .decoding(var decoding):
@@ -109,21 +109,21 @@ struct GenerationRun: Sendable {
                 guard made.count == batch.count else {
                     throw WuerstchenError(
                         .invalidRequest,
-                        "the decoder made \(made.count) pictures of \(batch.count) latents")
+                        "the decoder made \(made.count) images of \(batch.count) latents")
                 }
                 let images = try made.map { try fit($0) }
                 let first = done
                 done += images.count
-                TensorMemory.releaseMuch()
+                TensorMemory.trim()
                 if done < request.count { state = .beginning }
-                return .pictures(images, first: first)
+                return .images(images, first: first)
             case .finished:
                 return nil
             }
         }
     }
 
-    /// The pictures that are made next.
+    /// The images that are made next.
     private var batch: Range<Int> {
         done..<min(done + batchSize, request.count)
     }
@@ -135,7 +135,7 @@ struct GenerationRun: Sendable {
                 request.prompt, negative: prior.isGuided ? request.negativePrompt : nil)
         self.text = text
         let sampler = try cascade.stageC().sampler(
-            text, grid: grid, picturesPerPrompt: batch.count,
+            text, grid: grid, imagesPerPrompt: batch.count,
             noise: SeededNoise(seeds: batch.map { request.seed &+ UInt64($0) }),
             options: prior)
         return .sampling(sampler)
@@ -151,7 +151,7 @@ struct GenerationRun: Sendable {
             isPromptTruncated: text?.isTruncated ?? false, semanticLatent: semantic)
     }
 
-    /// The picture at the size that was asked for: enlarged if the decoder made a small one, then
+    /// The image at the size that was asked for: enlarged if the decoder made a small one, then
     /// cut out of the middle.
     private func fit(_ image: Image) throws -> Image {
         var image = image
@@ -168,12 +168,12 @@ struct GenerationRun: Sendable {
 }
 
 extension Cascade {
-    /// The steps of a request as they happen, and its pictures as they are done.
+    /// The steps of a request as they happen, and its images as they are done.
     ///
     ///     for try await event in cascade.generation(of: request) {
     ///         switch event {
     ///         case .step(let step): show(step)
-    ///         case .pictures(let images, let first): keep(images, from: first)
+    ///         case .images(let images, let first): keep(images, from: first)
     ///         }
     ///     }
     ///
@@ -187,7 +187,7 @@ extension Cascade {
 
 /// The events of one request; see ``Cascade/generation(of:)``.
 public struct Generation: AsyncSequence, Sendable {
-    /// A step, or finished pictures.
+    /// A step, or finished images.
     public typealias Element = GenerationEvent
     /// What goes wrong: `CancellationError` or ``WuerstchenError``.
     public typealias Failure = any Error

@@ -2,16 +2,16 @@ internal import TensorCore
 
 /// What a cascade is asked for.
 public struct GenerationRequest: Sendable, Hashable {
-    /// What the picture should show.
+    /// What the image should show.
     public var prompt: String
     /// What guidance leads away from.
     public var negativePrompt: String
     /// The size in pixels, each side 128…4096, which is met exactly; nil for what the checkpoint was
     /// trained at.
     public var size: ImageSize?
-    /// The seed of the first picture.
+    /// The seed of the first image.
     public var seed: UInt64
-    /// The number of pictures, 1…1024. Picture k is what a request for one picture with the seed
+    /// The number of images, 1…1024. Image k is what a request for one image with the seed
     /// `seed + k` gives.
     public var count: Int
     /// Steps, guidance and method of Stage C; nil for what the stage was made for: as published 60
@@ -43,22 +43,22 @@ public struct GenerationRequest: Sendable, Hashable {
         try size?.validateForGeneration()
         guard (1...1024).contains(count) else {
             throw WuerstchenError(
-                .invalidRequest, "\(count) pictures; a request is for 1 to 1024")
+                .invalidRequest, "\(count) images; a request is for 1 to 1024")
         }
         try prior?.validate()
         try decoder?.validate()
     }
 
-    /// The request as the text that goes into a PNG beside the picture.
+    /// The request as the text that goes into a PNG beside the image.
     ///
     /// - Parameters:
-    ///   - picture: Which picture of the request, from 0.
+    ///   - image: Which image of the request, from 0.
     ///   - checkpoint: The checkpoint's name.
     /// - Returns: Keywords and their text, as ``Image/write(to:text:)`` takes them.
-    public func metadata(picture: Int = 0, checkpoint: String) -> [(key: String, value: String)] {
+    public func metadata(image: Int = 0, checkpoint: String) -> [(key: String, value: String)] {
         [
             ("prompt", prompt.storable), ("negative prompt", negativePrompt.storable),
-            ("seed", "\(seed &+ UInt64(truncatingIfNeeded: picture))"),
+            ("seed", "\(seed &+ UInt64(truncatingIfNeeded: image))"),
             ("size", size.map { "\($0.width)x\($0.height)" } ?? "as trained"),
         ] + record("prior", prior) + record("decoder", decoder) + [
             ("checkpoint", checkpoint),

@@ -34,8 +34,8 @@ extension Part where Value: SampledStage {
     /// How the stage is meant to be sampled; it is loaded if that is not known without.
     ///
     /// - Throws: What loading throws.
-    public func standardSampling() throws -> SamplingOptions {
-        try known?.standardSampling ?? provider().standardSampling
+    public func defaultSampling() throws -> SamplingOptions {
+        try known?.defaultSampling ?? provider().defaultSampling
     }
 
     /// Whether the stage looks at text at all; it is loaded if that is not known without.

@@ -1,21 +1,21 @@
 internal import TensorCore
 
-/// Turns semantic latents into pictures. Stages B and A together are one (``DiffusionDecoder``), and
+/// Turns semantic latents into images. Stages B and A together are one (``DiffusionDecoder``), and
 /// the preview decoder is another; a cascade runs with any.
 public protocol SemanticDecoder: Sendable {
-    /// The side in pixels of the picture that a side of a semantic latent becomes, or nil where the
+    /// The side in pixels of the image that a side of a semantic latent becomes, or nil where the
     /// decoder cannot run on it. A cascade takes the smallest side that covers what is asked for.
     ///
     /// - Parameters:
     ///   - side: Rows or columns of the latent.
-    ///   - space: How latents relate to pictures.
+    ///   - space: How latents relate to images.
     /// - Returns: The side in pixels, or nil.
     func imageSide(forSemanticSide side: Int, in space: SemanticLatentSpace) -> Int?
 
     /// Begins to decode.
     ///
     /// - Parameters:
-    ///   - latent: The latents of all pictures.
+    ///   - latent: The latents of all images.
     ///   - request: Prompt, steps and guidance.
     ///   - noise: The source of random numbers, as Stage C left it.
     /// - Returns: The decoding, before its first step.
@@ -28,7 +28,7 @@ public protocol SemanticDecoder: Sendable {
     /// How it samples where a request leaves it open; nil for a decoder that takes no steps.
     ///
     /// - Throws: What loading the decoder throws.
-    func standardSampling() throws -> SamplingOptions?
+    func defaultSampling() throws -> SamplingOptions?
 
     /// The number of steps that decoding will take.
     ///
@@ -41,20 +41,20 @@ public protocol SemanticDecoding: Sendable {
     /// Takes the next step; nil when there are none left.
     mutating func next() throws -> SamplingStep?
 
-    /// The pictures, after the last step.
+    /// The images, after the last step.
     mutating func finish() throws -> [Image]
 }
 
 extension SemanticDecoder {
     /// By default a decoder takes no steps.
-    public func standardSampling() throws -> SamplingOptions? { nil }
+    public func defaultSampling() throws -> SamplingOptions? { nil }
 
     /// Decodes from beginning to end.
     ///
     /// - Parameters:
-    ///   - latent: The latents of all pictures.
+    ///   - latent: The latents of all images.
     ///   - request: Prompt, seed, steps and guidance; its size has no part in it.
-    /// - Returns: One picture for each latent, as large as the decoder makes it.
+    /// - Returns: One image for each latent, as large as the decoder makes it.
     /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError``.
     public func decode(
         _ latent: SemanticLatent, for request: GenerationRequest
@@ -100,17 +100,17 @@ public struct DiffusionDecoder: SemanticDecoder {
         }
     }
 
-    /// The picture's side: Stage B's latent times the pixels of each position.
+    /// The image's side: Stage B's latent times the pixels of each position.
     public func imageSide(forSemanticSide side: Int, in space: SemanticLatentSpace) -> Int? {
         semanticSides(side)
     }
 
     /// How Stage B was made to be sampled.
-    public func standardSampling() throws -> SamplingOptions? { try stageB.standardSampling() }
+    public func defaultSampling() throws -> SamplingOptions? { try stageB.defaultSampling() }
 
     /// Stage B's steps.
     public func stepCount(for request: GenerationRequest) throws -> Int {
-        try (request.decoder ?? stageB.standardSampling()).timesteps.count
+        try (request.decoder ?? stageB.defaultSampling()).timesteps.count
     }
 
     /// Encodes the prompt for Stage B, if that reads text, and starts its sampler.
@@ -146,7 +146,7 @@ private struct DiffusionDecoding: SemanticDecoding {
     mutating func finish() throws -> [Image] {
         while try next() != nil {}
         guard let latent else { return [] }
-        TensorMemory.releaseMuch()
+        TensorMemory.trim()
         return try stageA().decode(latent)
     }
 }

@@ -1,6 +1,6 @@
 internal import TensorCore
 
-/// EfficientNetV2-S without its classifier (Tan and Le, "EfficientNetV2", 2021): pictures to 1280
+/// EfficientNetV2-S without its classifier (Tan and Le, "EfficientNetV2", 2021): images to 1280
 /// channels at a thirty-second of their sides.
 struct EfficientNetV2S: Sendable {
     /// A row of the paper's table of stages.
@@ -50,7 +50,7 @@ struct EfficientNetV2S: Sendable {
         )
     }
 
-    /// Normalised pictures `[batch, height, width, 3]` to `[batch, ⌈height / 32⌉, ⌈width / 32⌉,
+    /// Normalised images `[batch, height, width, 3]` to `[batch, ⌈height / 32⌉, ⌈width / 32⌉,
     /// 1280]`. Throws `CancellationError` between blocks when the task is cancelled.
     func callAsFunction(_ x: Tensor, trace: Trace?) throws -> Tensor {
         var y = stem.0(x, stem.1, .silu)

@@ -1,7 +1,7 @@
 public import Foundation
 public import TensorCore
 
-/// The semantic compressor: pictures to the latents that Stage C learns to make.
+/// The semantic compressor: images to the latents that Stage C learns to make.
 ///
 /// Published checkpoints use EfficientNetV2-S and a projection to 16 channels
 /// (`effnet_encoder.safetensors`). A small convolutional encoder of residual blocks, for small
@@ -12,7 +12,7 @@ public struct SemanticCompressor: Sendable {
         case residual(ResidualCompressor)
     }
 
-    /// How the latents relate to pictures and to what Stage B takes.
+    /// How the latents relate to images and to what Stage B takes.
     public let latentSpace: SemanticLatentSpace
     private let backbone: Backbone
     private let norm: BatchNorm
@@ -22,7 +22,7 @@ public struct SemanticCompressor: Sendable {
     /// - Parameters:
     ///   - file: Such as `effnet_encoder.safetensors`. A `backbone` and a `mapper` whose batch norm
     ///     has weight and bias (Würstchen v2) or has not (Stable Cascade).
-    ///   - latentSpace: How the latents relate to pictures and to what Stage B takes.
+    ///   - latentSpace: How the latents relate to images and to what Stage B takes.
     /// - Throws: ``WuerstchenError`` when the file cannot be read or holds something else.
     public init(
         contentsOf file: URL, latentSpace: SemanticLatentSpace = SemanticLatentSpace()
@@ -36,7 +36,7 @@ public struct SemanticCompressor: Sendable {
     /// - Parameters:
     ///   - source: The parameters under their published names.
     ///   - precision: The numbers that the large matrices are stored in and multiplied with.
-    ///   - latentSpace: How the latents relate to pictures and to what Stage B takes.
+    ///   - latentSpace: How the latents relate to images and to what Stage B takes.
     /// - Throws: ``WuerstchenError`` when parameters are missing, surplus or misshapen, or when
     ///   OpenBLAS is not installed.
     public init(
@@ -63,7 +63,7 @@ public struct SemanticCompressor: Sendable {
     ///   - architecture: Which network.
     ///   - source: The parameters.
     ///   - precision: The numbers that the large matrices are stored in and multiplied with.
-    ///   - latentSpace: How the latents relate to pictures and to what Stage B takes.
+    ///   - latentSpace: How the latents relate to images and to what Stage B takes.
     /// - Throws: As ``init(parameters:precision:latentSpace:)``.
     public init(
         architecture: Architecture, parameters source: any ParameterSource,
@@ -96,13 +96,13 @@ public struct SemanticCompressor: Sendable {
         }
     }
 
-    /// The latent of a picture.
+    /// The latent of an image.
     ///
-    /// The picture is resized to three quarters of its sides (rounded down to multiples of 32), at
+    /// The image is resized to three quarters of its sides (rounded down to multiples of 32), at
     /// which resolution the published compressor was trained.
     ///
     /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError`` with code
-    ///   `invalidRequest` for a picture with a side below 43 pixels.
+    ///   `invalidRequest` for an image with a side below 43 pixels.
     public func encode(_ image: Image) throws -> SemanticLatent {
         let latent = try encode(image.tensor)
         guard latent.values.isFinite else {
@@ -113,27 +113,27 @@ public struct SemanticCompressor: Sendable {
         return latent
     }
 
-    /// The latents of pictures, resized to three quarters of their sides first.
+    /// The latents of images, resized to three quarters of their sides first.
     ///
-    /// - Parameter pictures: `[batch, height, width, 3]`, 0…1.
+    /// - Parameter images: `[batch, height, width, 3]`, 0…1.
     /// - Returns: A latent for each, whose numbers are not looked at.
     /// - Throws: As ``reduced(_:)`` and ``embed(_:)`` do.
-    public func encode(_ pictures: Tensor) throws -> SemanticLatent {
-        SemanticLatent(embedding: try embed(reduced(pictures)), space: latentSpace)
+    public func encode(_ images: Tensor) throws -> SemanticLatent {
+        SemanticLatent(embedding: try embed(reduced(images)), space: latentSpace)
     }
 
-    /// Pictures at the compressor's own resolution: three quarters of their sides.
+    /// Images at the compressor's own resolution: three quarters of their sides.
     ///
-    /// - Parameter pictures: `[batch, height, width, 3]`, 0…1.
-    /// - Returns: The pictures resized, sides rounded down to multiples of 32.
+    /// - Parameter images: `[batch, height, width, 3]`, 0…1.
+    /// - Returns: The images resized, sides rounded down to multiples of 32.
     /// - Throws: ``WuerstchenError`` with code `invalidRequest` for a side below 43 pixels.
-    public func reduced(_ pictures: Tensor) throws -> Tensor {
+    public func reduced(_ images: Tensor) throws -> Tensor {
         func reduced(_ side: Int) -> Int { side * 3 / 4 / 32 * 32 }
-        let (height, width) = (pictures.shape[1], pictures.shape[2])
+        let (height, width) = (images.shape[1], images.shape[2])
         guard reduced(height) > 0, reduced(width) > 0 else {
             throw WuerstchenError(
                 .invalidRequest,
-                "the compressor takes pictures of at least 43 pixels a side, not "
+                "the compressor takes images of at least 43 pixels a side, not "
                     + "\(width)×\(height)")
         }
         let resampling: (Int, Int) -> Resampling
@@ -141,11 +141,11 @@ public struct SemanticCompressor: Sendable {
         case .efficientNet: resampling = Resampling.antialiasedBilinear
         case .residual: resampling = Resampling.bilinear
         }
-        return pictures.resized(
+        return images.resized(
             rows: resampling(height, reduced(height)), columns: resampling(width, reduced(width)))
     }
 
-    /// What Stage B takes, from pictures at the compressor's own resolution.
+    /// What Stage B takes, from images at the compressor's own resolution.
     ///
     /// - Parameter pixels: `[batch, height, width, 3]`, 0…1.
     /// - Returns: `[batch, height / 32, width / 32, 16]`, sides rounded up with EfficientNetV2-S and

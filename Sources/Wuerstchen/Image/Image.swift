@@ -1,6 +1,6 @@
 import TensorCore
 
-/// A picture of 8-bit red, green and blue samples in the sRGB colour space.
+/// An image of 8-bit red, green and blue samples in the sRGB colour space.
 public struct Image: Sendable, Hashable {
     /// The number of columns, in pixels: 1 to ``ImageSize/maximumSide``.
     public let width: Int

@@ -25,7 +25,7 @@ package struct AttentionBlock: Sendable {
         self.heads = heads
     }
 
-    /// Keys and values of the text, which do not change over the steps of a picture.
+    /// Keys and values of the text, which do not change over the steps of an image.
     ///
     /// - Parameter text: `[texts, tokens, textChannels]`.
     /// - Returns: Keys and values, each `[texts, tokens, channels]`.

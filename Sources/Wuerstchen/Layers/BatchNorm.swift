@@ -23,7 +23,7 @@ package struct BatchNorm: Sendable {
     ) throws {
         let mean = try parameters("running_mean", [channels])
         let variance = try parameters("running_var", [channels])
-        let inverse = variance.inverseRoot(adding: epsilon)
+        let inverse = variance.rsqrt(adding: epsilon)
         var affine: (Tensor, Tensor)?
         if isAffine {
             let (weight, bias) = (

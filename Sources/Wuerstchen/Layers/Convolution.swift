@@ -2,7 +2,7 @@ internal import TensorCore
 
 /// A convolution with a square kernel and zero padding.
 package struct Convolution: Sendable {
-    private let weight: Matrix
+    private let weight: PackedWeight
     private let bias: Tensor?
     private let kernel: Int
     private let stride: Int
@@ -44,7 +44,7 @@ package struct Convolution: Sendable {
 
 /// A transposed convolution whose kernel is a multiple of its stride.
 package struct TransposedConvolution: Sendable {
-    private let phases: [Matrix]
+    private let phases: [PackedWeight]
     private let bias: Tensor
     private let kernel: Int
     private let stride: Int
@@ -96,7 +96,7 @@ package struct DepthwiseConvolution: Sendable {
     }
 
     /// The convolution with zero padding, layer-normalised, for products with a matrix; for stride 1.
-    package func normalized(_ x: Tensor, for matrix: Matrix) -> Operand {
+    package func normalized(_ x: Tensor, for matrix: PackedWeight) -> Operand {
         x.normalizedDepthwiseConvolution(weight, bias: bias, kernel: kernel, for: matrix)
     }
 

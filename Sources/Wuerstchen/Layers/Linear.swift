@@ -2,7 +2,7 @@ internal import TensorCore
 
 /// A linear layer, or a 1×1 convolution, over the innermost axis.
 package struct Linear: Sendable {
-    package let matrix: Matrix
+    package let matrix: PackedWeight
     package let bias: Tensor?
 
     /// What the layer's weight is stored as.

@@ -11,12 +11,12 @@ internal import TensorCore
 /// channels as the latent has.
 package struct ResidualBlock: Sendable {
     private let depthwise: DepthwiseConvolution
-    private let expand: Matrix
-    private let expandSkip: Matrix?
-    private let expandSemantic: Matrix?
+    private let expand: PackedWeight
+    private let expandSkip: PackedWeight?
+    private let expandSemantic: PackedWeight?
     private let expandBias: Tensor
     private let gamma: Tensor
-    private let project: Matrix
+    private let project: PackedWeight
     private let projectBias: Tensor
 
     /// - Parameters:

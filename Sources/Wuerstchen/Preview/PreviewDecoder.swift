@@ -1,7 +1,7 @@
 public import Foundation
 public import TensorCore
 
-/// A tiny decoder of semantic latents: a small picture in milliseconds, in place of Stages B and A
+/// A tiny decoder of semantic latents: a small image in milliseconds, in place of Stages B and A
 /// when a preview is enough.
 ///
 /// Which network it is is read from the parameters: the published previewers (a stack of
@@ -25,7 +25,7 @@ public struct PreviewDecoder: Sendable {
         }
     }
 
-    /// Brain floats where the processor multiplies them: they differ from 32 bits by less than a preview
+    /// bfloat16 where the processor multiplies them: they differ from 32 bits by less than a preview
     /// shows. A cascade of any precision takes it.
     public static var standardPrecision: Precision {
         Precision.bfloat16.isAccelerated ? .bfloat16 : .float32
@@ -88,11 +88,11 @@ public struct PreviewDecoder: Sendable {
         network = .linear
     }
 
-    /// Small pictures of latents.
+    /// Small images of latents.
     ///
-    /// - Returns: One picture for each latent of the batch.
+    /// - Returns: One image for each latent of the batch.
     /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError`` with code
-    ///   `notFinite` when the result is not a picture.
+    ///   `notFinite` when the result is not an image.
     public func decode(_ latent: SemanticLatent) throws -> [Image] {
         let shape = latent.values.shape
         guard shape.rank == 4, shape.count > 0, channels ?? shape.channels == shape.channels else {
@@ -104,7 +104,7 @@ public struct PreviewDecoder: Sendable {
         return try Image.images(pixels(of: latent.values), madeBy: "the preview decoder")
     }
 
-    /// Small pictures of latents, not clamped.
+    /// Small images of latents, not clamped.
     ///
     /// - Parameter latents: `[batch, rows, columns, channels]`, as Stage C makes them.
     /// - Returns: `[batch, height, width, 3]`, 0…1 but for overshoots.

@@ -21,7 +21,7 @@ public struct NoiseSchedule: Sendable, Hashable {
     ///
     /// In the reference's precision and order: near both ends of time the rounding shows in what a
     /// step does.
-    public func signalShare(at time: Float) -> Float {
+    public func alphaBar(at time: Float) -> Float {
         var t = time
         if scaler > 1 {
             t = 1 - pow(1 - t, Float(scaler))

@@ -7,30 +7,30 @@ public protocol NoiseSource: Sendable {
     mutating func next(batch: Int, height: Int, width: Int, channels: Int) -> Tensor
 }
 
-/// One of PyTorch's generators for each picture: picture k is the same alone as in a batch.
+/// One of PyTorch's generators for each image: image k is the same alone as in a batch.
 ///
 /// The numbers are those that diffusers draws on the CPU for a list of generators. Their order is
 /// channel by channel.
 public struct SeededNoise: NoiseSource {
     private var generators: [TorchGenerator]
 
-    /// The number of pictures that there is a generator for.
+    /// The number of images that there is a generator for.
     public var count: Int { generators.count }
 
-    /// A generator for each seed, that is for each picture.
+    /// A generator for each seed, that is for each image.
     public init(seeds: [UInt64]) {
         generators = seeds.map { TorchGenerator(seed: $0) }
     }
 
-    /// The next numbers of each picture's generator.
+    /// The next numbers of each image's generator.
     ///
     /// - Precondition: `batch` is the number of seeds.
     public mutating func next(batch: Int, height: Int, width: Int, channels: Int) -> Tensor {
-        precondition(batch == generators.count, "\(generators.count) seeds for \(batch) pictures")
+        precondition(batch == generators.count, "\(generators.count) seeds for \(batch) images")
         let count = channels * height * width
         return Tensor.concatenating(
-            generators.indices.map { picture in
-                Tensor(generators[picture].normal(count), [1, channels, height, width])
+            generators.indices.map { image in
+                Tensor(generators[image].normal(count), [1, channels, height, width])
                     .channelsLast()
             })
     }
@@ -40,12 +40,12 @@ public struct SeededNoise: NoiseSource {
 public struct SharedNoise: NoiseSource {
     private var generator: TorchGenerator
 
-    /// A generator for all pictures together.
+    /// A generator for all images together.
     public init(seed: UInt64) {
         generator = TorchGenerator(seed: seed)
     }
 
-    /// The next numbers, picture by picture and channel by channel.
+    /// The next numbers, image by image and channel by channel.
     public mutating func next(batch: Int, height: Int, width: Int, channels: Int) -> Tensor {
         Tensor(
             generator.normal(batch * channels * height * width), [batch, channels, height, width]

@@ -165,14 +165,14 @@ public struct Sampler: LatentSampler {
         let predicted = try denoiser(
             latent, [Float](repeating: time, count: latent.shape[0]))
         try denoiser.require(predicted, "step \(index + 1) of \(count)")
-        let share = schedule.signalShare(at: time)
-        let nextShare = schedule.signalShare(at: nextTime)
+        let share = schedule.alphaBar(at: time)
+        let nextAlphaBar = schedule.alphaBar(at: nextTime)
         let clean = Tensor.combine(
             1 / share.squareRoot(), latent, -(1 - share).squareRoot() / share.squareRoot(),
             predicted)
         if options.method == .ddpm {
             let coefficients = AncestralStep(
-                share: share, nextShare: nextShare, isLast: nextTime == 0)
+                share: share, nextAlphaBar: nextAlphaBar, isLast: nextTime == 0)
             var moved = Tensor.combine(
                 coefficients.factor, latent, -coefficients.factor * coefficients.noiseShare,
                 predicted)
@@ -186,7 +186,7 @@ public struct Sampler: LatentSampler {
             latent = moved
         } else {
             latent = Tensor.combine(
-                nextShare.squareRoot(), clean, (1 - nextShare).squareRoot(), predicted)
+                nextAlphaBar.squareRoot(), clean, (1 - nextAlphaBar).squareRoot(), predicted)
         }
         defer { index += 1 }
         return SamplingStep(
@@ -204,12 +204,12 @@ package struct AncestralStep: Sendable {
 
     /// - Parameters:
     ///   - share: ᾱ where the step starts.
-    ///   - nextShare: ᾱ where it ends.
+    ///   - nextAlphaBar: ᾱ where it ends.
     ///   - isLast: Whether it ends at time 0, where no noise is added.
-    package init(share: Float, nextShare: Float, isLast: Bool) {
-        let alpha = share / nextShare
+    package init(share: Float, nextAlphaBar: Float, isLast: Bool) {
+        let alpha = share / nextAlphaBar
         factor = (1 / alpha).squareRoot()
         noiseShare = (1 - alpha) / (1 - share).squareRoot()
-        deviation = isLast ? 0 : ((1 - alpha) * (1 - nextShare) / (1 - share)).squareRoot()
+        deviation = isLast ? 0 : ((1 - alpha) * (1 - nextAlphaBar) / (1 - share)).squareRoot()
     }
 }

@@ -1,6 +1,6 @@
 public import TensorCore
 
-/// Pictures in the latent space of Stage A, as Stage B makes them.
+/// Images in the latent space of Stage A, as Stage B makes them.
 public struct ImageLatent: Sendable {
     /// `[batch, height, width, channels]`, of about unit variance: ``StageA/encode(_:)``'s latents
     /// divided by ``StageA/Configuration/latentScale``.
@@ -13,7 +13,7 @@ public struct ImageLatent: Sendable {
 }
 
 extension Image {
-    /// A picture for each sample of `[batch, height, width, 3]`, 0…1 (clamped).
+    /// An image for each sample of `[batch, height, width, 3]`, 0…1 (clamped).
     ///
     /// - Throws: ``WuerstchenError`` with code `notFinite` that names `maker`.
     static func images(_ pixels: Tensor, madeBy maker: String) throws -> [Image] {
@@ -29,7 +29,7 @@ extension Image {
         }
     }
 
-    /// The picture as `[1, height, width, 3]`, 0…1.
+    /// The image as `[1, height, width, 3]`, 0…1.
     public var tensor: Tensor {
         Tensor(bytes: pixels, [1, height, width, 3])
     }

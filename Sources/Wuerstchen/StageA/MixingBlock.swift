@@ -1,17 +1,17 @@
 internal import TensorCore
 
-/// The residual block of Stage A: a depthwise convolution and a two-layer perceptron, each on
+/// The residual block of Stage A: a depthwise convolution and a two-layer MLP, each on
 /// layer-normalised features under a learnt scale and shift, each added with a learnt gain.
 package struct MixingBlock: Sendable {
-    private let mixing: (depthwise: Mixing, perceptron: Mixing)
+    private let mixing: (depthwise: Mixing, mlp: Mixing)
     private let depthwise: DepthwiseConvolution
-    private let perceptron: (first: Linear, second: Linear)
+    private let mlp: (first: Linear, second: Linear)
 
     package init(_ parameters: Parameters, channels: Int) throws {
         let gammas = try parameters("gammas", [6])
         mixing = (Mixing(gammas[0..<3]), Mixing(gammas[3..<6]))
         depthwise = try DepthwiseConvolution(parameters["depthwise"][1], channels)
-        perceptron = (
+        mlp = (
             try Linear(parameters["channelwise"][0], channels, 4 * channels),
             try Linear(parameters["channelwise"][2], 4 * channels, channels)
         )
@@ -21,8 +21,8 @@ package struct MixingBlock: Sendable {
     /// - Returns: A map of the same shape.
     package func callAsFunction(_ x: consuming Tensor) -> Tensor {
         depthwise.adding(to: x, mixing: mixing.depthwise)
-            .addingPerceptron(
-                (perceptron.first.matrix, perceptron.first.bias),
-                (perceptron.second.matrix, perceptron.second.bias), mixing: mixing.perceptron)
+            .addingMLP(
+                (mlp.first.matrix, mlp.first.bias),
+                (mlp.second.matrix, mlp.second.bias), mixing: mixing.mlp)
     }
 }

@@ -1,6 +1,6 @@
 public import TensorCore
 
-/// Stage A: the VQGAN that turns pictures into latents of a quarter of their sides and back
+/// Stage A: the VQGAN that turns images into latents of a quarter of their sides and back
 /// (`PaellaVQModel` of Rampas et al., "A Novel Sampling Scheme for Text- and Image-Conditional Image
 /// Synthesis in Quantized Latent Spaces", 2022).
 public struct StageA: Sendable {
@@ -91,7 +91,7 @@ public struct StageA: Sendable {
     /// Pixels per position of the latent, along a side.
     public var pixelsPerPosition: Int { configuration.patchSize << (configuration.levels - 1) }
 
-    /// Pictures as latents, before quantisation and without Stage B's scale.
+    /// Images as latents, before quantisation and without Stage B's scale.
     ///
     /// - Parameter images: `[batch, height, width, 3]`, 0…1; sides multiples of
     ///   ``pixelsPerPosition``.
@@ -111,7 +111,7 @@ public struct StageA: Sendable {
         else {
             throw WuerstchenError(
                 .invalidRequest,
-                "Stage A encodes pictures whose sides are multiples of \(pixelsPerPosition), "
+                "Stage A encodes images whose sides are multiples of \(pixelsPerPosition), "
                     + "not \(images.shape[2])×\(images.shape[1])")
         }
         var y = inputLayer(images.pixelUnshuffled(configuration.patchSize))
@@ -127,14 +127,14 @@ public struct StageA: Sendable {
     /// The nearest entries of the codebook.
     ///
     /// - Parameter latents: `[batch, height, width, latentChannels]`, without Stage B's scale.
-    /// - Returns: The entries' numbers by picture, row and column, and the entries in the shape of
+    /// - Returns: The entries' numbers by image, row and column, and the entries in the shape of
     ///   the latents.
     public func quantize(_ latents: Tensor) -> (indices: [Int], quantized: Tensor) {
         let indices = latents.nearestRows(of: codebook).map(Int.init)
-        return (indices, codebook.gatheringRows(indices).reshaped(to: latents.shape))
+        return (indices, codebook.embeddingLookup(indices).reshaped(to: latents.shape))
     }
 
-    /// Latents as pictures, neither scaled before nor clamped after.
+    /// Latents as images, neither scaled before nor clamped after.
     ///
     /// - Parameter latents: `[batch, height, width, latentChannels]`, without Stage B's scale.
     /// - Returns: `[batch, height', width', 3]`, 0…1 but for overshoots.
@@ -160,11 +160,11 @@ public struct StageA: Sendable {
         return outputLayer(y).pixelShuffled(configuration.patchSize)
     }
 
-    /// Stage B's latents as pictures.
+    /// Stage B's latents as images.
     ///
-    /// - Returns: One picture for each latent of the batch.
+    /// - Returns: One image for each latent of the batch.
     /// - Throws: `CancellationError` between blocks when the task is cancelled, or
-    ///   ``WuerstchenError`` with code `notFinite` when the result is not a picture.
+    ///   ``WuerstchenError`` with code `notFinite` when the result is not an image.
     public func decode(_ latent: ImageLatent) throws -> [Image] {
         let pixels = try decode(unscaled: latent.values.scaled(by: configuration.latentScale))
         return try Image.images(pixels, madeBy: "Stage A")

@@ -3,7 +3,7 @@ internal import TensorCore
 extension StageA {
     /// The architecture's numbers, as in `vqgan/config.json`. Defaults are the published model's.
     public struct Configuration: Sendable, Hashable, Codable {
-        /// Channels of the pictures.
+        /// Channels of the images.
         public var imageChannels = 3
         /// Side of the squares of pixels that are folded into channels first.
         public var patchSize = 2
@@ -71,7 +71,7 @@ extension StageA {
             try requirePositive(["bottleneck_blocks": bottleneckBlocks], upTo: deepest)
             guard imageChannels == 3 else {
                 throw WuerstchenError(
-                    .invalidConfiguration, "in_channels is \(imageChannels); pictures have 3")
+                    .invalidConfiguration, "in_channels is \(imageChannels); images have 3")
             }
             guard levels <= 16, channels >> (levels - 1) > 0 else {
                 throw WuerstchenError(

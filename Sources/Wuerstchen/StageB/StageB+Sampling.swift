@@ -2,7 +2,7 @@ public import TensorCore
 
 extension StageB: SampledStage {
     /// How the stage is meant to be sampled: as published, or, for a flow, as it was made.
-    public var standardSampling: SamplingOptions { configuration.known(schedule).standardSampling }
+    public var defaultSampling: SamplingOptions { configuration.known(schedule).defaultSampling }
 
     /// Whether any level has attention, through which text enters; published stages have.
     public var readsText: Bool { configuration.known(schedule).readsText }
@@ -18,10 +18,10 @@ extension StageB: SampledStage {
     ///
     /// - Parameters:
     ///   - semantic: What Stage C or the semantic compressor made.
-    ///   - text: One prompt for all pictures, or one for each; nil only for a stage that does not read
+    ///   - text: One prompt for all images, or one for each; nil only for a stage that does not read
     ///     text.
-    ///   - seed: The seed of the first picture; the following ones count up from it.
-    ///   - options: Steps, guidance and method; ``standardSampling`` if nil.
+    ///   - seed: The seed of the first image; the following ones count up from it.
+    ///   - options: Steps, guidance and method; ``defaultSampling`` if nil.
     /// - Returns: One image latent for each semantic latent.
     /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError``.
     public func sample(
@@ -40,12 +40,12 @@ extension StageB: SampledStage {
     ///
     /// - Parameters:
     ///   - semantic: What Stage C or the semantic compressor made.
-    ///   - text: Prompts whose number divides that of the pictures: each belongs to an equal run of
+    ///   - text: Prompts whose number divides that of the images: each belongs to an equal run of
     ///     neighbours. Nil only for a stage that does not read text.
     ///   - initial: The latents to start from; noise by default.
     ///   - noise: The source of random numbers, drawn on for the start (unless `initial` is given)
     ///     and at each step.
-    ///   - options: Steps, guidance and method; ``standardSampling`` if nil.
+    ///   - options: Steps, guidance and method; ``defaultSampling`` if nil.
     /// - Returns: The sampler, before its first step.
     /// - Throws: ``WuerstchenError`` when the latent's size or channels do not fit the network, when
     ///   the text does not, or when guidance finds no negative prompts.
@@ -53,7 +53,7 @@ extension StageB: SampledStage {
         _ semantic: SemanticLatent, text: TextEmbedding<StageB>?, initial: Tensor? = nil,
         noise: any NoiseSource, options: SamplingOptions? = nil
     ) throws -> any LatentSampler {
-        let options = options ?? standardSampling
+        let options = options ?? defaultSampling
         try sampling.validate(options)
         let (conditioning, network) = try network(semantic, text, isGuided: options.isGuided)
         let shape: Shape = [
@@ -70,7 +70,7 @@ extension StageB: SampledStage {
     ///
     /// - Parameters:
     ///   - semantic: What Stage C or the semantic compressor made.
-    ///   - text: Prompts whose number divides that of the pictures; with negatives if there is guidance.
+    ///   - text: Prompts whose number divides that of the images; with negatives if there is guidance.
     ///     Nil only for a stage that does not read text.
     ///   - guidance: The weight of guidance; up to 1 there is none.
     /// - Returns: The field.
@@ -99,9 +99,9 @@ extension StageB: SampledStage {
         let prompts = text?.prompts.shape[0] ?? 1
         guard batch > 0, batch % prompts == 0 else {
             throw WuerstchenError(
-                .invalidRequest, "\(prompts) prompts for \(batch) pictures")
+                .invalidRequest, "\(prompts) prompts for \(batch) images")
         }
-        // The unconditional half sees no picture: zeros, not the embedding of anything.
+        // The unconditional half sees no image: zeros, not the embedding of anything.
         let conditioning = try prepare(
             semantic: isGuided
                 ? Tensor.concatenating([embedding, Tensor(repeating: 0, embedding.shape)])

@@ -15,7 +15,7 @@ public struct StageB: Sendable {
     public let schedule: NoiseSchedule
     /// For training: whether each block's activations are computed anew for its gradients, rather
     /// than kept. It takes a third more time and a fraction of the memory.
-    public var recomputesActivations = false
+    public var checkpointsActivations = false
 
     private let network: StageBNetwork
 
@@ -54,7 +54,7 @@ public struct StageB: Sendable {
         }
     }
 
-    /// What is constant over the steps of a picture: keys and values of the text, and the semantic
+    /// What is constant over the steps of an image: keys and values of the text, and the semantic
     /// latent resized to each level.
     public struct Conditioning: Sendable {
         let text: [Tensor.KeyValues]
@@ -163,7 +163,7 @@ public struct StageB: Sendable {
         _ x: Tensor, times: [Float], conditioning: Conditioning, trace: Trace?
     ) throws -> Tensor {
         let ab = try network(
-            x, times: times, conditioning: conditioning, recomputes: recomputesActivations,
+            x, times: times, conditioning: conditioning, recomputes: checkpointsActivations,
             trace: trace)
         guard configuration.flow == nil else { return ab }
         let channels = configuration.outputChannels

@@ -167,7 +167,7 @@ struct StageBNetwork: Sendable {
     ) throws {
         for (place, block) in blocks.enumerated() {
             try Task.checkCancellation()
-            y = y.recomputed(recomputes) { y in
+            y = y.checkpointed(if: recomputes) { y in
                 switch block {
                 case .residual(let block, let timestep):
                     block(

@@ -1,11 +1,11 @@
 private import Foundation
 public import TensorCore
 
-/// Pictures in the 42:1 compressed semantic space, as Stage C makes them.
+/// Images in the 42:1 compressed semantic space, as Stage C makes them.
 public struct SemanticLatent: Sendable {
     /// `[batch, rows, columns, channels]`, of about unit variance.
     public var values: Tensor
-    /// How the values relate to pictures and to what Stage B takes.
+    /// How the values relate to images and to what Stage B takes.
     public var space: SemanticLatentSpace
 
     /// Latents `[batch, rows, columns, channels]` of about unit variance.
@@ -43,7 +43,7 @@ public struct SemanticGrid: Sendable, Hashable {
     }
 }
 
-/// How semantic latents relate to pictures and to what Stage B takes.
+/// How semantic latents relate to images and to what Stage B takes.
 public struct SemanticLatentSpace: Sendable, Hashable {
     /// Pixels per position along a side; 42.67 as published (`resolution_multiple`).
     public var pixelsPerPosition: Double

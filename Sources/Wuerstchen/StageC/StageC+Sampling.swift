@@ -2,7 +2,7 @@ public import TensorCore
 
 extension StageC: SampledStage {
     /// How the stage is meant to be sampled: as published, or, for a flow, as it was made.
-    public var standardSampling: SamplingOptions { configuration.known(schedule).standardSampling }
+    public var defaultSampling: SamplingOptions { configuration.known(schedule).defaultSampling }
 
     /// It always does.
     public var readsText: Bool { configuration.known(schedule).readsText }
@@ -17,11 +17,11 @@ extension StageC: SampledStage {
     /// Turns text into a semantic latent.
     ///
     /// - Parameters:
-    ///   - text: One or more prompts, each giving one picture.
-    ///   - imageSize: The size of the pictures in pixels. The grid that covers it is rounded up to
+    ///   - text: One or more prompts, each giving one image.
+    ///   - imageSize: The size of the images in pixels. The grid that covers it is rounded up to
     ///     multiples of three, as Stage B needs it with the published numbers.
-    ///   - seed: The seed of the first picture; the following ones count up from it.
-    ///   - options: Steps, guidance and method; ``standardSampling`` if nil.
+    ///   - seed: The seed of the first image; the following ones count up from it.
+    ///   - options: Steps, guidance and method; ``defaultSampling`` if nil.
     /// - Returns: One latent for each prompt.
     /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError``.
     public func sample(
@@ -41,31 +41,31 @@ extension StageC: SampledStage {
     /// A sampler that turns text into a semantic latent step by step.
     ///
     /// - Parameters:
-    ///   - text: The prompts. A batch of n pictures is divided into equal runs of neighbours, one
+    ///   - text: The prompts. A batch of n images is divided into equal runs of neighbours, one
     ///     for each prompt.
     ///   - grid: Rows and columns of the latent.
-    ///   - picturesPerPrompt: The pictures that each prompt gives.
+    ///   - imagesPerPrompt: The images that each prompt gives.
     ///   - initial: The latents to start from; noise by default.
     ///   - noise: The source of random numbers, drawn on for the start (unless `initial` is given)
     ///     and at each step.
-    ///   - options: Steps, guidance and method; ``standardSampling`` if nil.
+    ///   - options: Steps, guidance and method; ``defaultSampling`` if nil.
     /// - Returns: The sampler, before its first step.
     /// - Throws: ``WuerstchenError`` when the text does not fit the network or guidance finds no
     ///   negative prompts.
     public func sampler(
-        _ text: TextEmbedding<StageC>, grid: SemanticGrid, picturesPerPrompt: Int = 1,
+        _ text: TextEmbedding<StageC>, grid: SemanticGrid, imagesPerPrompt: Int = 1,
         initial: Tensor? = nil, noise: any NoiseSource, options: SamplingOptions? = nil
     ) throws -> any LatentSampler {
-        let options = options ?? standardSampling
+        let options = options ?? defaultSampling
         try sampling.validate(options)
         try text.validate(channels: configuration.textChannels, needsNegatives: options.isGuided)
-        guard grid.rows > 0, grid.columns > 0, picturesPerPrompt > 0 else {
+        guard grid.rows > 0, grid.columns > 0, imagesPerPrompt > 0 else {
             throw WuerstchenError(
                 .invalidRequest,
-                "\(picturesPerPrompt) pictures per prompt of \(grid.columns)×\(grid.rows) "
+                "\(imagesPerPrompt) images per prompt of \(grid.columns)×\(grid.rows) "
                     + "positions; there must be at least one of each")
         }
-        let batch = text.prompts.shape[0] * picturesPerPrompt
+        let batch = text.prompts.shape[0] * imagesPerPrompt
         let shape: Shape = [batch, grid.rows, grid.columns, configuration.latentChannels]
         var noise = noise
         let start = try startingLatent(shape, initial, &noise, "Stage C")
@@ -107,7 +107,7 @@ func startingLatent(
 ) throws -> Tensor {
     if let seeded = noise as? SeededNoise, seeded.count != shape[0] {
         throw WuerstchenError(
-            .invalidRequest, "\(stage) was given \(seeded.count) seeds for \(shape[0]) pictures")
+            .invalidRequest, "\(stage) was given \(seeded.count) seeds for \(shape[0]) images")
     }
     guard let initial else {
         return noise.next(batch: shape[0], height: shape[1], width: shape[2], channels: shape[3])
@@ -156,7 +156,7 @@ extension ImageSize {
         guard ImageSize.range.contains(width), ImageSize.range.contains(height) else {
             throw WuerstchenError(
                 .invalidRequest,
-                "a picture of \(self) pixels; each side must be from \(ImageSize.range.lowerBound) "
+                "an image of \(self) pixels; each side must be from \(ImageSize.range.lowerBound) "
                     + "to \(ImageSize.range.upperBound)")
         }
     }

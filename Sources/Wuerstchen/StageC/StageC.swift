@@ -9,13 +9,13 @@ public import TensorCore
 public struct StageC: Sendable {
     /// The architecture's numbers.
     public let configuration: Configuration
-    /// How the latents relate to pictures and to what Stage B takes.
+    /// How the latents relate to images and to what Stage B takes.
     public let latentSpace: SemanticLatentSpace
     /// How noise grows with time.
     public let schedule: NoiseSchedule
     /// For training: whether each block's activations are computed anew for its gradients, rather
     /// than kept. It takes a third more time and a fraction of the memory.
-    public var recomputesActivations = false
+    public var checkpointsActivations = false
 
     private let projection: Linear
     private let textMapper: (Linear, Linear)
@@ -29,7 +29,7 @@ public struct StageC: Sendable {
     ///   - configuration: The architecture's numbers.
     ///   - source: The parameters under their published names.
     ///   - precision: The numbers that the large matrices are stored in and multiplied with.
-    ///   - latentSpace: How the latents relate to pictures and to what Stage B takes.
+    ///   - latentSpace: How the latents relate to images and to what Stage B takes.
     ///   - schedule: How noise grows with time.
     /// - Throws: ``WuerstchenError`` when the configuration contradicts itself, when parameters are
     ///   missing, surplus or misshapen, or when OpenBLAS is not installed.
@@ -75,14 +75,14 @@ public struct StageC: Sendable {
         }
     }
 
-    /// What is constant over the steps of a picture: each block's keys and values of the text.
+    /// What is constant over the steps of an image: each block's keys and values of the text.
     public struct Conditioning: Sendable {
         fileprivate let text: [Tensor.KeyValues]
     }
 
     /// Maps the text to keys and values of every block, once for all steps.
     ///
-    /// - Parameter text: `[texts, tokens, textChannels]`. A batch of n pictures is divided into
+    /// - Parameter text: `[texts, tokens, textChannels]`. A batch of n images is divided into
     ///   equal runs of neighbours, one run for each text.
     /// - Returns: The conditioning, good for any number of steps.
     public func prepare(text: Tensor) -> Conditioning {
@@ -124,12 +124,12 @@ public struct StageC: Sendable {
         trace?("projection", y)
         for (index, block) in blocks.enumerated() {
             try Task.checkCancellation()
-            y = y.recomputed(recomputesActivations) {
+            y = y.checkpointed(if: checkpointsActivations) {
                 block.residual($0, modulation: block.timestep.modulation(embedding))
             }
             trace?("block_\(3 * index + 1)", y)
             try Task.checkCancellation()
-            y = y.recomputed(recomputesActivations) {
+            y = y.checkpointed(if: checkpointsActivations) {
                 block.attention($0, text: conditioning.text[index])
             }
             trace?("block_\(3 * index + 2)", y)

@@ -200,7 +200,7 @@ public struct CLIPTextModel: Sendable {
                     + "encoder; tokenizer and text encoder do not belong together")
         }
         let shape: Shape = [ids.count, tokens, configuration.channels]
-        let words = tokenEmbedding.gatheringRows(Array(ids.joined())).reshaped(to: shape)
+        let words = tokenEmbedding.embeddingLookup(Array(ids.joined())).reshaped(to: shape)
         let places = Tensor.concatenating(ids.map { _ in positionEmbedding[0..<tokens] })
         var x = words + places.reshaped(to: shape)
         trace?("embeddings", x)

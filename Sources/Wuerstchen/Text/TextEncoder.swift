@@ -36,7 +36,7 @@ public struct TextEncoder<Stage>: Sendable {
     /// Encodes a prompt.
     ///
     /// - Parameters:
-    ///   - prompt: What the picture should show. Text beyond the tokenizer's length is cut off; see
+    ///   - prompt: What the image should show. Text beyond the tokenizer's length is cut off; see
     ///     ``TextEmbedding/isTruncated``.
     ///   - negative: What guidance leads away from; nil where no guidance is used, which saves its
     ///     encoding.
@@ -49,10 +49,10 @@ public struct TextEncoder<Stage>: Sendable {
         try encode([prompt], negatives: negative.map { [$0] })
     }
 
-    /// Encodes several prompts, for a batch of pictures.
+    /// Encodes several prompts, for a batch of images.
     ///
     /// - Parameters:
-    ///   - prompts: What the pictures should show.
+    ///   - prompts: What the images should show.
     ///   - negatives: What guidance leads away from, one for each prompt; nil for none.
     /// - Returns: `[prompts, tokens, channels]` for the prompts and for the negatives.
     /// - Throws: As ``encode(_:negative:)``, and ``WuerstchenError`` with code `invalidRequest` when

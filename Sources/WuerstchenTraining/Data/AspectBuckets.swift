@@ -3,8 +3,8 @@ public import Wuerstchen
 
 /// A few sizes of about equal area and different aspect ratios.
 ///
-/// The pictures of a batch have one size. With only a square to choose from, a landscape loses its
-/// sides and a portrait its feet; each picture goes to the size nearest to its own shape instead.
+/// The images of a batch have one size. With only a square to choose from, a landscape loses its
+/// sides and a portrait its feet; each image goes to the size nearest to its own shape instead.
 public struct AspectBuckets: Sendable, Hashable {
     /// No size has more pixels than a square of this side.
     public var side: Int
@@ -42,7 +42,7 @@ public struct AspectBuckets: Sendable, Hashable {
 }
 
 extension [ImageSize] {
-    /// The index of the size that cuts least off a picture.
+    /// The index of the size that cuts least off an image.
     func nearest(to size: ImageSize) -> Int? {
         func distance(_ other: ImageSize) -> Double {
             abs(log(Double(size.width * other.height) / Double(size.height * other.width)))

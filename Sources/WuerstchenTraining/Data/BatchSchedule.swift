@@ -1,8 +1,8 @@
-/// Which bucket each batch comes from, and which of the bucket's pictures are in it.
+/// Which bucket each batch comes from, and which of the bucket's images are in it.
 ///
-/// Each bucket is an endless stream of its pictures, shuffled anew each time round. In one round of
-/// the schedule every bucket gives as many batches as its pictures fill. What is left over counts
-/// towards its next round, so over time each picture is seen as often as any other.
+/// Each bucket is an endless stream of its images, shuffled anew each time round. In one round of
+/// the schedule every bucket gives as many batches as its images fill. What is left over counts
+/// towards its next round, so over time each image is seen as often as any other.
 struct BatchSchedule {
     /// A batch's place.
     struct Place: Hashable {
@@ -12,9 +12,9 @@ struct BatchSchedule {
         let index: Int
     }
 
-    /// The number of pictures in each bucket: at least one.
+    /// The number of images in each bucket: at least one.
     let bucketCounts: [Int]
-    /// The number of pictures in a batch.
+    /// The number of images in a batch.
     let count: Int
     let seed: UInt64
 
@@ -27,7 +27,7 @@ struct BatchSchedule {
             let new = batches(of: bucket, before: round + 1) - batches(of: bucket, before: round)
             return Array(repeating: bucket, count: new)
         }
-        var random = PictureRandom(seed: seed, .rounds, round)
+        var random = ImageRandom(seed: seed, .rounds, round)
         let order = random.shuffled(buckets)
         let turn = number - batches(before: round)
         let bucket = order[turn]
@@ -35,14 +35,14 @@ struct BatchSchedule {
         return Place(bucket: bucket, index: batches(of: bucket, before: round) + earlier)
     }
 
-    /// The indices of a batch's pictures within its bucket.
-    func pictures(of place: Place, in bucket: Int) -> [Int] {
+    /// The indices of a batch's images within its bucket.
+    func images(of place: Place, in bucket: Int) -> [Int] {
         let length = bucketCounts[bucket]
         var orders: [Int: [Int]] = [:]
         return (place.index * count..<(place.index + 1) * count).map { position in
             let epoch = position / length
             if orders[epoch] == nil {
-                var random = PictureRandom(seed: seed, .order, bucket, epoch)
+                var random = ImageRandom(seed: seed, .order, bucket, epoch)
                 orders[epoch] = random.shuffled(0..<length)
             }
             return orders[epoch]?[position % length] ?? 0

@@ -19,17 +19,17 @@ public struct SemanticBatch: Sendable {
     }
 }
 
-/// Semantic latents with captions, such as a compressor makes of pictures.
+/// Semantic latents with captions, such as a compressor makes of images.
 public protocol SemanticSource: Sendable {
     /// A batch, the same for the same number and count.
     ///
-    /// - Throws: What reading pictures throws.
+    /// - Throws: What reading images throws.
     func semantics(_ number: Int, count: Int) throws -> SemanticBatch
 }
 
 /// Semantic latents of drawn scenes, computed once and kept, with a fresh caption at every visit.
 ///
-/// The latents do not change while Stage C learns, so that drawing and compressing each picture once
+/// The latents do not change while Stage C learns, so that drawing and compressing each image once
 /// leaves all the time to Stage C.
 public struct CachedSemantics: SemanticSource {
     private let latents: Tensor
@@ -39,28 +39,28 @@ public struct CachedSemantics: SemanticSource {
     /// The latents of some scenes, from a file if it is there, or computed and written to it.
     ///
     /// - Parameters:
-    ///   - pictures: The scenes.
+    ///   - images: The scenes.
     ///   - count: How many.
-    ///   - compressor: What makes latents of pictures.
+    ///   - compressor: What makes latents of images.
     ///   - file: Where they are kept; nil to keep them in memory alone.
     ///   - progress: Called with the number of scenes done.
     /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError`` when the file
     ///   holds something else, such as the latents of other scenes or of another compressor, or cannot
     ///   be written.
     public init(
-        of pictures: ScenePictures, count: Int, compressor: SemanticCompressor, file: URL? = nil,
+        of images: SceneImages, count: Int, compressor: SemanticCompressor, file: URL? = nil,
         progress: (Int) -> Void = { _ in }
     ) throws {
-        seed = pictures.seed
-        classes = (0..<count).map { pictures.example($0).labels.classes }
+        seed = images.seed
+        classes = (0..<count).map { images.example($0).labels.classes }
         let batch = min(32, count)
         func part(_ number: Int) throws -> Tensor {
-            let pixels = pictures.batch(number, count: batch).pixels
+            let pixels = images.batch(number, count: batch).pixels
             return try compressor.encode(pixels).values[0..<min(batch, count - number * batch)]
         }
         let scenes =
-            "\(count) scenes of seed \(pictures.seed) and split \(pictures.split)"
-            + (pictures.cutout.map { ", cut out to \($0) pixels" } ?? "")
+            "\(count) scenes of seed \(images.seed) and split \(images.split)"
+            + (images.crop.map { ", cut out to \($0) pixels" } ?? "")
         if let file, FileManager.default.fileExists(atPath: file.path) {
             latents = try CachedSemantics.latents(in: file, of: scenes, count, first: part(0))
             return
@@ -115,7 +115,7 @@ public struct CachedSemantics: SemanticSource {
         var random = RandomStream(seed, 5, UInt64(number))
         let chosen = (0..<count).map { _ in random.integer(below: classes.count) }
         let width = latents.count / max(1, latents.shape[0])
-        let rows = latents.reshaped(to: [latents.shape[0], width]).gatheringRows(chosen)
+        let rows = latents.reshaped(to: [latents.shape[0], width]).embeddingLookup(chosen)
         let drawn = chosen.map { SceneCaption.draw(classes[$0], &random) }
         return SemanticBatch(
             latents: rows.reshaped(to: Shape([count] + latents.shape.array.dropFirst())),
@@ -126,22 +126,22 @@ public struct CachedSemantics: SemanticSource {
     }
 }
 
-/// The semantic latents of captioned pictures of any kind, compressed as they come.
-public struct CompressedPictures: SemanticSource {
-    /// The pictures.
-    public var pictures: any PictureSource
+/// The semantic latents of captioned images of any kind, compressed as they come.
+public struct CompressedImages: SemanticSource {
+    /// The images.
+    public var images: any ImageSource
     /// What makes latents of them.
     public var compressor: SemanticCompressor
 
-    /// Latents of pictures under a compressor.
-    public init(_ pictures: any PictureSource, compressor: SemanticCompressor) {
-        self.pictures = pictures
+    /// Latents of images under a compressor.
+    public init(_ images: any ImageSource, compressor: SemanticCompressor) {
+        self.images = images
         self.compressor = compressor
     }
 
-    /// The latents and captions of a batch of pictures.
+    /// The latents and captions of a batch of images.
     public func semantics(_ number: Int, count: Int) throws -> SemanticBatch {
-        let batch = try pictures.batch(number, count: count)
+        let batch = try images.batch(number, count: count)
         return SemanticBatch(
             latents: try compressor.encode(batch.pixels).values,
             captions: batch.captions, labels: batch.labels)

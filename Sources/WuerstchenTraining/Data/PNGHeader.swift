@@ -2,7 +2,7 @@ import Foundation
 import TensorCore
 import Wuerstchen
 
-/// The size of a picture, and whether all of its file is there, without decoding it.
+/// The size of an image, and whether all of its file is there, without decoding it.
 enum PNGHeader {
     /// The size that a PNG file's first chunk gives.
     ///

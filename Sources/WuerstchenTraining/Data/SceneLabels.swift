@@ -21,7 +21,7 @@ public enum SceneAttribute: Int, CaseIterable, Sendable {
     public var classCount: Int { [5, 7, 3, 2, 5, 4, 4, 3][rawValue] }
 }
 
-/// What a picture shows and what its caption says of it.
+/// What an image shows and what its caption says of it.
 public struct SceneLabels: Sendable, Hashable {
     /// The value of each ``SceneAttribute``, by its raw value.
     public var classes: [Int]

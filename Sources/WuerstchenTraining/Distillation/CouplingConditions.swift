@@ -1,9 +1,9 @@
 public import TensorCore
 public import Wuerstchen
 
-/// What a stage's pictures are conditioned on.
+/// What a stage's images are conditioned on.
 public struct CouplingConditions: Sendable {
-    /// A caption for each picture; empty for none.
+    /// A caption for each image; empty for none.
     public var captions: [String]
     /// For Stage B the semantic latents as Stage C makes them, `[batch, rows, columns, channels]`.
     public var semantics: Tensor?
@@ -60,22 +60,22 @@ extension CouplingConditions {
     }
 }
 
-/// What pictures couplings are made for: conditions in any number, always the same for a number.
+/// What images couplings are made for: conditions in any number, always the same for a number.
 public protocol ConditionSource: Sendable {
-    /// The conditions of some pictures.
+    /// The conditions of some images.
     ///
     /// - Parameter range: Which ones, from 0.
     /// - Returns: As many conditions.
-    /// - Throws: What reading pictures throws.
+    /// - Throws: What reading images throws.
     func conditions(_ range: Range<Int>) throws -> CouplingConditions
 }
 
-/// The captions of drawn scenes or of a folder of pictures, for Stage C.
+/// The captions of drawn scenes or of a folder of images, for Stage C.
 public struct CaptionConditions: ConditionSource {
     private let caption: @Sendable (Int) throws -> String
 
     /// The captions of drawn scenes, which need not be drawn for it.
-    public init(of scenes: ScenePictures) {
+    public init(of scenes: SceneImages) {
         caption = { scenes.example($0).caption }
     }
 
@@ -90,45 +90,45 @@ public struct CaptionConditions: ConditionSource {
         caption = { captions[$0 % captions.count] }
     }
 
-    /// The captions of some pictures.
+    /// The captions of some images.
     public func conditions(_ range: Range<Int>) throws -> CouplingConditions {
         CouplingConditions(captions: try range.map(caption))
     }
 }
 
-/// Semantic latents and captions for Stage B: every other one is what the compressor makes of a picture,
+/// Semantic latents and captions for Stage B: every other one is what the compressor makes of an image,
 /// the rest are from Stage C, whose latents are what the student will see in the end.
 public struct SemanticConditions: ConditionSource {
-    /// The pictures and captions.
-    public var pictures: any PictureSource
-    /// What makes latents of pictures.
+    /// The images and captions.
+    public var images: any ImageSource
+    /// What makes latents of images.
     public var compressor: SemanticCompressor
     /// The text encoder in front of Stage C.
     public var textEncoder: TextEncoder<StageC>
     /// What makes latents of captions.
     public var stageC: StageC
-    /// Rows and columns of the latents, the same as the compressor's of the pictures.
+    /// Rows and columns of the latents, the same as the compressor's of the images.
     public var grid: SemanticGrid
     /// How it samples; nil for how it was made to.
     public var sampling: SamplingOptions?
     /// What their noise depends on.
     public var seed: UInt64 = 0
 
-    /// Conditions from pictures and from their captions.
+    /// Conditions from images and from their captions.
     public init(
-        _ pictures: any PictureSource, compressor: SemanticCompressor,
+        _ images: any ImageSource, compressor: SemanticCompressor,
         textEncoder: TextEncoder<StageC>, stageC: StageC, grid: SemanticGrid
     ) {
-        self.pictures = pictures
+        self.images = images
         self.compressor = compressor
         self.grid = grid
         self.textEncoder = textEncoder
         self.stageC = stageC
     }
 
-    /// The semantic latents and captions of some pictures.
+    /// The semantic latents and captions of some images.
     public func conditions(_ range: Range<Int>) throws -> CouplingConditions {
-        let examples = try range.map { try pictures.batch($0, count: 1) }
+        let examples = try range.map { try images.batch($0, count: 1) }
         let captions = examples.flatMap(\.captions)
         var latents = [Tensor?](repeating: nil, count: range.count)
         let seen = latents.indices.filter { (range.lowerBound + $0).isMultiple(of: 2) }
@@ -139,7 +139,7 @@ public struct SemanticConditions: ConditionSource {
                 throw WuerstchenError(
                     .invalidRequest,
                     "the compressor makes \(values.shape[2])×\(values.shape[1]) positions of these "
-                        + "pictures where \(grid.columns)×\(grid.rows) are wanted; take pictures of "
+                        + "images where \(grid.columns)×\(grid.rows) are wanted; take images of "
                         + "another size")
             }
             for (place, row) in seen.enumerated() { latents[row] = values[place..<place + 1] }

@@ -24,7 +24,7 @@ public struct CouplingRecord: Sendable, Hashable, Codable {
     public var guidance: Float
     /// The share of pairs that are made without caption and guidance.
     public var captionDropout: Float
-    /// What the pictures were conditioned on, in words.
+    /// What the images were conditioned on, in words.
     public var conditions: String
     /// How the flow was solved, in words.
     public var solver: String

@@ -4,7 +4,7 @@ public import Wuerstchen
 /// Learning to decode Stage A's latents with fewer blocks: its encoder and its codes stay as they are, so
 /// that whatever makes or takes its latents goes on to.
 ///
-/// After distillation to one step Stage A is what a picture's time goes to.
+/// After distillation to one step Stage A is what an image's time goes to.
 public struct DecoderObjective: TrainingObjective {
     /// The part's name.
     public let name = "stage-a-decoder"
@@ -12,20 +12,20 @@ public struct DecoderObjective: TrainingObjective {
     public var configuration: StageA.Configuration
     /// The teacher, whose latents are decoded.
     public var teacher: StageA
-    /// The pictures.
-    public var pictures: any PictureSource
-    /// Pictures that are not learnt from.
-    public var validationPictures: (any PictureSource)?
-    /// What is wanted of decoded pictures.
+    /// The images.
+    public var images: any ImageSource
+    /// Images that are not learnt from.
+    public var validationImages: (any ImageSource)?
+    /// What is wanted of decoded images.
     public var reconstruction = ReconstructionLoss(edges: 0.5)
 
-    /// An objective for an architecture, learnt from pictures.
+    /// An objective for an architecture, learnt from images.
     public init(
-        configuration: StageA.Configuration, teacher: StageA, pictures: any PictureSource
+        configuration: StageA.Configuration, teacher: StageA, images: any ImageSource
     ) {
         self.configuration = configuration
         self.teacher = teacher
-        self.pictures = pictures
+        self.images = images
     }
 
     /// Stage A's parameters under `stage_a`.
@@ -36,13 +36,13 @@ public struct DecoderObjective: TrainingObjective {
     }
 
     /// The decoder's parameters alone.
-    public func learns(_ name: String) -> Bool {
+    public func isTrainable(_ name: String) -> Bool {
         name.hasPrefix("stage_a.up_blocks.") || name.hasPrefix("stage_a.out_block.")
     }
 
     /// The loss of a batch.
     public func loss(_ parameters: StepParameters, _ step: TrainingStep) throws -> TrainingLoss {
-        let wanted = try pictures.batch(step.number, count: step.batchSize).pixels
+        let wanted = try images.batch(step.number, count: step.batchSize).pixels
         let stage = try StageA(
             configuration: configuration, parameters: parameters.source("stage_a"),
             precision: step.precision)
@@ -52,24 +52,24 @@ public struct DecoderObjective: TrainingObjective {
             metrics: ["psnr": peakSignalToNoise(decoded.detached(), wanted)])
     }
 
-    /// The same over pictures that are not learnt from.
+    /// The same over images that are not learnt from.
     public var validation: DecoderObjective? {
-        validationPictures.map {
+        validationImages.map {
             var result = self
-            result.pictures = $0
+            result.images = $0
             return result
         }
     }
 
-    /// Pictures, and what teacher and student decode.
+    /// Images, and what teacher and student decode.
     public func contactSheet(_ parameters: [String: Tensor]) throws -> ContactSheet? {
-        let pictures = try (validationPictures ?? pictures).batch(0, count: 8).pixels
-        let latents = try teacher.encode(pictures)
+        let images = try (validationImages ?? images).batch(0, count: 8).pixels
+        let latents = try teacher.encode(images)
         let stage = try StageA(
             configuration: configuration,
             parameters: StepParameters(fixed: parameters).source("stage_a"))
-        var sheet = ContactSheet(title: name, pictureSide: 128)
-        try sheet.addRow("pictures", pictures)
+        var sheet = ContactSheet(title: name, imageSide: 128)
+        try sheet.addRow("images", images)
         try sheet.addRow("teacher", teacher.decode(unscaled: latents))
         try sheet.addRow("student", stage.decode(unscaled: latents))
         return sheet

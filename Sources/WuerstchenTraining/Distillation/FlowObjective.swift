@@ -59,7 +59,7 @@ public struct FlowObjective<Student: FlowStudent>: TrainingObjective {
     }
 
     /// All but the attention that is kept.
-    public func learns(_ name: String) -> Bool {
+    public func isTrainable(_ name: String) -> Bool {
         !(keepsAttention && (name.contains(".attention.") || name.contains(".kv_mapper.")))
     }
 
@@ -134,14 +134,14 @@ public struct FlowObjective<Student: FlowStudent>: TrainingObjective {
         return result
     }
 
-    /// The couplings' pictures, and those of the student's one step.
+    /// The couplings' images, and those of the student's one step.
     public func contactSheet(_ parameters: [String: Tensor]) throws -> ContactSheet? {
         let batch = validationCouplings.first(8)
         let field = try student.field(
             StepParameters(fixed: parameters).source(student.scope), batch.conditions,
             precision: .bfloat16)
         guard let wanted = try student.pixels(of: batch.clean) else { return nil }
-        var sheet = ContactSheet(title: name, pictureSide: 160)
+        var sheet = ContactSheet(title: name, imageSide: 160)
         try sheet.addRow("couplings", wanted, captions: batch.conditions.captions)
         for steps in times == .uniform ? [1, 4] : [1] {
             let solution = try field.solve(

@@ -27,7 +27,7 @@ public protocol FlowStudent: Sendable {
     func field(
         _ parameters: ParameterValues, _ conditions: CouplingConditions, precision: Precision
     ) throws -> FlowField
-    /// Pictures of latents, for contact sheets; nil where nothing can show them.
+    /// Images of latents, for contact sheets; nil where nothing can show them.
     ///
     /// - Throws: What the networks throw.
     func pixels(of latents: Tensor) throws -> Tensor?

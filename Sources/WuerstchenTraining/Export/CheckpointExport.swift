@@ -58,9 +58,9 @@ public struct CheckpointExport: Sendable {
     /// Writes what belongs to the two pipelines besides their networks.
     ///
     /// - Parameters:
-    ///   - space: How semantic latents relate to pictures.
+    ///   - space: How semantic latents relate to images.
     ///   - latentScale: Positions of the image latent per position of the semantic latent.
-    ///   - side: The side of pictures that the networks were trained at, in pixels.
+    ///   - side: The side of images that the networks were trained at, in pixels.
     ///   - tokenizer: A folder with the tokenizer's files, copied to both.
     /// - Throws: ``WuerstchenError`` with code `unwritableFile`.
     public func writeIndexes(

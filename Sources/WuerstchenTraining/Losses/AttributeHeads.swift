@@ -2,7 +2,7 @@ public import TensorCore
 
 /// Linear classifiers of what a drawn scene shows, on features that should carry it.
 ///
-/// They stand in for what published networks bring along from ImageNet and from captioned pictures,
+/// They stand in for what published networks bring along from ImageNet and from captioned images,
 /// and are thrown away after training.
 public struct AttributeHeads: Sendable {
     private let weight: Tensor
@@ -43,7 +43,7 @@ public struct AttributeHeads: Sendable {
     ///
     /// - Parameters:
     ///   - features: `[batch, features]`.
-    ///   - classes: For each picture and attribute the right answer, or nil where there is none.
+    ///   - classes: For each image and attribute the right answer, or nil where there is none.
     /// - Returns: The loss without axes, and the share among all answers that count.
     public func loss(_ features: Tensor, _ classes: [[Int?]]) -> (loss: Tensor, accuracy: Float) {
         let logits = self(features)
@@ -64,7 +64,7 @@ public struct AttributeHeads: Sendable {
     ///
     /// - Parameters:
     ///   - features: `[batch, features]`.
-    ///   - classes: For each picture and attribute the right answer, or nil where there is none.
+    ///   - classes: For each image and attribute the right answer, or nil where there is none.
     /// - Returns: The shares of those attributes that any answer counts of.
     public func accuracy(
         _ features: Tensor, _ classes: [[Int?]]

@@ -49,7 +49,7 @@ public struct NoisyLatents: Sendable {
         _ clean: Tensor, times: [Float], schedule: NoiseSchedule, random: inout RandomStream
     ) {
         self.times = times
-        shares = times.map { schedule.signalShare(at: $0) }
+        shares = times.map { schedule.alphaBar(at: $0) }
         noise = random.normal(clean.shape)
         latents =
             clean.scaled(bySample: shares.map { $0.squareRoot() })
@@ -71,7 +71,7 @@ public struct NoisyLatents: Sendable {
 /// How often each time, and with it each noise level, is learnt.
 public struct TimeDistribution: Sendable, Hashable {
     /// The share of times from 0.8…1, where a text decides what is where. A large network sees enough
-    /// of them anyway; a small one on few pictures hardly learns left from right without.
+    /// of them anyway; a small one on few images hardly learns left from right without.
     public var highNoiseShare: Float = 0
 
     /// Times as the stages were published with: `clamp(1.08 · (1 − U) + 0.001, 0.001, 1)`.

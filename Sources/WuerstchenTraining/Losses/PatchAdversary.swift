@@ -1,7 +1,7 @@
 public import TensorCore
 internal import Wuerstchen
 
-/// Tells pictures from reconstructions, patch by patch (Isola et al., "Image-to-Image Translation with
+/// Tells images from reconstructions, patch by patch (Isola et al., "Image-to-Image Translation with
 /// Conditional Adversarial Networks", 2017), under least squares (Mao et al., "Least Squares Generative
 /// Adversarial Networks", 2017).
 ///
@@ -34,12 +34,12 @@ public struct PatchAdversary: Sendable {
         }
     }
 
-    /// How real each patch looks: 1 for pictures, 0 for reconstructions.
+    /// How real each patch looks: 1 for images, 0 for reconstructions.
     ///
-    /// - Parameter pictures: `[batch, height, width, 3]`, 0…1; sides of 8 pixels and more.
+    /// - Parameter images: `[batch, height, width, 3]`, 0…1; sides of 8 pixels and more.
     /// - Returns: `[batch, height / 8, width / 8, 1]`.
-    public func callAsFunction(_ pictures: Tensor) -> Tensor {
+    public func callAsFunction(_ images: Tensor) -> Tensor {
         output(
-            layers.reduce(pictures.scaled(by: 2, shift: -1)) { $1($0, .leakyReLU) })
+            layers.reduce(images.scaled(by: 2, shift: -1)) { $1($0, .leakyReLU) })
     }
 }

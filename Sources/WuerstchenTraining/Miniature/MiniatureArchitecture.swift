@@ -1,6 +1,6 @@
 public import Wuerstchen
 
-/// The sizes of the small cascade: 256×256 pictures, eleven million parameters.
+/// The sizes of the small cascade: 256×256 images, eleven million parameters.
 public enum MiniatureArchitecture {
     /// Stage A: latents of 64×64 positions.
     public static let stageA: StageA.Configuration = {

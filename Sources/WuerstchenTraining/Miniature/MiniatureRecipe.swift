@@ -16,7 +16,7 @@ public struct MiniatureRecipe: Sendable {
         case compressor
         /// The text encoder, on captions alone.
         case text
-        /// The probe that reads pictures back.
+        /// The probe that reads images back.
         case probe
         /// The preview decoder once more, on the compressor as it is when it is done.
         case preview
@@ -68,8 +68,8 @@ public struct MiniatureRecipe: Sendable {
         return options
     }
 
-    private func pictures(_ split: Scene.Split, cutout: Int? = nil) -> ScenePictures {
-        ScenePictures(seed: split == .training ? seed : seed + 1000, split: split, cutout: cutout)
+    private func images(_ split: Scene.Split, crop: Int? = nil) -> SceneImages {
+        SceneImages(seed: split == .training ? seed : seed + 1000, split: split, crop: crop)
     }
 
     /// Trains a piece to its end, or goes on with it.
@@ -86,29 +86,29 @@ public struct MiniatureRecipe: Sendable {
         case .stageA:
             var objective = StageAObjective(
                 configuration: MiniatureArchitecture.stageA,
-                pictures: pictures(.training, cutout: 128))
-            objective.validationPictures = pictures(.heldOut)
+                images: images(.training, crop: 128))
+            objective.validationImages = images(.heldOut)
             _ = try TrainingRun(objective, options, in: folder)
                 .run(resumes: true, progress: &progress)
         case .compressor:
-            var objective = CompressorObjective(pictures: pictures(.training))
-            objective.validationPictures = pictures(.heldOut)
+            var objective = CompressorObjective(images: images(.training))
+            objective.validationImages = images(.heldOut)
             _ = try TrainingRun(objective, options, in: folder)
                 .run(resumes: true, progress: &progress)
         case .text:
             let objective = TextObjective(
                 configuration: MiniatureArchitecture.text, tokenizer: try tokenizer(),
-                captions: pictures(.training))
+                captions: images(.training))
             _ = try TrainingRun(objective, options, in: folder)
                 .run(resumes: true, progress: &progress)
         case .probe:
-            // Judges pictures of all combinations, so it has seen them all.
-            let objective = ProbeObjective(pictures: pictures(.training))
+            // Judges images of all combinations, so it has seen them all.
+            let objective = ProbeObjective(images: images(.training))
             _ = try TrainingRun(objective, options, in: folder)
                 .run(resumes: true, progress: &progress)
         case .preview:
             let objective = PreviewObjective(
-                pictures: pictures(.training), compressor: try compressor())
+                images: images(.training), compressor: try compressor())
             let start = try average(of: .compressor, "preview").map { ("preview.\($0)", $1) }
             _ = try TrainingRun(objective, options, in: folder)
                 .run(
@@ -119,25 +119,25 @@ public struct MiniatureRecipe: Sendable {
             var objective = StageBObjective(
                 configuration: MiniatureArchitecture.stageB,
                 textConfiguration: MiniatureArchitecture.text, tokenizer: try tokenizer(),
-                pictures: pictures(.training), stageA: stageA, compressor: try compressor(),
-                weighting: .inverseSignal, learnsText: false)
-            objective.validationPictures = pictures(.heldOut)
+                images: images(.training), stageA: stageA, compressor: try compressor(),
+                weighting: .inverseSignal, trainsText: false)
+            objective.validationImages = images(.heldOut)
             _ = try TrainingRun(objective, options, in: folder)
                 .run(resumes: true, start: try pretrainedText(), progress: &progress)
         case .stageC:
             let compressor = try compressor()
             var shown = progress
             let semantics = try CachedSemantics(
-                of: pictures(.training), count: length < 0.05 ? 256 : 30_000,
+                of: images(.training), count: length < 0.05 ? 256 : 30_000,
                 compressor: compressor,
                 file: self.folder.appendingPathComponent("latents.safetensors")
             ) { if $0 % 8192 == 0 { shown.note("\($0) latents") } }
             var objective = StageCObjective(
                 configuration: MiniatureArchitecture.stageC,
                 textConfiguration: MiniatureArchitecture.text, tokenizer: try tokenizer(),
-                semantics: semantics, weighting: .clean, learnsText: true)
-            objective.validationSemantics = CompressedPictures(
-                pictures(.heldOut), compressor: compressor)
+                semantics: semantics, weighting: .clean, trainsText: true)
+            objective.validationSemantics = CompressedImages(
+                images(.heldOut), compressor: compressor)
             objective.preview = try PreviewDecoder(
                 residual: ParameterValues(average(of: .compressor, "preview")))
             objective.reader = try AttributeHeads(
@@ -189,13 +189,13 @@ public struct MiniatureRecipe: Sendable {
             precision: .bfloat16, latentSpace: MiniatureArchitecture.latentSpace)
     }
 
-    /// Stage A, whose latents' deviation over some pictures becomes the unit of Stage B's.
+    /// Stage A, whose latents' deviation over some images becomes the unit of Stage B's.
     private func stageA() throws -> StageA {
         let parameters = ParameterValues(try average(of: .stageA, "stage_a"))
         var configuration = MiniatureArchitecture.stageA
         let stage = try StageA(
             configuration: configuration, parameters: parameters, precision: .bfloat16)
-        let pixels = pictures(.training).batch(1_000_000, count: 64).pixels
+        let pixels = images(.training).batch(1_000_000, count: 64).pixels
         configuration.latentScale = try stage.encode(pixels).meanSquare().elements[0].squareRoot()
         return try StageA(
             configuration: configuration, parameters: parameters, precision: .bfloat16)

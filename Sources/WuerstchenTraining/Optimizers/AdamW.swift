@@ -51,7 +51,7 @@ public struct AdamW: Sendable {
                     second: Tensor(repeating: 0, gradient.shape), count: 0)
             moments.count += 1
             let rate = rate(name)
-            parameter.moveAgainst(
+            parameter.adamWStep(
                 gradient, first: &moments.first, second: &moments.second,
                 step: Tensor.AdamStep(
                     betas: betas, epsilon: epsilon, rate: rate, decay: weightDecay,

@@ -7,12 +7,12 @@ public struct FeatureStatistics: Sendable {
     /// Row by row.
     let covariance: [Double]
 
-    /// The statistics of features `[pictures, features]`.
+    /// The statistics of features `[images, features]`.
     ///
-    /// - Precondition: There are at least two pictures.
+    /// - Precondition: There are at least two images.
     public init(_ features: Tensor) {
         let (rows, width) = (features.shape[0], features.shape[1])
-        precondition(rows > 1, "the covariance of \(rows) pictures")
+        precondition(rows > 1, "the covariance of \(rows) images")
         let values = features.elements.map(Double.init)
         var mean = [Double](repeating: 0, count: width)
         for row in 0..<rows {

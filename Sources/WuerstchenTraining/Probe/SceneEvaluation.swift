@@ -1,18 +1,18 @@
 public import TensorCore
 public import Wuerstchen
 
-/// How well pictures show what they should, by a probe.
+/// How well images show what they should, by a probe.
 public struct SceneEvaluation: Sendable {
     /// What was looked at.
     public let name: String
     /// The share of right answers for each ``SceneAttribute``, by its raw value; nil where none was
     /// asked for.
     public let shares: [Double?]
-    /// The share of pictures with nothing wrong.
+    /// The share of images with nothing wrong.
     public let allRight: Double
-    /// The Fréchet distance of the probe's features to those of true pictures.
+    /// The Fréchet distance of the probe's features to those of true images.
     public let distance: Double?
-    /// The mean peak signal-to-noise ratio to the true pictures, in decibels.
+    /// The mean peak signal-to-noise ratio to the true images, in decibels.
     public let signalToNoise: Double?
 
     /// The mean of the attributes' shares.
@@ -21,13 +21,13 @@ public struct SceneEvaluation: Sendable {
         return known.reduce(0, +) / Double(max(1, known.count))
     }
 
-    /// Collects pictures and their judgements.
+    /// Collects images and their judgements.
     public struct Collector {
         private let name: String
         private let probe: SceneProbe
         private var right = [Int](repeating: 0, count: SceneAttribute.allCases.count)
         private var asked = [Int](repeating: 0, count: SceneAttribute.allCases.count)
-        private var pictures = 0
+        private var images = 0
         private var perfect = 0
         private var features: [Tensor] = []
         private var decibels: [Double] = []
@@ -42,8 +42,8 @@ public struct SceneEvaluation: Sendable {
         ///
         /// - Parameters:
         ///   - pixels: `[batch, height, width, 3]`, 0…1.
-        ///   - wanted: For each picture and attribute what it should show; nil for anything.
-        ///   - truth: What the pictures should look like, if that is known.
+        ///   - wanted: For each image and attribute what it should show; nil for anything.
+        ///   - truth: What the images should look like, if that is known.
         public mutating func add(_ pixels: Tensor, wanted: [[Int?]], truth: Tensor? = nil) {
             let seen = probe.features(of: pixels.clamped())
             features.append(seen)
@@ -58,28 +58,28 @@ public struct SceneEvaluation: Sendable {
                         isPerfect = false
                     }
                 }
-                pictures += 1
+                images += 1
                 if isPerfect { perfect += 1 }
             }
             guard let truth else { return }
-            for picture in 0..<pixels.shape[0] {
+            for image in 0..<pixels.shape[0] {
                 decibels.append(
                     Double(
                         peakSignalToNoise(
-                            pixels[picture..<picture + 1], truth[picture..<picture + 1])))
+                            pixels[image..<image + 1], truth[image..<image + 1])))
             }
         }
 
         /// The judgement of all.
         ///
-        /// - Parameter statistics: Features of true pictures, for the Fréchet distance.
+        /// - Parameter statistics: Features of true images, for the Fréchet distance.
         /// - Returns: Shares of right answers, distance and likeness.
         public func evaluation(against statistics: FeatureStatistics? = nil) -> SceneEvaluation {
             let all = features.isEmpty ? nil : Tensor.concatenating(features)
             return SceneEvaluation(
                 name: name,
                 shares: zip(right, asked).map { $1 == 0 ? nil : Double($0) / Double($1) },
-                allRight: Double(perfect) / Double(max(1, pictures)),
+                allRight: Double(perfect) / Double(max(1, images)),
                 distance: statistics.flatMap { statistics in
                     all.flatMap {
                         $0.shape[0] > 1 ? FeatureStatistics($0).distance(to: statistics) : nil
@@ -93,12 +93,12 @@ public struct SceneEvaluation: Sendable {
 }
 
 /// Puts the parts of a cascade, one after the other, before a probe, so that it is plain which is
-/// short: pictures as they are, through Stage A, through compressor and preview decoder, through
+/// short: images as they are, through Stage A, through compressor and preview decoder, through
 /// compressor and Stages B and A, and from text.
 public struct CascadeEvaluation: Sendable {
     /// What is put before the probe.
     public enum Gate: String, Sendable, CaseIterable {
-        /// The drawn pictures themselves.
+        /// The drawn images themselves.
         case renders
         /// Stage A: encoded and decoded.
         case stageA = "A"
@@ -119,12 +119,12 @@ public struct CascadeEvaluation: Sendable {
     /// The probe.
     public var probe: SceneProbe
     /// Held-out scenes and their captions.
-    public var pictures: ScenePictures
+    public var images: SceneImages
     /// How Stage C samples.
     public var prior: SamplingOptions?
     /// How Stage B samples.
     public var decoder: SamplingOptions?
-    /// Pictures that are made at a time.
+    /// Images that are made at a time.
     public var batchSize = 16
 
     /// An evaluation of a cascade.
@@ -134,26 +134,26 @@ public struct CascadeEvaluation: Sendable {
         self.cascade = cascade
         self.compressor = compressor
         self.probe = probe
-        pictures = ScenePictures(seed: seed, split: .heldOut)
+        images = SceneImages(seed: seed, split: .heldOut)
     }
 
-    /// The features of true pictures, for Fréchet distances.
+    /// The features of true images, for Fréchet distances.
     public func trueStatistics(count: Int) -> FeatureStatistics {
-        let others = ScenePictures(seed: pictures.seed &+ 1, split: .heldOut)
+        let others = SceneImages(seed: images.seed &+ 1, split: .heldOut)
         let features = (0..<(count + batchSize - 1) / batchSize).map {
             probe.features(of: others.batch($0, count: batchSize).pixels)
         }
         return FeatureStatistics(Tensor.concatenating(features))
     }
 
-    /// Puts a number of pictures through a gate.
+    /// Puts a number of images through a gate.
     ///
     /// - Parameters:
     ///   - gate: Which parts.
-    ///   - count: How many pictures, rounded up to whole batches.
-    ///   - statistics: Features of true pictures.
-    ///   - progress: Called with the number of pictures done.
-    /// - Returns: What the probe saw. Of pictures from text only what their captions mention counts.
+    ///   - count: How many images, rounded up to whole batches.
+    ///   - statistics: Features of true images.
+    ///   - progress: Called with the number of images done.
+    /// - Returns: What the probe saw. Of images from text only what their captions mention counts.
     /// - Throws: `CancellationError` when the task is cancelled, or what the networks throw.
     public func run(
         _ gate: Gate, count: Int, against statistics: FeatureStatistics,
@@ -162,7 +162,7 @@ public struct CascadeEvaluation: Sendable {
         var collector = SceneEvaluation.Collector(gate.rawValue, probe: probe)
         for number in 0..<(count + batchSize - 1) / batchSize {
             try Task.checkCancellation()
-            let batch = pictures.batch(number, count: batchSize)
+            let batch = images.batch(number, count: batchSize)
             let isFromText = gate == .text || gate == .textPreview
             let made = try make(gate, batch, seed: UInt64(number * batchSize))
             collector.add(
@@ -173,8 +173,8 @@ public struct CascadeEvaluation: Sendable {
         return collector.evaluation(against: statistics)
     }
 
-    /// The pictures of a gate, `[batch, height, width, 3]`.
-    public func make(_ gate: Gate, _ batch: PictureBatch, seed: UInt64) throws -> Tensor {
+    /// The images of a gate, `[batch, height, width, 3]`.
+    public func make(_ gate: Gate, _ batch: ImageBatch, seed: UInt64) throws -> Tensor {
         switch gate {
         case .renders: return batch.pixels
         case .stageA:
@@ -189,7 +189,7 @@ public struct CascadeEvaluation: Sendable {
         }
     }
 
-    private func latent(_ batch: PictureBatch) throws -> SemanticLatent {
+    private func latent(_ batch: ImageBatch) throws -> SemanticLatent {
         SemanticLatent(
             embedding: try compressor.embed(compressor.reduced(batch.pixels)),
             space: cascade.latentSpace)

@@ -2,12 +2,12 @@ public import Foundation
 public import TensorCore
 internal import Wuerstchen
 
-/// Reads a picture of a drawn scene back: what it shows, attribute by attribute.
+/// Reads an image of a drawn scene back: what it shows, attribute by attribute.
 ///
-/// A small convolutional network at 128×128. Pictures that a cascade makes are judged by it: how many
-/// of a caption's attributes are there, and how far their features are from those of true pictures.
+/// A small convolutional network at 128×128. Images that a cascade makes are judged by it: how many
+/// of a caption's attributes are there, and how far their features are from those of true images.
 public struct SceneProbe: Sendable {
-    /// The number of features of a picture.
+    /// The number of features of an image.
     public static let featureCount = 128
     private static let side = 128
     private static let widths = [48, 96, 160, 192]
@@ -65,29 +65,29 @@ public struct SceneProbe: Sendable {
         )
     }
 
-    /// What a picture looks like to the probe.
+    /// What an image looks like to the probe.
     ///
-    /// - Parameter pictures: `[batch, height, width, 3]`, 0…1, of any size.
+    /// - Parameter images: `[batch, height, width, 3]`, 0…1, of any size.
     /// - Returns: `[batch, 128]`.
-    public func features(of pictures: Tensor) -> Tensor {
-        var y = pictures.resized(
-            rows: .antialiasedBilinear(from: pictures.shape[1], to: SceneProbe.side),
-            columns: .antialiasedBilinear(from: pictures.shape[2], to: SceneProbe.side)
+    public func features(of images: Tensor) -> Tensor {
+        var y = images.resized(
+            rows: .antialiasedBilinear(from: images.shape[1], to: SceneProbe.side),
+            columns: .antialiasedBilinear(from: images.shape[2], to: SceneProbe.side)
         ).scaled(by: 4, shift: -2)
         for (index, level) in levels.enumerated() {
             y = level.block(level.downsampler(index == 0 ? y : y.layerNormalized()))
         }
         let narrowed = narrow(y.layerNormalized())
-        let batch = pictures.shape[0]
+        let batch = images.shape[0]
         return features(
             narrowed.reshaped(to: [batch, 1, narrowed.count / max(1, batch)]), .gelu
         ).reshaped(to: [batch, SceneProbe.featureCount])
     }
 
-    /// The class of each attribute, by its raw value, for each picture.
+    /// The class of each attribute, by its raw value, for each image.
     public func classes(ofFeatures features: Tensor) -> [[Int]] {
         let found = heads(features).map { $0.largestChannels() }
-        return (0..<features.shape[0]).map { picture in found.map { $0[picture] } }
+        return (0..<features.shape[0]).map { image in found.map { $0[image] } }
     }
 
     /// The loss of the probe's answers and the share of right ones; see ``AttributeHeads``.
@@ -98,17 +98,17 @@ public struct SceneProbe: Sendable {
 
 /// The probe, learnt from drawn scenes.
 ///
-/// Two thirds of the pictures are blurred, and some noise is added: what a cascade makes is never
+/// Two thirds of the images are blurred, and some noise is added: what a cascade makes is never
 /// quite as crisp as a drawing, and should be judged by what it shows.
 public struct ProbeObjective: TrainingObjective {
     /// The part's name.
     public let name = "probe"
-    /// The pictures.
-    public var pictures: any PictureSource
+    /// The images.
+    public var images: any ImageSource
 
-    /// An objective, learnt from labelled pictures.
-    public init(pictures: any PictureSource) {
-        self.pictures = pictures
+    /// An objective, learnt from labelled images.
+    public init(images: any ImageSource) {
+        self.images = images
     }
 
     /// The probe's parameters.
@@ -123,7 +123,7 @@ public struct ProbeObjective: TrainingObjective {
     /// The loss of a batch.
     public func loss(_ parameters: StepParameters, _ step: TrainingStep) throws -> TrainingLoss {
         var random = step.random
-        let batch = try pictures.batch(step.number, count: step.batchSize)
+        let batch = try images.batch(step.number, count: step.batchSize)
         var seen = batch.pixels
         if random.uniform() < 2.0 / 3 {
             let side = 40 + random.integer(below: 100)

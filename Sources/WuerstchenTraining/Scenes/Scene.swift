@@ -2,7 +2,7 @@
 ///
 /// The scenes are a domain small enough to be learnt from nothing on two processor cores, and
 /// rich enough that a caption matters: eight attributes, 700 combinations of the four that stand out
-/// most, a tenth of which no training picture shows.
+/// most, a tenth of which no training image shows.
 public struct Scene: Sendable, Hashable {
     /// The value of each ``SceneAttribute``, by its raw value.
     public var classes: [Int]
@@ -65,7 +65,7 @@ public struct Scene: Sendable, Hashable {
         }
     }
 
-    /// Whether no training picture shows this combination of object, colour, ground and sky.
+    /// Whether no training image shows this combination of object, colour, ground and sky.
     public var isHeldOut: Bool { Scene.isHeldOut(classes) }
 
     private static func isHeldOut(_ classes: [Int]) -> Bool {
@@ -76,7 +76,7 @@ public struct Scene: Sendable, Hashable {
         return ((((object * 7 + color) * 5 + ground) * 4 + sky) * 37 + 11) % 101 < 10
     }
 
-    /// The attributes of the picture flipped left to right.
+    /// The attributes of the image flipped left to right.
     public var mirroredClasses: [Int] {
         var result = classes
         for attribute: SceneAttribute in [.position, .side] {

@@ -1,4 +1,4 @@
-/// A square picture that shapes are painted on, one over the other.
+/// A square image that shapes are painted on, one over the other.
 ///
 /// Coordinates run from 0 to 1, x to the right and y down. A shape is a signed distance in these
 /// units, negative inside, and covers a pixel by how far its centre lies within the edge: that gives
@@ -32,7 +32,7 @@ struct SceneCanvas: ~Copyable {
 
     deinit { planes.deallocate() }
 
-    /// A part of the picture, in coordinates.
+    /// A part of the image, in coordinates.
     struct Box {
         var left, right, top, bottom: Float
 
@@ -110,7 +110,7 @@ struct SceneCanvas: ~Copyable {
         fill(box, alpha: alpha, soft: soft, shade: { _, _ in planes }, distance: distance)
     }
 
-    /// The whole picture, each row in one colour.
+    /// The whole image, each row in one colour.
     func fillRows(_ color: (_ y: Float) -> Color) {
         paint(Box(0, 1, 0, 1)) { _, _, y in (Vector(repeating: 1), color(y).planes) }
     }
@@ -252,7 +252,7 @@ struct SceneCanvas: ~Copyable {
         }
     }
 
-    /// The picture as bytes: red, green and blue of each pixel, row by row.
+    /// The image as bytes: red, green and blue of each pixel, row by row.
     ///
     /// - Parameter mirrored: Whether to flip it left to right.
     /// - Returns: The samples, 0 to 255.

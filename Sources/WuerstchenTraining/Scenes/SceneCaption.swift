@@ -75,7 +75,7 @@ private struct Description {
         return ([object].compactMap { $0 } + others).joined(separator: ", ")
     }
 
-    /// "A picture of a tree on the left in the hills at night, with a full moon".
+    /// "An image of a tree on the left in the hills at night, with a full moon".
     func sentence(_ random: inout RandomStream) -> String {
         let object = object(&random)
         let ground =

@@ -1,9 +1,9 @@
 /// Draws scenes: sky, sun or moon, clouds, ground and object, back to front.
 public enum SceneRenderer {
-    /// The side of a picture, in pixels.
+    /// The side of an image, in pixels.
     public static let side = 256
 
-    /// A scene as a picture.
+    /// A scene as an image.
     ///
     /// - Parameters:
     ///   - scene: What to draw.
@@ -19,7 +19,7 @@ public enum SceneRenderer {
     }
 }
 
-/// What the layers of a picture share: attributes, light and chance.
+/// What the layers of an image share: attributes, light and chance.
 struct SceneDrawing {
     typealias Color = SceneCanvas.Color
     typealias Vector = SceneCanvas.Vector

@@ -17,7 +17,7 @@ import _WuerstchenTestSupport
             ($0[0] + $0[1]) * $0[1] / ($0[1].magnitude() + $0[1]) - $0[0] * $0[0]
         }
         try checkGradients([a]) { $0[0].scaled(by: -1.5, shift: 2).magnitude() }
-        try checkGradients([b]) { $0[0].inverseRoot(adding: 1e-3) }
+        try checkGradients([b]) { $0[0].rsqrt(adding: 1e-3) }
         try checkGradients([a]) { $0[0].repeatingElement(4, [2, 3]) }
         try checkGradients([a, a]) { Tensor.combine(2, $0[0], -3, $0[1]) }
     }
@@ -28,8 +28,8 @@ import _WuerstchenTestSupport
         try checkGradients([a]) { $0[0].meanSquare(weights: [1, 0.5, 2]) }
         try checkGradients([a]) { $0[0].crossEntropy([2, nil, 6]) }
         // Whole numbers and fractions: no pair of neighbours is nearly equal.
-        let picture = Tensor((0..<60).map { Float($0 * 37 % 60) * 0.5 }, [2, 3, 5, 2])
-        try checkGradients([picture]) { $0[0].meanNeighborDifference() }
+        let image = Tensor((0..<60).map { Float($0 * 37 % 60) * 0.5 }, [2, 3, 5, 2])
+        try checkGradients([image]) { $0[0].meanNeighborDifference() }
     }
 
     @Test func shapesAndSlices() throws {
@@ -38,13 +38,13 @@ import _WuerstchenTestSupport
         try checkGradients([a]) { $0[0][1..<3] }
         try checkGradients([a]) { $0[0].channels(1..<2) }
         try checkGradients([a, a]) { Tensor.concatenating([$0[0], $0[1], $0[0]]) }
-        try checkGradients([input([5, 3], 5)]) { $0[0].gatheringRows([4, 1, 1, 0]) }
+        try checkGradients([input([5, 3], 5)]) { $0[0].embeddingLookup([4, 1, 1, 0]) }
         try checkGradients([input([5, 3], 5)]) { $0[0].matrixTransposed() }
-        let picture = input([2, 4, 6, 8], 6)
-        try checkGradients([picture]) { $0[0].pixelShuffled(2) }
-        try checkGradients([picture]) { $0[0].pixelUnshuffled(2) }
-        try checkGradients([picture]) { $0[0].channelsFirst().channelsLast() }
-        try checkGradients([picture]) {
+        let image = input([2, 4, 6, 8], 6)
+        try checkGradients([image]) { $0[0].pixelShuffled(2) }
+        try checkGradients([image]) { $0[0].pixelUnshuffled(2) }
+        try checkGradients([image]) { $0[0].channelsFirst().channelsLast() }
+        try checkGradients([image]) {
             $0[0].resized(
                 rows: .bilinear(from: 4, to: 7), columns: .antialiasedBicubic(from: 6, to: 4))
         }
@@ -79,7 +79,7 @@ import _WuerstchenTestSupport
 
     @Test(arguments: [Precision.float32, .bfloat16])
     func linearLayers(_ precision: Precision) throws {
-        // Brain floats are exact for the values, not for their differences: these are coarse steps
+        // bfloat16 are exact for the values, not for their differences: these are coarse steps
         // through a bilinear function, with the error of eight significant bits.
         let tolerance = precision == .float32 ? 2e-3 : 1.5e-2
         let step: Float = precision == .float32 ? 0.02 : 0.5
@@ -91,13 +91,13 @@ import _WuerstchenTestSupport
         ) {
             Tensor.linear(
                 [
-                    Tensor.Term($0[0], Matrix($0[1], precision: precision)),
-                    Tensor.Term($0[2], Matrix($0[3], precision: precision)),
+                    Tensor.Term($0[0], PackedWeight($0[1], precision: precision)),
+                    Tensor.Term($0[2], PackedWeight($0[3], precision: precision)),
                 ], Epilogue(bias: $0[4], residual: $0[5], gain: -1.5))
         }
         try checkGradients([a, weight, input([2, 19], 26)], step: step, tolerance: tolerance) {
             Tensor.linear([
-                Tensor.Term($0[0], Matrix($0[1], precision: precision), inputScale: $0[2])
+                Tensor.Term($0[0], PackedWeight($0[1], precision: precision), inputScale: $0[2])
             ])
         }
     }
@@ -108,7 +108,7 @@ import _WuerstchenTestSupport
         let (factor, shift) = (input([2, 18], 35), input([2, 18], 36))
         try checkGradients([a, weight, scale, bias, residual, factor, shift]) {
             $0[0].linear(
-                Matrix($0[1], precision: .float32),
+                PackedWeight($0[1], precision: .float32),
                 Epilogue(
                     scale: $0[2], bias: $0[3], activation: .silu, residual: $0[4], gain: 0.5,
                     modulation: Epilogue.Modulation(scale: $0[5], shift: $0[6])))
@@ -125,9 +125,9 @@ import _WuerstchenTestSupport
             [x, first, bias, gamma, second], step: isExact ? 0.02 : 0.1,
             tolerance: isExact ? 2e-3 : 3e-2
         ) {
-            let project = Matrix($0[4], precision: precision)
+            let project = PackedWeight($0[4], precision: precision)
             let (hidden, energy) = Tensor.linearWithEnergy(
-                [Tensor.Term($0[0], Matrix($0[1], precision: precision))],
+                [Tensor.Term($0[0], PackedWeight($0[1], precision: precision))],
                 Epilogue(bias: $0[2], activation: .gelu), for: project)
             let response = Tensor.globalResponse(energy: energy, gamma: $0[3])
             return Tensor.linear(
@@ -140,12 +140,12 @@ import _WuerstchenTestSupport
         let (kernel, bias) = (input([9, 13], 51), input([13], 52))
         let weight = input([17, 13], 53)
         try checkGradients([x, kernel, bias, weight]) {
-            let matrix = Matrix($0[3], precision: .float32)
+            let matrix = PackedWeight($0[3], precision: .float32)
             let operand = $0[0].normalizedDepthwiseConvolution($0[1], bias: $0[2], for: matrix)
             return Tensor.linear([Tensor.Term(operand, matrix)])
         }
         try checkGradients([x, weight]) {
-            let matrix = Matrix($0[1], precision: .float32)
+            let matrix = PackedWeight($0[1], precision: .float32)
             return Tensor.linear([Tensor.Term($0[0].layerNormalized(for: matrix), matrix)])
         }
     }
@@ -169,9 +169,9 @@ import _WuerstchenTestSupport
                 mixing,
             ]
         ) {
-            $0[0].addingPerceptron(
-                (Matrix($0[1], precision: .float32), $0[2]),
-                (Matrix($0[3], precision: .float32), $0[4]), mixing: Mixing($0[5]))
+            $0[0].addingMLP(
+                (PackedWeight($0[1], precision: .float32), $0[2]),
+                (PackedWeight($0[3], precision: .float32), $0[4]), mixing: Mixing($0[5]))
         }
     }
 
@@ -180,7 +180,7 @@ import _WuerstchenTestSupport
         let weight = input([7, 5, kernel, kernel], 80)
         try checkGradients([input([2, 6, 8, 5], 81), weight, input([7], 82)]) {
             $0[0].convolution(
-                Matrix(Tensor.convolutionWeight($0[1]), precision: .float32), kernel: kernel,
+                PackedWeight(Tensor.convolutionWeight($0[1]), precision: .float32), kernel: kernel,
                 stride: stride, padding: padding, Epilogue(bias: $0[2], activation: .gelu))
         }
     }
@@ -192,7 +192,7 @@ import _WuerstchenTestSupport
             let phases = Tensor.transposedConvolutionWeight(
                 $0[1], kernel: kernel, stride: stride, padding: padding)
             return $0[0].transposedConvolution(
-                phases.map { Matrix($0, precision: .float32) }, bias: $0[2], kernel: kernel,
+                phases.map { PackedWeight($0, precision: .float32) }, bias: $0[2], kernel: kernel,
                 stride: stride, padding: padding, activation: .gelu)
         }
     }

@@ -5,7 +5,7 @@ import _WuerstchenTestSupport
 
 @Suite("Kernels: rows and columns of a matrix")
 struct ColumnKernelTests {
-    private struct Matrix {
+    private struct PackedWeight {
         let rows = 5
         let columns: Int
         let x: SpacedRows
@@ -29,7 +29,7 @@ struct ColumnKernelTests {
 
     @Test("scale_rows", arguments: KernelLevel.available, awkwardWidths)
     func scaleRows(level: KernelLevel, columns: Int) throws {
-        let matrix = Matrix(columns: columns)
+        let matrix = PackedWeight(columns: columns)
         var y = matrix.x
         try level.kernels.scale_rows(&y.memory, y.stride, matrix.rows, columns, matrix.byRow)
         expectNear(
@@ -39,7 +39,7 @@ struct ColumnKernelTests {
 
     @Test("scale_columns", arguments: KernelLevel.available, awkwardWidths)
     func scaleColumns(level: KernelLevel, columns: Int) throws {
-        let matrix = Matrix(columns: columns)
+        let matrix = PackedWeight(columns: columns)
         var y = SpacedRows(rows: matrix.rows, columns: columns)
         try level.kernels.scale_columns(
             &y.memory, y.stride, matrix.x.memory, matrix.x.stride, matrix.rows, columns,
@@ -52,7 +52,7 @@ struct ColumnKernelTests {
 
     @Test("affine_columns", arguments: KernelLevel.available, awkwardWidths)
     func affineColumns(level: KernelLevel, columns: Int) throws {
-        let matrix = Matrix(columns: columns)
+        let matrix = PackedWeight(columns: columns)
         // These rows have no gaps; all of them together are followed by one.
         var y = SpacedRows(rows: 1, columns: matrix.rows * columns)
         try level.kernels.affine_columns(
@@ -66,7 +66,7 @@ struct ColumnKernelTests {
 
     @Test("sum_columns adds", arguments: KernelLevel.available, awkwardWidths)
     func sums(level: KernelLevel, columns: Int) throws {
-        let matrix = Matrix(columns: columns)
+        let matrix = PackedWeight(columns: columns)
         let x = matrix.x
         var sums = SpacedRows(matrix.shift, columns: columns)
         try level.kernels.sum_columns(&sums.memory, x.memory, x.stride, matrix.rows, columns)

@@ -52,7 +52,7 @@ struct LayoutKernelTests {
     }
 
     @Test(
-        "windows, wherever they leave the picture",
+        "windows, wherever they leave the image",
         arguments: [
             Windows(
                 height: 5, width: 4, kernel: 3, stride: 1, top: 1, left: 1, outputWidth: 4,

@@ -64,14 +64,14 @@ struct WordRows {
             &words, stride, &scale, &offset, x.memory, x.stride, rows, depth, factors)
     }
 
-    /// Brain floats, converted.
+    /// bfloat16, converted.
     init(_ x: WordRows, _ products: PackedProducts, factors: [Float]? = nil) {
         self.init(rows: x.rows, depth: x.depth, products.precision)
         products.table.convert_bfloat16(
             &words, stride, &scale, &offset, x.words, x.stride, rows, depth, factors)
     }
 
-    /// The nearest brain floats, as the twin has them.
+    /// The nearest bfloat16, as the twin has them.
     init(bfloat16 x: [Float], depth: Int) {
         self.init(rows: x.count / depth, depth: depth, .bfloat16)
         for row in 0..<rows {

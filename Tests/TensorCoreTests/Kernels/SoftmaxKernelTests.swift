@@ -6,7 +6,7 @@ import _WuerstchenTestSupport
 
 @Suite("Kernels: softmax by blocks")
 struct SoftmaxKernelTests {
-    /// The kernel of a level, with floats or brain floats as its result.
+    /// The kernel of a level, with floats or bfloat16 as its result.
     struct Kernel: Sendable, CustomStringConvertible {
         let description: String
         let isNarrow: Bool
@@ -177,7 +177,7 @@ struct SoftmaxKernelTests {
     }
 
     /// The sums are of floats whatever the result is: here each of a single exponential.
-    @Test("the sum is not rounded to brain floats", arguments: Kernel.available)
+    @Test("the sum is not rounded to bfloat16", arguments: Kernel.available)
     func sum(kernel: Kernel) {
         for step in 0..<500 {
             let x = -Float(step) / 50
@@ -206,7 +206,7 @@ struct SoftmaxKernelTests {
             // Rounding a score of 20000 costs a thousandth of its weight.
             expectNear(running.softmax(row), softmax(exponents), largest: 2e-3 + kernel.bound)
         }
-        // The kernel for brain floats needs its exponents' first digits behind the point.
+        // The kernel for bfloat16 needs its exponents' first digits behind the point.
         let far: Float = kernel.isNarrow ? 2e6 : 3e38
         running.add([[far, -far], [0, 0]], kernel, scale: 0.5)
         expectNear(Array(running.softmax(0).suffix(2)), [1, 0], largest: kernel.bound)
@@ -217,7 +217,7 @@ struct SoftmaxKernelTests {
         for x: Float in [-87.5, -100, -1e4, -1e30, -.infinity] {
             var (maximum, sum, correction): ([Float], [Float], [Float]) = ([0], [1], [0])
             let y = kernel([[Float](repeating: x, count: 17)], &maximum, &sum, &correction)[0]
-            // Brain floats have none of floats' limits on the way.
+            // bfloat16 have none of floats' limits on the way.
             #expect(y.allSatisfy { $0 < (kernel.isNarrow ? 1.1e-38 : .leastNonzeroMagnitude) })
             #expect(sum == [1], "\(x)")
         }

@@ -6,7 +6,7 @@ import _WuerstchenTestSupport
 struct AttentionTests {
     static let bound = 1e-11
 
-    /// What is allowed where brain floats are multiplied. Of large scores, eight bits leave errors in
+    /// What is allowed where bfloat16 are multiplied. Of large scores, eight bits leave errors in
     /// the exponents.
     private func bound(_ precision: Precision, _ brainFloats: Double) -> Double {
         precision == .float32 || !Precision.bfloat16.isAccelerated

@@ -24,9 +24,9 @@ struct ByteTests {
     @Test("rows by their numbers, repeated and in any order")
     func gathering() {
         let table = Tensor([1, 2, 3, 4, 5, 6], [3, 2])
-        let got = table.gatheringRows([2, 0, 2])
+        let got = table.embeddingLookup([2, 0, 2])
         #expect(got.shape == [3, 2])
         #expect(got.elements == [5, 6, 1, 2, 5, 6])
-        #expect(table.gatheringRows([]).shape == [0, 2])
+        #expect(table.embeddingLookup([]).shape == [0, 2])
     }
 }

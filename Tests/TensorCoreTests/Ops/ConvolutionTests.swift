@@ -38,7 +38,7 @@ struct ConvolutionTests {
             modulation: Epilogue.Modulation(
                 scale: Tensor.random([2, 5], seed: 6), shift: Tensor.random([2, 5], seed: 7)))
         let finished = Twin.epilogue(want.values, samples: 2, outputs: 5, epilogue).values
-        for form in MatrixForm.allCases {
+        for form in PackedWeightForm.allCases {
             let bound = form.bound(ConvolutionTests.bound)
             let matrix = form(arranged)
             expectNear(
@@ -51,8 +51,8 @@ struct ConvolutionTests {
     }
 
     /// More positions than one piece of work has.
-    @Test("a convolution in several blocks", arguments: MatrixForm.allCases)
-    func blocks(form: MatrixForm) {
+    @Test("a convolution in several blocks", arguments: PackedWeightForm.allCases)
+    func blocks(form: PackedWeightForm) {
         let x = Tensor.random([2, 19, 31, 2], seed: 1)
         let weight = Tensor.random([3, 2, 3, 3], seed: 2)
         expectNear(
@@ -79,7 +79,7 @@ struct ConvolutionTests {
             let want = Twin.transposedConvolution(
                 x, weight, bias: bias, stride: stride, padding: padding)
             let activated = want.values.map { Twin.activate($0, .gelu) }
-            for form in MatrixForm.allCases {
+            for form in PackedWeightForm.allCases {
                 let phases = arranged.map { form($0) }
                 let bound = form.bound(ConvolutionTests.bound)
                 expectNear(
@@ -111,9 +111,10 @@ struct ConvolutionTests {
 
     /// The operand is looked at through the product with the unit matrix.
     @Test(
-        "a depthwise convolution and a layer norm, for a matrix", arguments: MatrixForm.allCases,
+        "a depthwise convolution and a layer norm, for a matrix",
+        arguments: PackedWeightForm.allCases,
         sizes)
-    func normalizedDepthwise(form: MatrixForm, size: [Int]) {
+    func normalizedDepthwise(form: PackedWeightForm, size: [Int]) {
         let channels = 19
         let x = Tensor.random([2, size[0], size[1], channels], seed: 1)
         let unit = Tensor(

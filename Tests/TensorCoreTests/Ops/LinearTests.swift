@@ -12,7 +12,8 @@ struct LinearTests {
         let term: Tensor.Term
         let twin: [Double]
 
-        init(_ input: Tensor, _ weight: Tensor, _ form: MatrixForm, inputScale: Tensor? = nil) {
+        init(_ input: Tensor, _ weight: Tensor, _ form: PackedWeightForm, inputScale: Tensor? = nil)
+        {
             term = Tensor.Term(input, form(weight), inputScale: inputScale)
             twin = Twin.product(input, weight, inputScale: inputScale)
         }
@@ -31,7 +32,7 @@ struct LinearTests {
         expectNear(
             got.elements, want.values, squares: bound, comment, sourceLocation: sourceLocation)
         // The matrix that comes next decides how the result is kept, not what it is.
-        for next in [MatrixForm.plain, .bfloat16, .int8] {
+        for next in [PackedWeightForm.plain, .bfloat16, .int8] {
             let matrix = next(Tensor(repeating: 1, [1, outputs]))
             let (kept, energy) = Tensor.linearWithEnergy(terms, epilogue, for: matrix)
             let isExact = matrix.operandPrecision == .float32
@@ -55,8 +56,8 @@ struct LinearTests {
         }
     }
 
-    @Test("one product of awkward sizes", arguments: MatrixForm.allCases, [1, 3, 17, 33])
-    func product(form: MatrixForm, rows: Int) {
+    @Test("one product of awkward sizes", arguments: PackedWeightForm.allCases, [1, 3, 17, 33])
+    func product(form: PackedWeightForm, rows: Int) {
         for outputs in [1, 5, 16, 31, 100] {
             for depth in [1, 7, 32] {
                 let x = Tensor.random([2, rows, depth], seed: 1)
@@ -73,8 +74,8 @@ struct LinearTests {
 
     /// Widened in several blocks where the products are OpenBLAS's, summed up in several passes
     /// where they are not.
-    @Test("a deep product", arguments: MatrixForm.allCases)
-    func deep(form: MatrixForm) {
+    @Test("a deep product", arguments: PackedWeightForm.allCases)
+    func deep(form: PackedWeightForm) {
         let x = Tensor.random([1, 3, 3101], seed: 1)
         let weight = Tensor.random([70, 3101], seed: 2)
         expectNear(
@@ -82,8 +83,8 @@ struct LinearTests {
             squares: form.bound(LinearTests.bound))
     }
 
-    @Test("a matrix knows what it is", arguments: MatrixForm.allCases)
-    func properties(form: MatrixForm) {
+    @Test("a matrix knows what it is", arguments: PackedWeightForm.allCases)
+    func properties(form: PackedWeightForm) {
         let matrix = form(Tensor.random([5, 7], seed: 1))
         #expect(matrix.outputs == 5 && matrix.features == 7 && matrix.precision == form.precision)
         let isNarrow = [.narrowBFloat16, .narrowInt8].contains(form)
@@ -91,7 +92,7 @@ struct LinearTests {
         #expect(matrix.operandPrecision == (isAccelerated ? form.precision : .float32))
     }
 
-    @Test("a matrix of rows, a sequence and a picture are the same rows")
+    @Test("a matrix of rows, a sequence and an image are the same rows")
     func ranks() {
         let weight = Tensor.random([5, 7], seed: 1)
         let rows = Tensor.random([12, 7], seed: 2)
@@ -103,8 +104,8 @@ struct LinearTests {
         }
     }
 
-    @Test("several terms, each with some columns of a weight", arguments: MatrixForm.allCases)
-    func terms(form: MatrixForm) {
+    @Test("several terms, each with some columns of a weight", arguments: PackedWeightForm.allCases)
+    func terms(form: PackedWeightForm) {
         let weight = Tensor.random([6, 12], seed: 2)
         compare(
             [
@@ -118,9 +119,10 @@ struct LinearTests {
 
     /// Large enough for tiles of columns, which must be cut where all of the matrices may be cut.
     @Test(
-        "terms in two forms", arguments: [MatrixForm.plain, .float32, .bfloat16, .narrowInt8],
-        [MatrixForm.plain, .float32, .int8, .narrowBFloat16])
-    func mixedTerms(first: MatrixForm, second: MatrixForm) {
+        "terms in two forms",
+        arguments: [PackedWeightForm.plain, .float32, .bfloat16, .narrowInt8],
+        [PackedWeightForm.plain, .float32, .int8, .narrowBFloat16])
+    func mixedTerms(first: PackedWeightForm, second: PackedWeightForm) {
         let (x, other) = (
             Tensor.random([1, 32, 480], seed: 1), Tensor.random([1, 32, 9], seed: 2)
         )
@@ -137,9 +139,9 @@ struct LinearTests {
     }
 
     @Test(
-        "an input scale, folded into the smaller factor", arguments: MatrixForm.allCases,
+        "an input scale, folded into the smaller factor", arguments: PackedWeightForm.allCases,
         [3, 16, 40, 81])
-    func inputScale(form: MatrixForm, outputs: Int) {
+    func inputScale(form: PackedWeightForm, outputs: Int) {
         for side in [1, 4, 9] {
             let x = Tensor.random([2, side, side, 7], seed: 1)
             let weight = Tensor.random([outputs, 11], seed: 2).channels(2..<9)
@@ -157,8 +159,9 @@ struct LinearTests {
     /// As in a residual block: rows of an odd length that were kept for the next matrix, with a scale
     /// for each sample.
     @Test(
-        "what was kept for a matrix, times it", arguments: MatrixForm.allCases, [1, 2, 15, 16, 67])
-    func chain(form: MatrixForm, hidden: Int) {
+        "what was kept for a matrix, times it", arguments: PackedWeightForm.allCases,
+        [1, 2, 15, 16, 67])
+    func chain(form: PackedWeightForm, hidden: Int) {
         for (side, outputs) in [(1, 20), (6, 20), (6, 50)] {
             let x = Tensor.random([2, side, side, 9], seed: 1)
             let weight = Tensor.random([hidden, 9], seed: 2)
@@ -201,14 +204,14 @@ struct LinearTests {
             modulation: factor.map {
                 Epilogue.Modulation(scale: $0, shift: Tensor.random([2, outputs], seed: 9))
             })
-        for form in [MatrixForm.plain, .float32] {
+        for form in [PackedWeightForm.plain, .float32] {
             compare([Product(x, weight, form)], epilogue, bound: LinearTests.bound, "\(parts)")
         }
     }
 
     /// Columns that are put through the epilogue in several pieces, with sums of an awkward width.
-    @Test("an epilogue of many columns", arguments: MatrixForm.allCases, [65, 97, 113, 145])
-    func wideEpilogue(form: MatrixForm, outputs: Int) {
+    @Test("an epilogue of many columns", arguments: PackedWeightForm.allCases, [65, 97, 113, 145])
+    func wideEpilogue(form: PackedWeightForm, outputs: Int) {
         let x = Tensor.random([2, 11, 8], seed: 1)
         compare(
             [Product(x, Tensor.random([outputs, 8], seed: 2), form)],
@@ -221,8 +224,8 @@ struct LinearTests {
             bound: form.bound(LinearTests.bound))
     }
 
-    @Test("no rows, no samples and no outputs", arguments: MatrixForm.allCases)
-    func empty(form: MatrixForm) {
+    @Test("no rows, no samples and no outputs", arguments: PackedWeightForm.allCases)
+    func empty(form: PackedWeightForm) {
         let matrix = form(Tensor.random([3, 5], seed: 1))
         #expect(Tensor([], [2, 0, 5]).linear(matrix).shape == [2, 0, 3])
         #expect(Tensor([], [0, 5, 5]).linear(matrix).shape == [0, 5, 3])
@@ -233,8 +236,8 @@ struct LinearTests {
         #expect(kept.shape == [2, 0, 3] && energy.elements == [0, 0, 0, 0, 0, 0])
     }
 
-    @Test("a weight that is not finite is not hidden", arguments: MatrixForm.allCases)
-    func notFinite(form: MatrixForm) {
+    @Test("a weight that is not finite is not hidden", arguments: PackedWeightForm.allCases)
+    func notFinite(form: PackedWeightForm) {
         for value: Float in [.nan, .infinity] {
             var weight = Tensor.random([4, 9], seed: 1)
             weight.withUnsafeMutableElements { $0[2 * 9 + 5] = value }

@@ -24,8 +24,8 @@ struct NormTests {
     }
 
     /// The operand is looked at through the product with the unit matrix.
-    @Test("layer norm for a matrix", arguments: MatrixForm.allCases, [3, 16, 33, 100])
-    func layerNorm(form: MatrixForm, channels: Int) {
+    @Test("layer norm for a matrix", arguments: PackedWeightForm.allCases, [3, 16, 33, 100])
+    func layerNorm(form: PackedWeightForm, channels: Int) {
         let x = Tensor.random([2, 400, channels], seed: 1, spread: 2, centre: 1)
         let affine = (
             weight: Tensor.random([channels], seed: 2), bias: Tensor.random([channels], seed: 3)

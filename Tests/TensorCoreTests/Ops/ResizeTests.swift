@@ -32,7 +32,7 @@ struct ResizeTests {
     }
 
     /// Rows and columns do not depend on each other, and pixels not on other samples or channels.
-    @Test("turning the picture turns the result", arguments: 0..<3)
+    @Test("turning the image turns the result", arguments: 0..<3)
     func turned(kind: Int) {
         let x = Tensor.random([5, 7, 1, 1], seed: 1).reshaped(to: [1, 5, 7, 1])
         let turned = x.reshaped(to: [5, 7]).matrixTransposed().reshaped(to: [1, 7, 5, 1])

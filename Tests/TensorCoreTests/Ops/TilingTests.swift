@@ -13,7 +13,7 @@ struct TilingTests {
     ]
 
     /// In the row `r` and the column `c` stands (1 + r mod 5) · (1 + c mod 3).
-    private func check(_ size: [Int], _ form: MatrixForm) {
+    private func check(_ size: [Int], _ form: PackedWeightForm) {
         let (rows, columns, depth) = (size[0], size[1], size[2])
         let x = Tensor([1, rows, depth]) { target in
             target.initialize(repeating: 2)
@@ -24,7 +24,7 @@ struct TilingTests {
             for column in 0..<columns { target[column * depth] = Float(1 + column % 3) }
         }
         let matrix = form(weight)
-        let next = Matrix(plain: Tensor(repeating: 0, [1, columns]))
+        let next = PackedWeight(plain: Tensor(repeating: 0, [1, columns]))
         let (kept, energy) = Tensor.linearWithEnergy([Tensor.Term(x, matrix)], for: next)
         let wrong = kept.floats?.withUnsafeElements { (got) -> [Int] in
             got.indices.filter { place in
@@ -49,8 +49,8 @@ struct TilingTests {
         arguments: [
             [1, 1, 1], [1, 2048, 550], [700, 1, 300], [97, 100, 200], [193, 113, 3],
             [9, 4177, 300],
-        ], MatrixForm.allCases)
-    func packedCoverage(size: [Int], form: MatrixForm) { check(size, form) }
+        ], PackedWeightForm.allCases)
+    func packedCoverage(size: [Int], form: PackedWeightForm) { check(size, form) }
 
     @Test("tiles lie side by side", arguments: sizes, [false, true])
     func arithmetic(size: [Int], isPacked: Bool) {

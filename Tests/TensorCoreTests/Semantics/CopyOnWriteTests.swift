@@ -81,8 +81,8 @@ struct CopyOnWriteTests {
         _ = x.modulated(by: Epilogue.Modulation(scale: rows, shift: rows))
         _ = x.linear(matrix, Epilogue(residual: x, gain: 2))
         _ = x.layerNormalized()
-        let layer = (matrix: Matrix(plain: matrix), bias: nil as Tensor?)
-        _ = x.addingPerceptron(layer, layer, mixing: Mixing(Tensor([0, 0, 1], [3])))
+        let layer = (matrix: PackedWeight(plain: matrix), bias: nil as Tensor?)
+        _ = x.addingMLP(layer, layer, mixing: Mixing(Tensor([0, 0, 1], [3])))
         #expect(x.elements == before)
     }
 

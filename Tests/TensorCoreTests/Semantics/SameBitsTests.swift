@@ -3,7 +3,7 @@ import TensorCore
 import Testing
 import _WuerstchenTestSupport
 
-/// The same seed must give the same picture to the last bit, so nothing around an operation may
+/// The same seed must give the same image to the last bit, so nothing around an operation may
 /// show in its result. One test after the other, as they set the number of threads for all.
 @Suite("The same bits whatever happens around", .serialized)
 final class SameBitsTests {
@@ -13,7 +13,7 @@ final class SameBitsTests {
         Threads.count = threads
     }
 
-    @Test("a picture alone and in a batch", arguments: SampleOperation.all)
+    @Test("an image alone and in a batch", arguments: SampleOperation.all)
     func batch(operation: SampleOperation) {
         let whole = operation.run(0..<4)
         for sample in 0..<4 {

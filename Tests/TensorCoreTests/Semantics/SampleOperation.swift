@@ -1,7 +1,7 @@
 import TensorCore
 import _WuerstchenTestSupport
 
-/// An operation on some of the pictures of a batch of four, sized so that it is done in several
+/// An operation on some of the images of a batch of four, sized so that it is done in several
 /// pieces.
 struct SampleOperation: Sendable, CustomStringConvertible {
     let description: String
@@ -31,7 +31,7 @@ struct SampleOperation: Sendable, CustomStringConvertible {
     private static let text = Tensor.random([2, 530, 24], seed: 8)
 
     /// What multiplies, with matrices of one form.
-    private static func products(_ form: MatrixForm) -> [SampleOperation] {
+    private static func products(_ form: PackedWeightForm) -> [SampleOperation] {
         let (matrix, wideMatrix, tallMatrix) = (form(weight), form(wideWeight), form(tallWeight))
         let kernel = form(kernelWeight)
         let wide = form == .plain ? wide : wideForPacked
@@ -81,8 +81,8 @@ struct SampleOperation: Sendable, CustomStringConvertible {
                 maps[samples].transposedConvolution(
                     phases, bias: nil, kernel: 4, stride: 2, padding: 1)
             },
-            SampleOperation("\(form): perceptron") { samples in
-                maps[samples].addingPerceptron(
+            SampleOperation("\(form): MLP") { samples in
+                maps[samples].addingMLP(
                     (matrix, bias), (matrix, bias), mixing: Mixing(Tensor([0.5, 0.5, 0.5], [3])))
             },
         ]

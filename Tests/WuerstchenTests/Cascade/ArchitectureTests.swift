@@ -117,7 +117,7 @@ import _WuerstchenTestSupport
             configuration: configuration, parameters: RandomParameters(seed: 4), latentScale: 2.7)
     }
 
-    /// The network runs, and each picture of a batch as it does alone.
+    /// The network runs, and each image of a batch as it does alone.
     private func check(_ change: (inout StageB.Configuration) -> Void) throws {
         let stage = try network(change)
         let unit = stage.configuration.patchSize << (stage.configuration.channels.count - 1)

@@ -86,7 +86,7 @@ import Wuerstchen
         }
     }
 
-    @Test("a cancelled generation throws and never gives a picture")
+    @Test("a cancelled generation throws and never gives an image")
     func generation() async throws {
         let cascade = try TinyCascade.load()
         // Steps for minutes: were they all taken, the test would not end in time.
@@ -110,7 +110,7 @@ import Wuerstchen
         #expect(clock.now - start < .seconds(10))
     }
 
-    @Test("cancelling while the decoder is at work gives no picture")
+    @Test("cancelling while the decoder is at work gives no image")
     func decoder() async throws {
         struct Cancelling: SemanticDecoder, SemanticDecoding {
             func imageSide(forSemanticSide side: Int, in space: SemanticLatentSpace) -> Int? {

@@ -40,7 +40,7 @@ import Wuerstchen
         let stageC = try cascade.stageC()
         let semantic = try stageC.sample(
             text, imageSize: Self.size, seed: Self.seed, options: options)
-        // Twelve and fifteen positions cover the picture, and both are multiples of three.
+        // Twelve and fifteen positions cover the image, and both are multiples of three.
         #expect(semantic.grid == SemanticGrid(rows: 15, columns: 12))
         var prior = try stageC.sampler(
             text, grid: semantic.grid, noise: SeededNoise(seeds: [Self.seed]), options: options)

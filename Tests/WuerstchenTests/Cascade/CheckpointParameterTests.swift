@@ -88,7 +88,7 @@ import _WuerstchenTestSupport
     }
 
     @Test(
-        "damaged weights are an error that names the stage, never a picture",
+        "damaged weights are an error that names the stage, never an image",
         arguments: [
             (files[0], "Stage C"), (files[1], "Stage B"), (files[2], "Stage A"),
             (files[3], "text encoder of StageB"),

@@ -27,7 +27,7 @@ import _WuerstchenTestSupport
         }
     }
 
-    private static func picture(_ width: Int, _ height: Int) throws -> Image {
+    private static func image(_ width: Int, _ height: Int) throws -> Image {
         try Image(
             width: width, height: height,
             pixels: (0..<3 * width * height).map { UInt8(truncatingIfNeeded: $0 &* 31 / 7) })
@@ -39,16 +39,16 @@ import _WuerstchenTestSupport
     func sizes(width: Int, height: Int) throws {
         let space = SemanticLatentSpace(scale: 2, offset: 0.5)
         let compressor = try SemanticCompressor(parameters: Small.make(), latentSpace: space)
-        let latent = try compressor.encode(Self.picture(width, height))
+        let latent = try compressor.encode(Self.image(width, height))
         #expect(latent.values.shape == [1, height * 3 / 4 / 32, width * 3 / 4 / 32, 16])
         #expect(latent.values.isFinite && latent.space == space)
     }
 
-    @Test("too small a picture is refused", arguments: [(42, 100), (100, 42), (1, 1)])
+    @Test("too small an image is refused", arguments: [(42, 100), (100, 42), (1, 1)])
     func tooSmall(width: Int, height: Int) throws {
         let compressor = try SemanticCompressor(parameters: Small.make())
         expectError(.invalidRequest, "43", "\(width)×\(height)") {
-            _ = try compressor.encode(Self.picture(width, height))
+            _ = try compressor.encode(Self.image(width, height))
         }
     }
 

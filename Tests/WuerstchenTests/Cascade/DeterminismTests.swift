@@ -2,20 +2,20 @@ import TensorCore
 import Testing
 import Wuerstchen
 
-/// The same request gives the same picture to the last bit, whatever else happens around it.
+/// The same request gives the same image to the last bit, whatever else happens around it.
 @Suite("Determinism", .serialized) struct DeterminismTests {
     @Test(
-        "picture k of a batch is the picture that its own seed gives", arguments: [0, 2] as [Float])
+        "image k of a batch is the image that its own seed gives", arguments: [0, 2] as [Float])
     func batch(decoderGuidance: Float) throws {
         let cascade = try TinyCascade.load()
         let batch = try cascade.makeImages(
             for: TinyCascade.request(seed: 40, count: 3, decoderGuidance: decoderGuidance))
         #expect(batch.count == 3)
-        for (picture, image) in batch.enumerated() {
+        for (index, image) in batch.enumerated() {
             let alone = try cascade.makeImages(
                 for: TinyCascade.request(
-                    seed: 40 + UInt64(picture), decoderGuidance: decoderGuidance))
-            #expect(alone == [image], "picture \(picture)")
+                    seed: 40 + UInt64(index), decoderGuidance: decoderGuidance))
+            #expect(alone == [image], "image \(index)")
         }
         #expect(Set(batch).count == 3)
     }
@@ -28,7 +28,7 @@ import Wuerstchen
         #expect(batch.last == zero.first)
     }
 
-    @Test("one, two and five threads give the same picture")
+    @Test("one, two and five threads give the same image")
     func threads() throws {
         let cascade = try TinyCascade.load()
         // Large enough that maps are cut into several pieces, and not square.
@@ -56,7 +56,7 @@ import Wuerstchen
         #expect(try atOnce.1 == cascade.makeImages(for: tree))
     }
 
-    @Test("every way to ask gives the same picture, every time")
+    @Test("every way to ask gives the same image, every time")
     func entryPoints() async throws {
         let cascade = try TinyCascade.load()
         let request = try TinyCascade.request()
@@ -66,7 +66,7 @@ import Wuerstchen
         #expect(try Cascade(contentsOf: TinyCascade.directory).makeImages(for: request) == images)
     }
 
-    @Test("another prompt, seed or method gives another picture")
+    @Test("another prompt, seed or method gives another image")
     func differences() throws {
         let cascade = try TinyCascade.load()
         var other = try TinyCascade.request()

@@ -4,7 +4,7 @@ import Testing
 import Wuerstchen
 
 @Suite("Watching a generation") struct GenerationTests {
-    @Test("the steps of both stages in order, then the pictures, then nothing")
+    @Test("the steps of both stages in order, then the images, then nothing")
     func events() async throws {
         let cascade = try TinyCascade.load()
         let request = try TinyCascade.request(
@@ -26,7 +26,7 @@ import Wuerstchen
             #expect((step.semanticLatent != nil) == isPrior)
             #expect(step.semanticLatent.map(\.space) == (isPrior ? cascade.latentSpace : nil))
         }
-        guard case .pictures(let images, first: 0) = try await iterator.next() else {
+        guard case .images(let images, first: 0) = try await iterator.next() else {
             Issue.record("the sixth event is not the end")
             return
         }
@@ -38,21 +38,21 @@ import Wuerstchen
     @Test("iterating again starts the request anew")
     func restart() async throws {
         let generation = try TinyCascade.load().generation(of: TinyCascade.request())
-        var pictures: [[Image]] = []
+        var images: [[Image]] = []
         for _ in 0..<2 {
             var steps = 0
             for try await event in generation {
                 switch event {
                 case .step: steps += 1
-                case .pictures(let images, _): pictures.append(images)
+                case .images(let made, _): images.append(made)
                 }
             }
             #expect(steps == 4)
         }
-        #expect(pictures.count == 2 && pictures.first == pictures.last)
+        #expect(images.count == 2 && images.first == images.last)
     }
 
-    @Test("big requests are made in batches, which changes no picture")
+    @Test("big requests are made in batches, which changes no image")
     func batches() async throws {
         var cascade = try TinyCascade.load()
         cascade.decoder = PreviewDecoder()
@@ -69,7 +69,7 @@ import Wuerstchen
                 stageIndices.append(step.stageIndex)
                 #expect(step.stageCount == 2)
                 #expect(step.total % 2 == 0 && step.index < step.total)
-            case .pictures(let made, let first):
+            case .images(let made, let first):
                 // As soon as they are done, before the next batch begins.
                 #expect(first == images.count && indices.count == (first / 3 + 1) * 2)
                 images += made
@@ -78,8 +78,8 @@ import Wuerstchen
         #expect(indices == Array(indices.indices))
         #expect(stageIndices == indices.map { $0 % 2 })
         #expect(images.count == 5)
-        for (picture, image) in images.enumerated() {
-            let alone = try TinyCascade.request(size: size, seed: 7 + UInt64(picture))
+        for (index, image) in images.enumerated() {
+            let alone = try TinyCascade.request(size: size, seed: 7 + UInt64(index))
             #expect(try cascade.makeImages(for: alone) == [image])
         }
     }
@@ -153,7 +153,7 @@ final class Counter: @unchecked Sendable {
     func add() { lock.withLock { count += 1 } }
 }
 
-/// A decoder that counts how often it is begun, and makes one grey picture.
+/// A decoder that counts how often it is begun, and makes one grey image.
 struct CountingDecoder: SemanticDecoder {
     let counter: Counter
 

@@ -3,7 +3,7 @@ import Testing
 import Wuerstchen
 import _WuerstchenTestSupport
 
-@Suite("The record in a picture") struct MetadataTests {
+@Suite("The record in an image") struct MetadataTests {
     @Test("a request is read back from the PNG as it was")
     func roundTrip() throws {
         let cascade = try TinyCascade.load()
@@ -15,16 +15,16 @@ import _WuerstchenTestSupport
         let file = FileManager.default.temporaryDirectory
             .appendingPathComponent("\(UUID().uuidString).png")
         defer { try? FileManager.default.removeItem(at: file) }
-        for (picture, image) in images.enumerated() {
-            let record = request.metadata(picture: picture, checkpoint: cascade.name)
+        for (index, image) in images.enumerated() {
+            let record = request.metadata(image: index, checkpoint: cascade.name)
             try image.write(to: file, text: record)
             let (read, text) = try Image.read(contentsOf: file)
             #expect(read == image)
             #expect(text == Dictionary(uniqueKeysWithValues: record.map { ($0.key, $0.value) }))
             #expect(text["prompt"] == prompt)
             #expect(text["negative prompt"] == "")
-            // The second picture's own seed, which makes it again.
-            #expect(text["seed"] == (picture == 0 ? "18446744073709551615" : "0"))
+            // The second image's own seed, which makes it again.
+            #expect(text["seed"] == (index == 0 ? "18446744073709551615" : "0"))
             #expect(text["size"] == "129x130")
             #expect(text["prior steps"] == "1" && text["prior guidance"] == "3.0")
             #expect(text["prior sampling"] == "ddpm" && text["decoder sampling"] == "ddpm")

@@ -26,7 +26,7 @@ import _WuerstchenTestSupport
     }
 
     @Test(
-        "parts that are loaded each time give the same pictures", arguments: MemoryPolicy.allCases)
+        "parts that are loaded each time give the same images", arguments: MemoryPolicy.allCases)
     func memory(policy: MemoryPolicy) throws {
         let cascade = try Cascade(contentsOf: TinyCascade.directory, memory: policy)
         let request = try TinyCascade.request(count: 2)
@@ -54,7 +54,7 @@ import _WuerstchenTestSupport
         let images = try cascade.makeImages(for: TinyCascade.request(size: size, count: 2))
         #expect(images.map(\.size) == [size, size])
         #expect(Set(images).count == 2)
-        // Colours vary over the picture.
+        // Colours vary over the image.
         #expect(Set(images[0].pixels).count > 16)
         let alone = try cascade.makeImages(for: TinyCascade.request(size: size, seed: 8))
         #expect(alone == [images[1]])
@@ -120,7 +120,7 @@ import _WuerstchenTestSupport
         expectError(.incompatibleParameters, name, "blocks.6.weight", "4 channels") {
             _ = try PreviewDecoder(contentsOf: copy.file(name))
         }
-        // Without its last layer it makes four channels, which are no picture.
+        // Without its last layer it makes four channels, which are no image.
         try copy.changeTensors(of: name) { tensors in
             tensors["blocks.6.weight"] = nil
             tensors["blocks.6.bias"] = nil
@@ -163,7 +163,7 @@ import _WuerstchenTestSupport
         }
     }
 
-    @Test("any decoder fits, and small pictures are enlarged")
+    @Test("any decoder fits, and small images are enlarged")
     func customDecoder() throws {
         var cascade = try TinyCascade.load()
         let counter = Counter()
@@ -175,11 +175,11 @@ import _WuerstchenTestSupport
         #expect(counter.value == 1)
     }
 
-    @Test("a decoder that makes fewer pictures than there are latents is an error")
-    func tooFewPictures() throws {
+    @Test("a decoder that makes fewer images than there are latents is an error")
+    func tooFewImages() throws {
         var cascade = try TinyCascade.load()
         cascade.decoder = CountingDecoder(counter: Counter())
-        expectError(.invalidRequest, "1 pictures of 2") {
+        expectError(.invalidRequest, "1 images of 2") {
             _ = try cascade.makeImages(for: TinyCascade.request(count: 2))
         }
     }

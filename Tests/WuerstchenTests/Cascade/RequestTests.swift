@@ -62,7 +62,7 @@ import _WuerstchenTestSupport
         }
     }
 
-    @Test("numbers of pictures out of range are refused", arguments: [0, -1, 1025, .max, .min])
+    @Test("numbers of images out of range are refused", arguments: [0, -1, 1025, .max, .min])
     func count(_ count: Int) throws {
         let cascade = try TinyCascade.load()
         expectError(.invalidRequest, "\(count)", "1024") {
@@ -114,7 +114,7 @@ import _WuerstchenTestSupport
         }
     }
 
-    @Test("a negative prompt changes the picture under guidance alone")
+    @Test("a negative prompt changes the image under guidance alone")
     func negativePrompt() throws {
         let cascade = try TinyCascade.load()
         func image(_ negative: String, _ prior: Float, _ decoder: Float) throws -> [Image] {

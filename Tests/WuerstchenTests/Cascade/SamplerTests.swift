@@ -77,7 +77,7 @@ import Wuerstchen
         func latents(_ prompts: [String], each: Int, seeds: [UInt64]) throws -> [[Float]] {
             var sampler = try cascade.stageC().sampler(
                 encoder.encode(prompts, negatives: prompts.map { _ in "" }),
-                grid: SemanticGrid(rows: 3, columns: 3), picturesPerPrompt: each,
+                grid: SemanticGrid(rows: 3, columns: 3), imagesPerPrompt: each,
                 noise: SeededNoise(seeds: seeds), options: options)
             while try sampler.next() != nil {}
             return seeds.indices.map { sampler.latent[$0..<$0 + 1].elements }
@@ -91,7 +91,7 @@ import Wuerstchen
     func schedule() {
         for scaler in [0.5, 1, 1.45] {
             let schedule = NoiseSchedule(scaler: scaler)
-            let shares = (0...100).map { schedule.signalShare(at: Float($0) / 100) }
+            let shares = (0...100).map { schedule.alphaBar(at: Float($0) / 100) }
             #expect(zip(shares, shares.dropFirst()).allSatisfy { $0 >= $1 })
             #expect(shares.allSatisfy { (0.0001...0.9999).contains($0) })
         }

@@ -2,7 +2,7 @@ import Testing
 import Wuerstchen
 import _WuerstchenTestSupport
 
-@Suite("Sizes of pictures") struct SizeTests {
+@Suite("Sizes of images") struct SizeTests {
     @Test("a request that names no size gives the checkpoint's")
     func defaultSize() throws {
         var cascade = try TinyCascade.load()
@@ -15,7 +15,7 @@ import _WuerstchenTestSupport
     }
 
     @Test(
-        "a picture has exactly the size that was asked for",
+        "an image has exactly the size that was asked for",
         arguments: [
             (128, 128), (129, 128), (128, 130), (131, 131), (200, 131), (131, 200), (256, 128),
             (159, 161),
@@ -25,7 +25,7 @@ import _WuerstchenTestSupport
         let request = try TinyCascade.request(size: size, priorSteps: 1, decoderSteps: 1)
         let images = try TinyCascade.load().makeImages(for: request)
         #expect(images.map(\.size) == [size])
-        // A picture, not padding: the last row and column vary like any other.
+        // An image, not padding: the last row and column vary like any other.
         let image = images[0]
         #expect(Set((0..<height).map { image[width - 1, $0].green }).count > 1)
         #expect(Set((0..<width).map { image[$0, height - 1].green }).count > 1)
@@ -34,7 +34,7 @@ import _WuerstchenTestSupport
     @Test("a larger size than needed is cut out of the middle")
     func crop() throws {
         let cascade = try TinyCascade.load()
-        // Both take the same grid, so the smaller picture is the middle of the larger.
+        // Both take the same grid, so the smaller image is the middle of the larger.
         let whole = ImageSize(width: 160, height: 160)
         let part = ImageSize(width: 131, height: 150)
         #expect(try cascade.grid(for: whole) == cascade.grid(for: part))
@@ -82,7 +82,7 @@ import _WuerstchenTestSupport
                 == SemanticGrid(rows: 36, columns: 24))
     }
 
-    @Test("a picture of the largest size")
+    @Test("an image of the largest size")
     func largest() throws {
         var cascade = try TinyCascade.load()
         cascade.decoder = PreviewDecoder()
@@ -123,7 +123,7 @@ import _WuerstchenTestSupport
         }
     }
 
-    @Test("grids without positions, and no pictures at all, are refused")
+    @Test("grids without positions, and no images at all, are refused")
     func emptyGrids() throws {
         let cascade = try TinyCascade.load()
         let text = try cascade.textEncoder().encode("a house")
@@ -131,7 +131,7 @@ import _WuerstchenTestSupport
             expectError(.invalidRequest, "positions") {
                 _ = try cascade.stageC().sampler(
                     text, grid: SemanticGrid(rows: rows, columns: columns),
-                    picturesPerPrompt: count, noise: SeededNoise(seeds: [0]))
+                    imagesPerPrompt: count, noise: SeededNoise(seeds: [0]))
             }
         }
     }

@@ -8,7 +8,7 @@ import _WuerstchenTestSupport
         Float(index * 37 % 101) / 100
     }
 
-    @Test("pictures to latents of a quarter of their sides, and back")
+    @Test("images to latents of a quarter of their sides, and back")
     func shapes() throws {
         let stage = try TinyCascade.main().stageA()
         #expect(stage.pixelsPerPosition == 4)
@@ -79,7 +79,7 @@ import _WuerstchenTestSupport
         }
     }
 
-    @Test("a latent that is not a number is no picture", arguments: [.nan, .infinity] as [Float])
+    @Test("a latent that is not a number is no image", arguments: [.nan, .infinity] as [Float])
     func notFinite(value: Float) throws {
         let stage = try TinyCascade.main().stageA()
         var values = Tensor(repeating: 0, [2, 3, 3, 4])

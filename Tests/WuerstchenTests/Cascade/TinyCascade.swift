@@ -25,7 +25,7 @@ enum TinyCascade {
         try CheckpointFolder(directory.appendingPathComponent("wuerstchen"))
     }
 
-    /// A request of few steps for small pictures.
+    /// A request of few steps for small images.
     static func request(
         _ prompt: String = "a red house", negativePrompt: String = "",
         size: ImageSize = ImageSize(width: 128, height: 128), seed: UInt64 = 7, count: Int = 1,

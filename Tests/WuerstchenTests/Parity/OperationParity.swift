@@ -27,7 +27,7 @@ func checkOperation(
         // Channels-last already. A linear layer with the unit matrix gives the energy.
         let x = try tensors("in.x")
         let width = x.shape.channels
-        let unit = Matrix(
+        let unit = PackedWeight(
             plain: Tensor(
                 (0..<width * width).map { $0 % (width + 1) == 0 ? 1 : 0 }, [width, width]))
         let (same, energy) = Tensor.linearWithEnergy([Tensor.Term(x, unit)], for: unit)
@@ -160,8 +160,8 @@ private func groupedResidualBlock(_ tensors: CaseTensors) throws -> Tensor {
         mixed = mixed + input.depthwiseConvolution(taps, bias: bias)
     }
     let hidden = 4 * channels
-    let expand = Matrix(plain: try tensors("param.channelwise.0.weight"))
-    let project = Matrix(plain: try tensors("param.channelwise.4.weight"))
+    let expand = PackedWeight(plain: try tensors("param.channelwise.0.weight"))
+    let project = PackedWeight(plain: try tensors("param.channelwise.4.weight"))
     let (wide, energy) = Tensor.linearWithEnergy(
         [Tensor.Term(mixed.layerNormalized(), expand)],
         Epilogue(bias: try tensors("param.channelwise.0.bias"), activation: .gelu), for: project)

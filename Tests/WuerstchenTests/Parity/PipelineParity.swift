@@ -30,7 +30,7 @@ func checkScheduler(
     let timesteps =
         try scalars?["num_inference_steps"]?.int.map { try Timesteps(count: $0) } ?? .stageC
     let times = timesteps.times
-    let shares = times.map { schedule.signalShare(at: $0) }
+    let shares = times.map { schedule.alphaBar(at: $0) }
     try comparison.check("timesteps", times)
     try comparison.check("alpha_cumprod", shares)
     let want = try tensors("out.previous_timestep").elements
@@ -40,7 +40,7 @@ func checkScheduler(
         "previous_timestep",
         isIndex ? (1...timesteps.count).map(Float.init) : Array(times.dropFirst()))
     let steps = (0..<timesteps.count).map {
-        AncestralStep(share: shares[$0], nextShare: shares[$0 + 1], isLast: times[$0 + 1] == 0)
+        AncestralStep(share: shares[$0], nextAlphaBar: shares[$0 + 1], isLast: times[$0 + 1] == 0)
     }
     try comparison.check(
         "coefficients", steps.flatMap { [$0.factor, $0.noiseShare, $0.deviation] })
@@ -129,7 +129,7 @@ private struct Pipeline {
             rows: try side("requested_height"), columns: try side("requested_width"))
     }
 
-    /// The seeds' own noise: one generator for the batch, or one for each picture.
+    /// The seeds' own noise: one generator for the batch, or one for each image.
     func seededNoise() -> (any NoiseSource)? {
         if let seeds = scalars["seed"]?.array?.compactMap(\.double) {
             return SeededNoise(seeds: seeds.map { UInt64($0) })
@@ -162,7 +162,7 @@ private struct Pipeline {
             try grid() == SemanticGrid(rows: initial.shape[1], columns: initial.shape[2]))
         let options = try options("prior")
         var sampler = try stage.sampler(
-            text, grid: grid(), picturesPerPrompt: initial.shape[0] / prompts.count,
+            text, grid: grid(), imagesPerPrompt: initial.shape[0] / prompts.count,
             initial: initial, noise: RecordedNoise(tensors("in.step_noise")), options: options)
         let (latents, predictions) = try run(&sampler)
         try comparison.check("prior_timesteps", Array(options.timesteps.times.dropLast()))
@@ -188,7 +188,7 @@ private struct Pipeline {
         let (latents, _) = try run(&sampler)
         try comparison.check("decoder_timesteps", Array(options.timesteps.times.dropLast()))
         try comparison.check("decoder_latents", latents.flatMap { $0.channelsFirst().elements })
-        try checkPicture(sampler.latent, &comparison)
+        try checkImage(sampler.latent, &comparison)
     }
 
     func checkChain(_ comparison: inout Comparison) throws {
@@ -208,7 +208,7 @@ private struct Pipeline {
             options: options("decoder"))
         _ = try run(&second)
         try comparison.check(map: "decoder_final_latents", second.latent)
-        try checkPicture(second.latent, &comparison)
+        try checkImage(second.latent, &comparison)
     }
 
     /// All latents, the initial ones first, and all predictions.
@@ -224,7 +224,7 @@ private struct Pipeline {
         return (latents, predictions)
     }
 
-    private func checkPicture(_ latent: Tensor, _ comparison: inout Comparison) throws {
+    private func checkImage(_ latent: Tensor, _ comparison: inout Comparison) throws {
         let wanted = ["image", "image_crop", "image_uint8"].filter { comparison.expects($0) }
         if wanted.isEmpty { return }
         let stage = try main.stageA()
@@ -242,7 +242,7 @@ private struct Pipeline {
         }
     }
 
-    /// The part of the picture that the case's notes name, such as `image[:, :, 96:144, 64:112]`.
+    /// The part of the image that the case's notes name, such as `image[:, :, 96:144, 64:112]`.
     private func crop(_ image: Tensor) throws -> Tensor {
         let notes = try #require(test.fields["notes"]?.string)
         let found = try #require(notes.firstMatch(of: /image\[:, :, (\d+):(\d+), (\d+):(\d+)\]/))

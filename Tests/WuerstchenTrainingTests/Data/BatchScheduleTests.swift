@@ -3,34 +3,34 @@ import Testing
 @testable import WuerstchenTraining
 
 @Suite struct BatchScheduleTests {
-    /// The bucket and the pictures of the first batches.
+    /// The bucket and the images of the first batches.
     private func batches(
         _ number: Int, of counts: [Int], count: Int, seed: UInt64 = 1
-    ) -> [(bucket: Int, pictures: [Int])] {
+    ) -> [(bucket: Int, images: [Int])] {
         let schedule = BatchSchedule(bucketCounts: counts, count: count, seed: seed)
         return (0..<number).map {
             let place = schedule.place(of: $0)
-            return (place.bucket, schedule.pictures(of: place, in: place.bucket))
+            return (place.bucket, schedule.images(of: place, in: place.bucket))
         }
     }
 
-    @Test func everyPictureComesOnceBeforeAnyComesAgain() {
-        let seen = batches(8, of: [12], count: 3).map(\.pictures)
+    @Test func everyImageComesOnceBeforeAnyComesAgain() {
+        let seen = batches(8, of: [12], count: 3).map(\.images)
         let (first, second) = (seen[..<4].flatMap(\.self), seen[4...].flatMap(\.self))
         #expect(first.sorted() == Array(0..<12))
         #expect(second.sorted() == Array(0..<12))
         #expect(first != second, "an order is never repeated")
         #expect(first != Array(0..<12))
-        #expect(first != batches(4, of: [12], count: 3, seed: 2).flatMap(\.pictures))
+        #expect(first != batches(4, of: [12], count: 3, seed: 2).flatMap(\.images))
     }
 
-    @Test func pictureCountsThatDoNotFillBatchesAreSeenEvenly() {
-        // 105 pictures in three buckets; after 4 × 105 pictures, each was seen about 4 times.
+    @Test func imageCountsThatDoNotFillBatchesAreSeenEvenly() {
+        // 105 images in three buckets; after 4 × 105 images, each was seen about 4 times.
         let counts = [70, 33, 2]
         var seen = counts.map { [Int](repeating: 0, count: $0) }
         for batch in batches(105, of: counts, count: 4) {
-            #expect(batch.pictures.count == 4)
-            for picture in batch.pictures { seen[batch.bucket][picture] += 1 }
+            #expect(batch.images.count == 4)
+            for image in batch.images { seen[batch.bucket][image] += 1 }
         }
         #expect(seen[0].allSatisfy { (3...5).contains($0) })
         #expect(seen[1].allSatisfy { (3...5).contains($0) })
@@ -59,6 +59,6 @@ import Testing
     @Test func farBatchesAreFoundAtOnce() {
         let schedule = BatchSchedule(bucketCounts: [3, 1000], count: 16, seed: 0)
         let place = schedule.place(of: 1 << 40)
-        #expect(schedule.pictures(of: place, in: place.bucket).count == 16)
+        #expect(schedule.images(of: place, in: place.bucket).count == 16)
     }
 }

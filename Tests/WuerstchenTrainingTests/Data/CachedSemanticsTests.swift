@@ -8,7 +8,7 @@ import _WuerstchenTestSupport
 @Suite("Cached latents") struct CachedSemanticsTests {
     private let folder: TemporaryFolder
     private let compressor: SemanticCompressor
-    private let scenes = ScenePictures(seed: 1, cutout: 64)
+    private let scenes = SceneImages(seed: 1, crop: 64)
 
     init() throws {
         folder = try TemporaryFolder()
@@ -20,7 +20,7 @@ import _WuerstchenTestSupport
 
     /// The latents of some scenes, and how many of them were made just now.
     private func semantics(
-        _ scenes: ScenePictures? = nil, count: Int = 3, _ compressor: SemanticCompressor? = nil
+        _ scenes: SceneImages? = nil, count: Int = 3, _ compressor: SemanticCompressor? = nil
     ) throws -> (source: CachedSemantics, made: Int) {
         var made = 0
         let source = try CachedSemantics(
@@ -49,15 +49,15 @@ import _WuerstchenTestSupport
         seed.seed = 2
         var split = scenes
         split.split = .heldOut
-        var cutout = scenes
-        cutout.cutout = 48
+        var crop = scenes
+        crop.crop = 48
         expectError(.malformedFile, file.path, "seed 1", "seed 2", "delete it") {
             _ = try semantics(seed)
         }
         expectError(.malformedFile, "training", "heldOut", "delete it") {
             _ = try semantics(split)
         }
-        expectError(.malformedFile, "64", "48", "delete it") { _ = try semantics(cutout) }
+        expectError(.malformedFile, "64", "48", "delete it") { _ = try semantics(crop) }
         expectError(.malformedFile, "2 scenes", "delete it") { _ = try semantics(count: 2) }
         let trained = try SemanticCompressor(
             architecture: .residual, parameters: RandomParameters(seed: 5))

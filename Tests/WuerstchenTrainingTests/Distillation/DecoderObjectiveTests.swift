@@ -6,7 +6,7 @@ import _WuerstchenTestSupport
 
 @Suite("Smaller decoders") struct DecoderObjectiveTests {
     @Test("the decoder learns and the encoder stays")
-    func learns() throws {
+    func isTrainable() throws {
         var deep = StageA.Configuration()
         (deep.channels, deep.bottleneckBlocks, deep.codes) = (16, 3, 8)
         var parameters = TrainableParameters()
@@ -16,7 +16,7 @@ import _WuerstchenTestSupport
         var shallow = deep
         shallow.bottleneckBlocks = 1
         let objective = DecoderObjective(
-            configuration: shallow, teacher: teacher, pictures: ScenePictures(seed: 2, cutout: 32))
+            configuration: shallow, teacher: teacher, images: SceneImages(seed: 2, crop: 32))
         var start: [String: Tensor] = [:]
         for (name, value) in shallow.parameters(pruning: weights, of: deep) {
             start["stage_a.\(name)"] = value

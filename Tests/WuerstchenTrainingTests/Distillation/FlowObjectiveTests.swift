@@ -177,7 +177,7 @@ import _WuerstchenTestSupport
         let times = try FlowMap(isClamped: false).timesteps(count: 2)
         var record = teacher.record()
         record.stage = "stage-b"
-        var maker = CouplingMaker(
+        var maker = PairGenerator(
             record, conditions: conditions, latentShape: (32, 32, 4),
             solver: .fixed(times, .euler)
         ) { try $0.field(of: stage, encoder, space: space, guidance: $1) }
@@ -207,7 +207,7 @@ import _WuerstchenTestSupport
 private struct FixedSemantics: ConditionSource {
     func conditions(_ range: Range<Int>) -> CouplingConditions {
         CouplingConditions(
-            captions: range.map { "picture \($0)" },
+            captions: range.map { "image \($0)" },
             semantics: Tensor.concatenating(
                 range.map { Tensor.random([1, 3, 3, 16], seed: $0) }))
     }

@@ -37,9 +37,9 @@ struct TinyTeacher {
 
     func maker(
         _ record: CouplingRecord? = nil, captions: [String] = ["a red house", "a tree", "at night"]
-    ) throws -> CouplingMaker {
+    ) throws -> PairGenerator {
         let times = try FlowMap(isClamped: true).timesteps(count: 3)
-        var maker = CouplingMaker(
+        var maker = PairGenerator(
             record ?? self.record(), conditions: try CaptionConditions(captions),
             latentShape: TinyTeacher.latentShape, solver: .fixed(times, .heun)
         ) { [stage, textEncoder] in try $0.field(of: stage, textEncoder, guidance: $1) }

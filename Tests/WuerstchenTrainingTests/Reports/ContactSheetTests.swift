@@ -24,14 +24,14 @@ import Wuerstchen
 
     private func color(_ number: Int) -> (UInt8, UInt8, UInt8) { (200, UInt8(number), 90) }
 
-    private func picture(_ width: Int, _ height: Int, _ number: Int) throws -> Image {
+    private func sample(_ width: Int, _ height: Int, _ number: Int) throws -> Image {
         try Image.drawn(width, height) { _, _ in color(number) }
     }
 
-    @Test func picturesStandWholeInRowsAndColumns() throws {
-        var sheet = ContactSheet(title: "step 100", pictureSide: 100, columns: 3)
-        sheet.addRow("input", try (0..<3).map { try picture(100, 80, $0) })
-        sheet.addRow("output", try (3..<6).map { try picture(100, 80, $0) })
+    @Test func imagesStandWholeInRowsAndColumns() throws {
+        var sheet = ContactSheet(title: "step 100", imageSide: 100, columns: 3)
+        sheet.addRow("input", try (0..<3).map { try sample(100, 80, $0) })
+        sheet.addRow("output", try (3..<6).map { try sample(100, 80, $0) })
         let image = try sheet.image()
         let areas = try (0..<6).map { number in
             let found = try #require(extent(of: color(number), in: image))
@@ -48,18 +48,18 @@ import Wuerstchen
     }
 
     @Test func longRowsGoOnBelow() throws {
-        var sheet = ContactSheet(pictureSide: 96, columns: 2)
-        sheet.addRow("", try (0..<3).map { try picture(96, 96, $0) })
+        var sheet = ContactSheet(imageSide: 96, columns: 2)
+        sheet.addRow("", try (0..<3).map { try sample(96, 96, $0) })
         let image = try sheet.image()
         let areas = try (0..<3).map { try #require(extent(of: color($0), in: image)).area }
         #expect(areas[2].x == areas[0].x && areas[2].y > areas[0].maxY)
     }
 
-    @Test func picturesAreShownAtAboutTheSizeAskedFor() throws {
-        var sheet = ContactSheet(pictureSide: 100)
+    @Test func imagesAreShownAtAboutTheSizeAskedFor() throws {
+        var sheet = ContactSheet(imageSide: 100)
         sheet.addRow(
             "sizes",
-            [try picture(1000, 500, 0), try picture(30, 20, 1), try picture(51, 100, 2)])
+            [try sample(1000, 500, 0), try sample(30, 20, 1), try sample(51, 100, 2)])
         let image = try sheet.image()
         let sizes = try (0..<3).map { try #require(extent(of: color($0), in: image)).area }
         #expect(sizes.map(\.width) == [100, 90, 51])
@@ -68,8 +68,8 @@ import Wuerstchen
 
     @Test func captionsAndLabelsLeaveInk() throws {
         func ink(_ label: String, _ captions: [String], title: String = "") throws -> Int {
-            var sheet = ContactSheet(title: title, pictureSide: 100)
-            sheet.addRow(label, [try picture(100, 100, 0)], captions: captions)
+            var sheet = ContactSheet(title: title, imageSide: 100)
+            sheet.addRow(label, [try sample(100, 100, 0)], captions: captions)
             return try sheet.image().inkCount
         }
         let bare = try ink("", [])
@@ -80,10 +80,10 @@ import Wuerstchen
         #expect(try ink("", [" \n"]) == 0)
     }
 
-    @Test func captionsKeepTheirLinesBelowThePicture() throws {
-        var sheet = ContactSheet(pictureSide: 120, captionLines: 2)
+    @Test func captionsKeepTheirLinesBelowTheImage() throws {
+        var sheet = ContactSheet(imageSide: 120, captionLines: 2)
         let long = String(repeating: "many words ", count: 40)
-        sheet.addRow("", [try picture(120, 50, 0), try picture(120, 50, 1)], captions: [long])
+        sheet.addRow("", [try sample(120, 50, 0), try sample(120, 50, 1)], captions: [long])
         let image = try sheet.image()
         let first = try #require(extent(of: color(0), in: image)).area
         let ink = try #require(extent(of: (40, 44, 52), in: image)).area
@@ -93,7 +93,7 @@ import Wuerstchen
     }
 
     @Test func tensorsAreClamped() throws {
-        var sheet = ContactSheet(pictureSide: 96)
+        var sheet = ContactSheet(imageSide: 96)
         try sheet.addRow(
             "", Tensor.concatenating([-1, 0.5, 7].map { Tensor(repeating: $0, [1, 96, 96, 3]) }))
         let image = try sheet.image()
@@ -101,16 +101,16 @@ import Wuerstchen
         #expect(try #require(extent(of: (128, 128, 128), in: image)).count == 96 * 96)
     }
 
-    @Test func anEmptySheetIsAPicture() throws {
+    @Test func anEmptySheetIsAImage() throws {
         #expect(try ContactSheet().image().width > 0)
         var sheet = ContactSheet(title: "nothing", columns: 0, captionLines: -1)
-        sheet.addRow("no pictures", [], captions: ["one"])
+        sheet.addRow("no images", [], captions: ["one"])
         #expect(try sheet.image().inkCount > 0)
     }
 
     @Test func aSheetThatIsTooLargeIsRefused() throws {
         var sheet = ContactSheet(columns: 1)
-        sheet.addRow("", Array(repeating: try picture(100, 256, 0), count: 100))
+        sheet.addRow("", Array(repeating: try sample(100, 256, 0), count: 100))
         let error = #expect(throws: WuerstchenError.self) { try sheet.image() }
         #expect(error?.code == .invalidRequest)
     }
@@ -118,7 +118,7 @@ import Wuerstchen
     @Test func sheetsAreWritten() throws {
         try withFolder { folder in
             var sheet = ContactSheet(title: "written")
-            sheet.addRow("row", [try picture(100, 100, 3)])
+            sheet.addRow("row", [try sample(100, 100, 3)])
             let url = folder.appendingPathComponent("sheet.png")
             try sheet.write(to: url)
             #expect(try Image(contentsOf: url) == sheet.image())

@@ -91,7 +91,7 @@ private let legendCount = 22 * 4
     }
 
     @Test(arguments: [false, true])
-    func nothingToDrawIsAPicture(isLogarithmic: Bool) throws {
+    func nothingToDrawIsAImage(isLogarithmic: Bool) throws {
         for series in [[], [series(0) { _ in 0 }], [series(3) { _ in .nan }]] {
             let image = try LossCurve(
                 title: "empty", series: series, isLogarithmic: isLogarithmic

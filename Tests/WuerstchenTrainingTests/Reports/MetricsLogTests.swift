@@ -8,7 +8,7 @@ import _WuerstchenTestSupport
     private func report(_ step: Int) -> TrainingReport {
         TrainingReport(
             step: step, total: 100, loss: 1 / Double(step),
-            metrics: [.init("psnr", Double(20 + step))], picturesPerSecond: 2.5)
+            metrics: [.init("psnr", Double(20 + step))], imagesPerSecond: 2.5)
     }
 
     private func withLog(_ steps: ClosedRange<Int>, _ body: (URL) throws -> Void) throws {
@@ -32,15 +32,15 @@ import _WuerstchenTestSupport
             #expect(
                 entries[2]
                     == MetricsLog.Entry(
-                        step: 3, loss: 1.0 / 3, metrics: ["psnr": 23], picturesPerSecond: 2.5))
+                        step: 3, loss: 1.0 / 3, metrics: ["psnr": 23], imagesPerSecond: 2.5))
             #expect(entries[3].loss.isNaN)
             #expect(entries[3].metrics == ["a/b \"c\"\n": .infinity, "d": -.infinity])
-            #expect(entries[3].picturesPerSecond == nil)
+            #expect(entries[3].imagesPerSecond == nil)
             let lines = try String(contentsOf: url, encoding: .utf8).split(separator: "\n")
             #expect(lines.count == 4, "an entry is one line")
             #expect(
                 lines[1]
-                    == #"{"loss":0.5,"metrics":{"psnr":22},"picturesPerSecond":2.5,"step":2}"#)
+                    == #"{"loss":0.5,"metrics":{"psnr":22},"imagesPerSecond":2.5,"step":2}"#)
         }
     }
 

@@ -6,7 +6,7 @@ import WuerstchenTraining
 
     private func report(_ step: Int, metrics: [TrainingReport.Metric] = []) -> TrainingReport {
         TrainingReport(
-            step: step, total: 100, loss: 0.123456, metrics: metrics, picturesPerSecond: 8,
+            step: step, total: 100, loss: 0.123456, metrics: metrics, imagesPerSecond: 8,
             timeLeft: .seconds(75))
     }
 
@@ -21,8 +21,8 @@ import WuerstchenTraining
         #expect(messages.all.allSatisfy { $0.hasSuffix("\n") && !$0.contains("\u{1B}") })
         #expect(
             messages.all.first
-                == "step 1/100, loss 0.1235, 1 min 15 s left, 8 pictures/s\n")
-        #expect(messages.all.last == "step 100/100, loss 0.1235, 8 pictures/s\n")
+                == "step 1/100, loss 0.1235, 1 min 15 s left, 8 images/s\n")
+        #expect(messages.all.last == "step 100/100, loss 0.1235, 8 images/s\n")
     }
 
     @Test func aTerminalHasOneLineThatChanges() {
@@ -94,28 +94,28 @@ import WuerstchenTraining
 
     @Test func aSteadyPaceIsFound() throws {
         var pace = TrainingPace(from: start)
-        #expect(pace.picturesPerSecond == nil)
+        #expect(pace.imagesPerSecond == nil)
         #expect(pace.time(for: 10) == nil)
-        for step in 1...50 { pace.countStep(pictures: 8, at: start + .seconds(2 * step)) }
-        #expect(abs(try #require(pace.picturesPerSecond) - 4) < 1e-9)
+        for step in 1...50 { pace.countStep(images: 8, at: start + .seconds(2 * step)) }
+        #expect(abs(try #require(pace.imagesPerSecond) - 4) < 1e-9)
         #expect(pace.time(for: 30)?.components.seconds == 60)
         #expect(pace.time(for: -3) == .zero)
     }
 
     @Test func interruptionsDoNotCount() throws {
         var pace = TrainingPace(from: start)
-        pace.countStep(pictures: 8, at: start + .seconds(1))
+        pace.countStep(images: 8, at: start + .seconds(1))
         pace.skip(to: start + .seconds(1000))
-        pace.countStep(pictures: 8, at: start + .seconds(1001))
-        #expect(abs(try #require(pace.picturesPerSecond) - 8) < 1e-9)
+        pace.countStep(images: 8, at: start + .seconds(1001))
+        #expect(abs(try #require(pace.imagesPerSecond) - 8) < 1e-9)
     }
 
     @Test func aChangeOfSpeedShows() throws {
         var pace = TrainingPace(from: start)
-        for step in 1...100 { pace.countStep(pictures: 1, at: start + .seconds(step)) }
+        for step in 1...100 { pace.countStep(images: 1, at: start + .seconds(step)) }
         for step in 1...100 {
-            pace.countStep(pictures: 1, at: start + .seconds(100) + .seconds(10 * step))
+            pace.countStep(images: 1, at: start + .seconds(100) + .seconds(10 * step))
         }
-        #expect(try #require(pace.picturesPerSecond) < 0.11)
+        #expect(try #require(pace.imagesPerSecond) < 0.11)
     }
 }

@@ -13,7 +13,7 @@ import Testing
         return Scene(classes: classes, seed: seed)
     }
 
-    /// Where two pictures differ: how many pixels, and the middle and the height of the area.
+    /// Where two images differ: how many pixels, and the middle and the height of the area.
     private struct Difference {
         var count = 0
         var x = 0.0
@@ -41,7 +41,7 @@ import Testing
         Double(pixels.reduce(0) { $0 + Int($1) }) / Double(pixels.count)
     }
 
-    /// The mean of a third of the picture's upper half: left, middle or right.
+    /// The mean of a third of the image's upper half: left, middle or right.
     private func sky(_ pixels: [UInt8], third: Int) -> Double {
         let (first, last) = (third * Self.side / 3, (third + 1) * Self.side / 3)
         var samples: [UInt8] = []
@@ -52,7 +52,7 @@ import Testing
         return mean(samples)
     }
 
-    @Test func picturesDependOnTheSceneAlone() {
+    @Test func imagesDependOnTheSceneAlone() {
         let scene = scene([.ground: 4, .sky: 3, .celestial: 2])
         let pixels = SceneRenderer.draw(scene)
         #expect(pixels.count == 3 * Self.side * Self.side)
@@ -121,11 +121,11 @@ import Testing
 
     @Test(arguments: [(0, 1), (1, 1), (1, 3), (3, 2), (3, 3)])
     func theSunOrMoonIsOnItsSide(_ sky: Int, _ celestial: Int) {
-        let pictures = (0..<3).map {
+        let images = (0..<3).map {
             SceneRenderer.draw(scene([.sky: sky, .celestial: celestial, .side: $0]))
         }
         for third in 0..<3 {
-            let light = pictures.map { self.sky($0, third: third) }
+            let light = images.map { self.sky($0, third: third) }
             for other in 0..<3 where other != third { #expect(light[third] > light[other] + 1) }
         }
     }
@@ -140,10 +140,10 @@ import Testing
     }
 
     @Test func groundsDiffer() {
-        let pictures = (0..<5).map { SceneRenderer.draw(scene([.ground: $0])) }
-        for (index, picture) in pictures.enumerated() {
-            for other in pictures[..<index] {
-                #expect(Difference(picture, other).count > Self.side * Self.side / 4)
+        let images = (0..<5).map { SceneRenderer.draw(scene([.ground: $0])) }
+        for (index, image) in images.enumerated() {
+            for other in images[..<index] {
+                #expect(Difference(image, other).count > Self.side * Self.side / 4)
             }
         }
     }

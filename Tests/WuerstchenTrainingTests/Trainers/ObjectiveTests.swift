@@ -34,7 +34,7 @@ import _WuerstchenTestSupport
     func stageA() throws {
         var c = StageA.Configuration()
         (c.channels, c.bottleneckBlocks, c.codes) = (16, 1, 16)
-        var objective = StageAObjective(configuration: c, pictures: OnePicture())
+        var objective = StageAObjective(configuration: c, images: SingleImage())
         objective.unquantizedShare = 0.3
         let (losses, metrics, state) = try train(objective, steps: 30, rate: 1e-2)
         expectFall(losses)
@@ -48,7 +48,7 @@ import _WuerstchenTestSupport
     func adversary() throws {
         var c = StageA.Configuration()
         (c.channels, c.bottleneckBlocks, c.codes) = (16, 1, 16)
-        var objective = StageAObjective(configuration: c, pictures: OnePicture())
+        var objective = StageAObjective(configuration: c, images: SingleImage())
         (objective.adversaryWeight, objective.adversaryStart) = (0.1, 0)
         objective.unquantizedShare = 0
         let values = try objective.initialParameters(seed: 1).values
@@ -76,7 +76,7 @@ import _WuerstchenTestSupport
 
     @Test("compressor and preview decoder reconstruct")
     func compressor() throws {
-        let objective = CompressorObjective(pictures: OnePicture(side: 64))
+        let objective = CompressorObjective(images: SingleImage(side: 64))
         let (losses, _, state) = try train(objective, steps: 12, batch: 2)
         expectFall(losses)
         let variance = try #require(
@@ -92,7 +92,7 @@ import _WuerstchenTestSupport
         (c.positions, c.vocabularySize) = (32, 810)
         let objective = TextObjective(
             configuration: c, tokenizer: try CLIPTokenizer(contentsOf: folder.url),
-            captions: ScenePictures(seed: 1))
+            captions: SceneImages(seed: 1))
         let (losses, metrics, _) = try train(objective, steps: 40, batch: 16, rate: 1e-2)
         expectFall(losses)
         #expect((metrics["accuracy"] ?? 0) > 0.4)
@@ -113,9 +113,9 @@ import _WuerstchenTestSupport
         return StageBObjective(
             configuration: c, textConfiguration: text,
             tokenizer: try CLIPTokenizer(contentsOf: folder.url),
-            pictures: OnePicture(side: 128),
+            images: SingleImage(side: 128),
             stageA: try StageA(configuration: a, parameters: RandomParameters(seed: 3)),
-            compressor: compressor, learnsText: false)
+            compressor: compressor, trainsText: false)
     }
 
     @Test("Stage B learns under a compressor that stays, and under one that learns along")
@@ -153,7 +153,7 @@ import _WuerstchenTestSupport
                 "running statistics follow the batches")
             #expect(state.parameters.values.values.allSatisfy { $0.isFinite })
         }
-        var alone = CompressorObjective(pictures: OnePicture(side: 64))
+        var alone = CompressorObjective(images: SingleImage(side: 64))
         alone.architecture = .efficientNet
         expectLearning(try train(alone, steps: 1).state)
         var along = try tinyStageB(compressor: nil)
@@ -177,8 +177,8 @@ import _WuerstchenTestSupport
         let objective = StageCObjective(
             configuration: c, textConfiguration: text,
             tokenizer: try CLIPTokenizer(contentsOf: folder.url),
-            semantics: CompressedPictures(OnePicture(side: 128), compressor: compressor),
-            learnsText: true)
+            semantics: CompressedImages(SingleImage(side: 128), compressor: compressor),
+            trainsText: true)
         let (_, metrics, state) = try train(objective, steps: 4, batch: 4)
         #expect(metrics["read"] == nil)
         let errors = try objective.captionErrors(
@@ -203,7 +203,7 @@ import _WuerstchenTestSupport
         var objective = StageCObjective(
             configuration: c, textConfiguration: text,
             tokenizer: try CLIPTokenizer(contentsOf: folder.url), semantics: LabelledNoise(),
-            weighting: .clean, learnsText: true)
+            weighting: .clean, trainsText: true)
         objective.reader = try AttributeHeads(
             RandomParameters(seed: 8), features: LabelledNoise.features)
         objective.times = TimeDistribution(highNoiseShare: 1)
@@ -228,7 +228,7 @@ private struct LabelledNoise: SemanticSource {
     static let features = 2 * 2 * 16
 
     func semantics(_ number: Int, count: Int) -> SemanticBatch {
-        let examples = (0..<count).map { ScenePictures(seed: 9).example($0) }
+        let examples = (0..<count).map { SceneImages(seed: 9).example($0) }
         return SemanticBatch(
             latents: .random([count, 2, 2, 16], seed: 1), captions: examples.map(\.caption),
             labels: examples.map(\.labels))
@@ -236,11 +236,11 @@ private struct LabelledNoise: SemanticSource {
 }
 
 /// The same few drawn scenes in every batch.
-private struct OnePicture: PictureSource {
+private struct SingleImage: ImageSource {
     var side = 32
 
-    func batch(_ number: Int, count: Int) -> PictureBatch {
-        var batch = ScenePictures(seed: 9).batch(0, count: count)
+    func batch(_ number: Int, count: Int) -> ImageBatch {
+        var batch = SceneImages(seed: 9).batch(0, count: count)
         batch.pixels = batch.pixels.resized(
             rows: .antialiasedBilinear(from: 256, to: side),
             columns: .antialiasedBilinear(from: 256, to: side))

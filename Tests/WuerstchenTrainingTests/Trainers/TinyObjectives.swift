@@ -30,7 +30,7 @@ struct TinyStageC: TrainingObjective {
         var stage = try StageC(
             configuration: TinyStageC.configuration, parameters: parameters.source("stage_c"),
             precision: step.precision)
-        stage.recomputesActivations = recomputes
+        stage.checkpointsActivations = recomputes
         let clean = Tensor.random([step.batchSize, 3, 5, 4], seed: 1)
         let text = Tensor.random([step.batchSize, 6, 8], seed: 2)
         var random = step.random
@@ -45,13 +45,13 @@ struct TinyStageC: TrainingObjective {
     }
 }
 
-/// Pictures of noise.
-struct NoisePictures: PictureSource {
+/// Images of noise.
+struct NoiseImages: ImageSource {
     var side = 32
 
-    func batch(_ number: Int, count: Int) -> PictureBatch {
-        PictureBatch(
+    func batch(_ number: Int, count: Int) -> ImageBatch {
+        ImageBatch(
             pixels: .random([count, side, side, 3], seed: number, spread: 0.5, centre: 0.5),
-            captions: (0..<count).map { "picture \(number) \($0)" })
+            captions: (0..<count).map { "image \(number) \($0)" })
     }
 }

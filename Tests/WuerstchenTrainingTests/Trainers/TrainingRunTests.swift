@@ -44,7 +44,7 @@ import _WuerstchenTestSupport
 
     @Test(
         "what fails around the steps loses none of them",
-        arguments: [Faulty.Place.pictures, .log, .sheet])
+        arguments: [Faulty.Place.images, .log, .sheet])
     fileprivate func failing(_ place: Faulty.Place) throws {
         var objective = Faulty()
         objective.fails = { [file = file("log.jsonl")] in
@@ -64,7 +64,7 @@ import _WuerstchenTestSupport
                 try train(objective, looksAlways: place == .sheet)
             }
         }
-        #expect(try state().step == [.pictures: 3, .log: 4, .sheet: 1][place])
+        #expect(try state().step == [.images: 3, .log: 4, .sheet: 1][place])
         try train(Faulty())
         try train(Faulty(), in: "whole")
         let (resumed, whole) = (try state(), try state(of: "whole"))
@@ -93,7 +93,7 @@ import _WuerstchenTestSupport
     func unwritable() throws {
         var objective = Faulty()
         objective.fails = { [file = file("state.safetensors")] in
-            guard $0 == .pictures, $1 == 3 else { return }
+            guard $0 == .images, $1 == 3 else { return }
             try FileManager.default.createDirectory(at: file, withIntermediateDirectories: false)
         }
         expectError(.unwritableFile, "state.safetensors") { try train(objective) }
@@ -127,7 +127,7 @@ private struct Faulty: TrainingObjective {
     struct Failure: Error {}
 
     enum Place: Sendable {
-        case pictures, finish, log, sheet
+        case images, finish, log, sheet
     }
 
     let name = "faulty"
@@ -140,7 +140,7 @@ private struct Faulty: TrainingObjective {
     }
 
     func loss(_ parameters: StepParameters, _ step: TrainingStep) throws -> TrainingLoss {
-        try fails(.pictures, step.number)
+        try fails(.images, step.number)
         try fails(.log, step.number)
         return try inner.loss(parameters, step)
     }
@@ -155,8 +155,8 @@ private struct Faulty: TrainingObjective {
 
     func contactSheet(_ parameters: [String: Tensor]) throws -> ContactSheet? {
         try fails(.sheet, 0)
-        var sheet = ContactSheet(pictureSide: 32)
-        try sheet.addRow("noise", NoisePictures().batch(0, count: 1).pixels)
+        var sheet = ContactSheet(imageSide: 32)
+        try sheet.addRow("noise", NoiseImages().batch(0, count: 1).pixels)
         return sheet
     }
 }

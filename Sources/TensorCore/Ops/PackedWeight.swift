@@ -1,0 +1,334 @@
+package import CWuerstchenKernels
+
+/// The weight of a linear layer, `[outputs, features]`, in the form in which it is multiplied.
+///
+/// Where the processor has AVX-512, weights are packed once into the order in which the package's own
+/// products read them, in any ``Precision``. Elsewhere 32-bit weights are used as they lie, by
+/// OpenBLAS; weights of 16 and 8 bits are kept row by row and widened for it block by block.
+public struct PackedWeight: Sendable {
+    /// Rows of the weight.
+    public let outputs: Int
+    /// Columns of the weight.
+    public let features: Int
+    /// The numbers that the weight is stored in.
+    public let precision: Precision
+    let form: Form
+    /// The weight, where it is tracked.
+    let tracked: Tensor?
+
+    enum Form: Sendable {
+        /// Rows of floats as they come, for OpenBLAS.
+        case plain(Tensor)
+        /// The same with the features as rows: `[features, outputs]`.
+        case transposed(Tensor)
+        /// Panels for the products of the precision.
+        case panels(Panels)
+        /// Rows of 16- or 8-bit numbers, for OpenBLAS after widening.
+        case narrow(NarrowRows)
+    }
+
+    /// A weight as it comes, `[outputs, features]`. Nothing is packed, so that it may change.
+    public init(plain weight: Tensor) {
+        precondition(weight.shape.rank == 2, "a weight is [outputs, features], not \(weight.shape)")
+        self.init(weight, .float32, .plain(weight))
+    }
+
+    /// A weight at a precision, in the form that this processor multiplies fastest.
+    ///
+    /// - Parameters:
+    ///   - weight: `[outputs, features]`.
+    ///   - precision: The numbers to store it in.
+    public init(_ weight: Tensor, precision: Precision) {
+        self.init(weight, precision: precision, products: precision.products)
+    }
+
+    /// The same for a processor that has these products, or none.
+    package init(
+        _ weight: Tensor, precision: Precision, products: UnsafePointer<wk_products>?
+    ) {
+        precondition(weight.shape.rank == 2, "a weight is [outputs, features], not \(weight.shape)")
+        if let products {
+            let panels = Panels(packing: weight, precision, products.pointee)
+            self.init(weight, precision, .panels(panels))
+        } else if precision == .float32 {
+            self.init(plain: weight)
+        } else {
+            self.init(weight, precision, .narrow(NarrowRows(weight, precision)))
+        }
+    }
+
+    private init(_ weight: Tensor, _ precision: Precision, _ form: Form) {
+        outputs = weight.shape[0]
+        features = weight.shape[1]
+        self.precision = precision
+        self.form = form
+        tracked = weight.isTracked ? weight : nil
+    }
+
+    private init(_ matrix: PackedWeight, _ form: Form) {
+        outputs = matrix.outputs
+        features = matrix.features
+        precision = matrix.precision
+        self.form = form
+        tracked = nil
+    }
+
+    /// The transpose of a weight `[outputs, features]`: what gradients of results are multiplied with
+    /// to become gradients of features. 8-bit weights are not learnt; where theirs is asked for all
+    /// the same, gradients are multiplied in 16 bits.
+    init(transposing weight: Tensor, precision: Precision) {
+        outputs = weight.shape[1]
+        features = weight.shape[0]
+        let precision = precision == .int8 ? .bfloat16 : precision
+        tracked = nil
+        if let products = precision.products?.pointee, let pack = products.pack_transposed {
+            self.precision = precision
+            form = .panels(Panels(packingTransposed: weight, precision, products, pack))
+        } else {
+            self.precision = .float32
+            form = .transposed(weight)
+        }
+    }
+
+    /// The weight as it was given. For matrices of floats, and those of tracked weights.
+    var original: Tensor? {
+        if let tracked { return tracked }
+        if case .plain(let weight) = form { return weight }
+        return nil
+    }
+
+    /// What the left factor of a product with this matrix must be made of.
+    public var operandPrecision: Precision {
+        if case .panels = form { precision } else { .float32 }
+    }
+
+    /// What a layer's results are kept in until this matrix is multiplied with them.
+    var keptPrecision: Precision { operandPrecision == .float32 ? .float32 : .bfloat16 }
+
+    /// Whether the weight's own elements are not needed any more.
+    var isCopy: Bool {
+        switch form {
+        case .plain, .transposed: false
+        case .panels, .narrow: true
+        }
+    }
+
+    var isPacked: Bool { if case .panels = form { true } else { false } }
+
+    /// The matrix with each feature times its factor, or nil where only the rows that it is
+    /// multiplied with can be scaled.
+    func scaled(by factors: UnsafePointer<Float>) -> PackedWeight? {
+        switch form {
+        case .plain(let weight):
+            var result = Tensor(uninitialized: weight.shape)
+            let target = result.mutablePointer()
+            let block = 64
+            parallel((outputs + block - 1) / block) { index in
+                let place = index * block * features
+                kernels.scale_columns(
+                    target + place, features, weight.pointer + place, features,
+                    min(block, outputs - index * block), features, factors)
+            }
+            return PackedWeight(self, .plain(result))
+        case .panels(let panels):
+            return panels.scaled(by: factors, outputs, features).map {
+                PackedWeight(self, .panels($0))
+            }
+        case .narrow, .transposed:
+            return nil
+        }
+    }
+
+    /// `c = a · columnsᵀ` (+ c) for some rows `a` and some of the outputs; on the calling thread.
+    ///
+    /// - Precondition: `columns` begins at a multiple of ``columnUnit`` and, unless it reaches the
+    ///   end, leaves more than 16 columns for the next.
+    func multiply(
+        _ a: OperandRows, rows: Int, columns: Range<Int>, adding: Bool,
+        into c: UnsafeMutablePointer<Float>, stride: Int
+    ) {
+        switch form {
+        case .plain(let weight):
+            multiplyTransposed(
+                a.floats, stride: a.stride, weight.pointer + columns.lowerBound * features,
+                stride: features, rows: rows, columns: columns.count, depth: features,
+                adding: adding, into: c, stride: stride)
+        case .transposed(let weight):
+            TensorCore.multiply(
+                a.floats, stride: a.stride, weight.pointer + columns.lowerBound, stride: outputs,
+                rows: rows, columns: columns.count, depth: features, adding: adding, into: c,
+                stride: stride)
+        case .panels(let panels):
+            var left = a.kernelRows
+            var right = panels.kernelPanels
+            panels.products.multiply(
+                c, stride, &left, rows, &right, columns.lowerBound, columns.upperBound, outputs,
+                adding)
+        case .narrow(let narrow):
+            // A few hundred kilobytes of widened rows at a time.
+            let block = max(16, (1 << 16) / max(1, features))
+            let wide = Storage(count: min(block, columns.count) * features)
+            for first in Swift.stride(from: columns.lowerBound, to: columns.upperBound, by: block) {
+                let count = min(block, columns.upperBound - first)
+                narrow.widen(first..<first + count, into: wide.base)
+                multiplyTransposed(
+                    a.floats, stride: a.stride, wide.base, stride: features, rows: rows,
+                    columns: count, depth: features, adding: adding,
+                    into: c + first - columns.lowerBound, stride: stride)
+            }
+        }
+    }
+
+    /// How many columns of a product are computed before they are put through the epilogue: few
+    /// enough that they are still in the innermost cache.
+    var chunk: Int {
+        // A deep product passes over its columns several times; see the kernels' depth block.
+        isPacked ? (precision.words(features) > 1536 ? 8 : 1) * PackedWeight.columnUnit : .max
+    }
+
+    /// Packed columns are cut at multiples of this.
+    static let columnUnit = Int(WK_PANEL)
+
+    /// `columns` in pieces of about `size`, cut where panels begin.
+    static func pieces(_ columns: Range<Int>, of size: Int) -> [Range<Int>] {
+        guard size < columns.count else { return [columns] }
+        // A piece of one vector at the end would lie in the midst of the last two panels.
+        let count = max(1, (columns.count - 17) / size + 1)
+        return (0..<count).map { piece in
+            let first = columns.lowerBound + piece * size
+            return first..<(piece == count - 1 ? columns.upperBound : first + size)
+        }
+    }
+}
+
+/// A packed weight; see `wuerstchen_products.h` for the layout.
+struct Panels: Sendable {
+    let products: wk_products
+    private let words: Storage
+    /// Scales, then sums, of 8-bit columns.
+    private let scales: Storage?
+    private let outputs: Int
+    private let depth: Int
+
+    private init(
+        _ products: wk_products, words: Storage, scales: Storage?, outputs: Int, depth: Int
+    ) {
+        self.products = products
+        self.words = words
+        self.scales = scales
+        self.outputs = outputs
+        self.depth = depth
+    }
+
+    init(packing weight: Tensor, _ precision: Precision, _ products: wk_products) {
+        let (outputs, features) = (weight.shape[0], weight.shape[1])
+        self.init(
+            products,
+            words: Storage(
+                count: Panels.columns(outputs) * precision.words(features), isLasting: true),
+            scales: precision == .int8 ? Storage(count: 2 * outputs, isLasting: true) : nil,
+            outputs: outputs,
+            depth: precision.words(features))
+        let (target, scale) = (words.words, scales?.base)
+        let pieces = PackedWeight.pieces(0..<outputs, of: PackedWeight.columnUnit)
+        parallel(pieces.count) { index in
+            let piece = pieces[index]
+            products.pack(
+                target, scale, scale.map { $0 + outputs },
+                weight.pointer + piece.lowerBound * features, features, piece.lowerBound,
+                piece.upperBound, outputs, features)
+        }
+    }
+
+    /// Panels of the transpose of `weight`.
+    init(
+        packingTransposed weight: Tensor, _ precision: Precision, _ products: wk_products,
+        _ pack: @escaping PackTransposed
+    ) {
+        let (depth, columns) = (weight.shape[0], weight.shape[1])
+        let words = Storage(count: Panels.columns(columns) * precision.words(depth))
+        self.init(
+            products, words: words, scales: nil, outputs: columns, depth: precision.words(depth))
+        let target = words.words
+        let length = precision.words(depth)
+        let pieces = PackedWeight.pieces(0..<columns, of: 4 * PackedWeight.columnUnit)
+        parallel(pieces.count) { index in
+            let piece = pieces[index]
+            pack(
+                target + piece.lowerBound * length, weight.pointer + piece.lowerBound, columns,
+                piece.count, depth)
+        }
+    }
+
+    typealias PackTransposed =
+        @convention(c) (
+            UnsafeMutablePointer<UInt32>, UnsafePointer<Float>, Int, Int, Int
+        ) -> Void
+
+    /// Columns in whole vectors.
+    static func columns(_ outputs: Int) -> Int { (outputs + 15) / 16 * 16 }
+
+    var kernelPanels: wk_panels {
+        wk_panels(
+            words: words.words, count: depth, scale: scales?.base,
+            sums: scales.map { $0.base + outputs })
+    }
+
+    func scaled(by factors: UnsafePointer<Float>, _ outputs: Int, _ features: Int) -> Panels? {
+        guard let scale = products.scale_panels else { return nil }
+        let result = Panels(
+            products, words: Storage(count: words.count), scales: nil, outputs: outputs,
+            depth: depth)
+        let (source, target) = (words.words, result.words.words)
+        let pieces = PackedWeight.pieces(0..<outputs, of: PackedWeight.columnUnit)
+        parallel(pieces.count) { index in
+            scale(
+                target, source, pieces[index].lowerBound, pieces[index].upperBound, outputs,
+                features, factors)
+        }
+        return result
+    }
+}
+
+/// A weight of 16 or 8 bits for processors that cannot multiply it.
+struct NarrowRows: Sendable {
+    private let numbers: Storage
+    private let scales: Storage?
+    private let features: Int
+
+    init(_ weight: Tensor, _ precision: Precision) {
+        let (outputs, features) = (weight.shape[0], weight.shape[1])
+        self.features = features
+        let bytes = outputs * features * (precision == .int8 ? 1 : 2)
+        numbers = Storage(count: (bytes + 3) / 4, isLasting: true)
+        scales = precision == .int8 ? Storage(count: outputs, isLasting: true) : nil
+        let (target, scale) = (UnsafeMutableRawPointer(numbers.base), scales?.base)
+        parallel(outputs) { output in
+            let row = weight.pointer + output * features
+            if let scale {
+                let bytes = target.assumingMemoryBound(to: Int8.self) + output * features
+                scale[output] = kernels.narrow_int8(bytes, row, features)
+            } else {
+                let halves = target.assumingMemoryBound(to: UInt16.self) + output * features
+                kernels.narrow_bfloat16(halves, row, features)
+            }
+        }
+    }
+
+    /// Some of the rows as floats.
+    func widen(_ rows: Range<Int>, into target: UnsafeMutablePointer<Float>) {
+        let first = rows.lowerBound * features
+        let source = UnsafeRawPointer(numbers.base)
+        guard let scales else {
+            let halves = source.assumingMemoryBound(to: UInt16.self) + first
+            kernels.widen_bfloat16(target, halves, rows.count * features)
+            return
+        }
+        for row in rows {
+            kernels.widen_int8(
+                target + (row - rows.lowerBound) * features,
+                source.assumingMemoryBound(to: Int8.self) + row * features, features,
+                scales.base[row])
+        }
+    }
+}

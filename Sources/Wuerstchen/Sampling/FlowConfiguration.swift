@@ -1,0 +1,89 @@
+internal import TensorCore
+
+/// What a stage that is a rectified flow carries in its `config.json`, under `flow`: its network
+/// predicts velocities `u − ε` instead of noise, and this is how it wants to be sampled.
+///
+/// Loading such a stage picks its sampler; see ``StageC/defaultSampling``.
+public struct FlowConfiguration: Sendable, Hashable, Codable {
+    /// The number of steps that it was distilled to; nil for a flow that takes any number.
+    public var steps: Int?
+    /// The weight of guidance that its training pairs were made with and that it now has without
+    /// asking twice; 1 for none.
+    public var guidance: Float
+    /// The mean of clean latents, which the flow's are relative to.
+    public var mean: Double
+    /// The standard deviation of clean latents.
+    public var deviation: Double
+
+    enum CodingKeys: String, CodingKey {
+        case steps
+        case guidance = "baked_guidance"
+        case mean = "latent_mean"
+        case deviation = "latent_deviation"
+    }
+
+    /// Decodes the field of a configuration. Fields that are absent keep their defaults.
+    public init(from decoder: any Decoder) throws {
+        self.init()
+        let fields = try decoder.container(keyedBy: CodingKeys.self)
+        steps = try fields.decodeIfPresent(Int.self, forKey: .steps)
+        try fields.update(&guidance, .guidance)
+        try fields.update(&mean, .mean)
+        try fields.update(&deviation, .deviation)
+    }
+
+    /// A flow of the given properties.
+    public init(steps: Int? = nil, guidance: Float = 1, mean: Double = 0, deviation: Double = 1) {
+        self.steps = steps
+        self.guidance = guidance
+        self.mean = mean
+        self.deviation = deviation
+    }
+
+    func map(_ schedule: NoiseSchedule) -> FlowMap {
+        FlowMap(schedule: schedule, mean: mean, deviation: deviation, isClamped: false)
+    }
+
+    func validate() throws {
+        guard steps.map({ (1...10_000).contains($0) }) ?? true, guidance.isFinite,
+            abs(guidance) <= 1000, abs(mean) <= 1000, (0.001...1000).contains(deviation)
+        else {
+            throw WuerstchenError(
+                .invalidConfiguration,
+                "flow has steps \(steps.map { "\($0)" } ?? "any"), baked_guidance \(guidance), "
+                    + "latent_mean \(mean) and latent_deviation \(deviation); steps must be at "
+                    + "least 1, the deviation from 0.001 to 1000 and all of ordinary size")
+        }
+    }
+
+    /// The steps that a student was distilled to, in words; nil for a flow that takes any number.
+    public var limits: String? {
+        steps.map { $0 == 1 ? "one step" : "\($0) steps" }
+    }
+
+    /// How to sample: the steps that it was made for, or eight.
+    func sampling(_ schedule: NoiseSchedule) -> SamplingOptions {
+        SamplingOptions(
+            timesteps: map(schedule).equalTimesteps(steps ?? 8), guidance: 0, method: .euler)
+    }
+
+    /// Refuses what would give images that the network was not made for.
+    func validate(_ options: SamplingOptions, _ schedule: NoiseSchedule, _ stage: String) throws {
+        guard options.method.flowMethod != nil else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "this \(stage) predicts a flow's velocity and is sampled along it (euler or heun), "
+                    + "not by \(options.method); leave its sampling options out")
+        }
+        guard let limits else { return }
+        let standard = sampling(schedule)
+        guard options.timesteps == standard.timesteps, options.method == .euler,
+            !options.isGuided
+        else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "this \(stage) was distilled to \(limits) "
+                    + "without guidance and does nothing else; leave its sampling options out")
+        }
+    }
+}

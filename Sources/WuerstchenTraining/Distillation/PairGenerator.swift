@@ -1,0 +1,184 @@
+public import Foundation
+internal import TensorCore
+public import Wuerstchen
+
+/// Makes couplings with a teacher: follows its flow from noise to latents under many conditions
+/// (Liu et al., "InstaFlow", 2023).
+///
+/// They are written in files of some hundred pairs. What is there already is kept, so that making goes
+/// on where it was stopped, or with more.
+public struct PairGenerator: Sendable {
+    /// How they are made, as it is written beside them.
+    public var record: CouplingRecord
+    /// What the images are conditioned on.
+    public var conditions: any ConditionSource
+    /// Rows, columns and channels of the latents.
+    public var latentShape: (rows: Int, columns: Int, channels: Int)
+    /// How the flow is solved.
+    public var solver: FlowSolver
+    /// Pairs that are made at a time.
+    public var batchSize = 32
+    /// The largest element of latents that are kept; larger ones are a solver gone astray.
+    public var largest: Float = 20
+    /// The teacher under some conditions, with a weight of guidance.
+    private let teacher: @Sendable (CouplingConditions, Float) throws -> FlowField
+
+    /// A maker of couplings.
+    public init(
+        _ record: CouplingRecord, conditions: any ConditionSource,
+        latentShape: (rows: Int, columns: Int, channels: Int), solver: FlowSolver,
+        teacher: @escaping @Sendable (CouplingConditions, Float) throws -> FlowField
+    ) {
+        self.record = record
+        self.conditions = conditions
+        self.latentShape = latentShape
+        self.solver = solver
+        self.teacher = teacher
+    }
+
+    /// Makes couplings until there are as many as wanted.
+    ///
+    /// - Parameters:
+    ///   - count: How many, rounded up to whole files.
+    ///   - folder: Where to; made if it is not there.
+    ///   - progress: Called after each batch with the number of pairs that are done.
+    /// - Returns: How many pairs were refused as not finite or too large.
+    /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError`` when a file is
+    ///   there that was made differently, or cannot be written.
+    @discardableResult
+    public func make(
+        _ count: Int, in folder: URL, progress: (Int) -> Void = { _ in }
+    ) throws -> Int {
+        guard count > 0, record.shardSize > 0, batchSize > 0, record.guidance.isFinite,
+            (0...1).contains(record.captionDropout), latentShape.rows > 0, latentShape.columns > 0,
+            latentShape.channels > 0
+        else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "\(count) couplings of \(latentShape), \(record.shardSize) to a file and \(batchSize) at "
+                    + "a time, guidance \(record.guidance), captions dropped \(record.captionDropout); "
+                    + "counts must be positive, the share from 0 to 1")
+        }
+        do {
+            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        } catch {
+            throw WuerstchenError(
+                .unwritableFile, "the folder \(folder.path) cannot be made", underlying: error)
+        }
+        var refused = 0
+        for shard in 0..<(count + record.shardSize - 1) / record.shardSize {
+            let file = Couplings.file(shard, in: folder)
+            let range = shard * record.shardSize..<(shard + 1) * record.shardSize
+            if FileManager.default.fileExists(atPath: file.path) {
+                let header = try Couplings.header(of: file).header
+                guard header.record == record else {
+                    throw WuerstchenError(
+                        .invalidRequest,
+                        "\(file.path) was made with other settings or by another teacher; choose "
+                            + "another folder, or delete it")
+                }
+                refused += record.shardSize - header.numbers.count
+                progress(range.upperBound)
+                continue
+            }
+            refused += try make(range, file, progress)
+        }
+        return refused
+    }
+
+    private func make(
+        _ range: Range<Int>, _ file: URL, _ progress: (Int) -> Void
+    ) throws -> Int {
+        var (numbers, captions): ([Int], [String]) = ([], [])
+        var (clean, semantics): ([Tensor], [Tensor]) = ([], [])
+        for first in stride(from: range.lowerBound, to: range.upperBound, by: batchSize) {
+            try Task.checkCancellation()
+            let part = first..<min(first + batchSize, range.upperBound)
+            var found = try conditions.conditions(part)
+            guard found.captions.count == part.count,
+                found.semantics.map({ $0.shape[0] == part.count }) ?? true
+            else {
+                throw WuerstchenError(
+                    .invalidRequest,
+                    "there are \(found.captions.count) conditions for \(part.count) couplings")
+            }
+            for (row, number) in part.enumerated() where record.isUnconditional(number) {
+                found.captions[row] = ""
+            }
+            let latents = try latents(part, found)
+            for (row, number) in part.enumerated() {
+                let latent = latents[row..<row + 1]
+                guard latent.isFinite, latent.elements.allSatisfy({ abs($0) <= largest }) else {
+                    continue
+                }
+                numbers.append(number)
+                captions.append(found.captions[row])
+                clean.append(latent)
+                if let maps = found.semantics { semantics.append(maps[row..<row + 1]) }
+            }
+            progress(part.upperBound)
+        }
+        guard !clean.isEmpty else {
+            throw WuerstchenError(
+                .notFinite,
+                "none of the couplings \(range) came out as latents of ordinary size; the teacher is "
+                    + "damaged or its guidance too strong")
+        }
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .sortedKeys
+        let header = Couplings.Header(record: record, numbers: numbers, captions: captions)
+        var sources = [Safetensors.Source(name: "clean", Tensor.concatenating(clean))]
+        if !semantics.isEmpty {
+            sources.append(
+                Safetensors.Source(name: "semantics", Tensor.concatenating(semantics)))
+        }
+        try Safetensors.write(
+            sources,
+            metadata: ["couplings": String(decoding: try encoder.encode(header), as: UTF8.self)],
+            to: file)
+        return range.count - numbers.count
+    }
+
+    /// Pairs without caption go without guidance, and so in a batch of their own.
+    private func latents(_ range: Range<Int>, _ conditions: CouplingConditions) throws -> Tensor {
+        let shape: Shape = [1, latentShape.rows, latentShape.columns, latentShape.channels]
+        var made = [Tensor?](repeating: nil, count: range.count)
+        for isUnconditional in [false, true] {
+            let rows = range.enumerated().filter {
+                record.isUnconditional($0.element) == isUnconditional
+            }
+            guard !rows.isEmpty else { continue }
+            let part = CouplingConditions(
+                captions: rows.map { conditions.captions[$0.offset] },
+                semantics: conditions.semantics.map { maps in
+                    Tensor.concatenating(rows.map { maps[$0.offset..<$0.offset + 1] })
+                })
+            let noise = Tensor.concatenating(rows.map { record.noise($0.element, shape) })
+            let latents = try solve(part, noise, guidance: isUnconditional ? 1 : record.guidance)
+            for (place, row) in rows.enumerated() {
+                made[row.offset] = latents[place..<place + 1]
+            }
+        }
+        return Tensor.concatenating(made.compactMap { $0 })
+    }
+
+    /// Where the noise leads; not numbers for pairs of which the teacher makes none.
+    private func solve(
+        _ conditions: CouplingConditions, _ noise: Tensor, guidance: Float
+    ) throws -> Tensor {
+        do {
+            return try teacher(conditions, guidance).solve(from: noise, solver).latent
+        } catch let error as WuerstchenError where error.code == .notFinite {
+            // One pair gone astray is no reason to lose the others of its batch.
+            guard noise.shape[0] > 1 else { return Tensor(repeating: .nan, noise.shape) }
+            return Tensor.concatenating(
+                try (0..<noise.shape[0]).map { row in
+                    try solve(
+                        CouplingConditions(
+                            captions: [conditions.captions[row]],
+                            semantics: conditions.semantics.map { $0[row..<row + 1] }),
+                        noise[row..<row + 1], guidance: guidance)
+                })
+        }
+    }
+}

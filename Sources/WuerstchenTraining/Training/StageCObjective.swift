@@ -1,0 +1,235 @@
+public import TensorCore
+public import Wuerstchen
+
+/// Stage C: predicting the noise in semantic latents under their captions, with or without its text
+/// encoder learning along.
+public struct StageCObjective: TrainingObjective {
+    /// The part's name.
+    public let name = "stage-c"
+    /// The architecture's numbers.
+    public var configuration: StageC.Configuration
+    /// The text encoder's numbers.
+    public var textConfiguration: CLIPTextModel.Configuration
+    /// Splits captions into tokens.
+    public var tokenizer: CLIPTokenizer
+    /// Latents and captions.
+    public var semantics: any SemanticSource
+    /// Latents and captions that are not learnt from.
+    public var validationSemantics: (any SemanticSource)?
+    /// Shows what latents mean, for contact sheets.
+    public var preview: PreviewDecoder?
+    /// Reads what the latents of drawn scenes show; see ``AttributeHeads``.
+    public var reader: AttributeHeads?
+    /// The weight, falling to 0 over the training, of what ``reader`` gets wrong of mentioned attributes
+    /// in the clean latents predicted at times from 0.88 to 0.98. The squared error alone hardly notices
+    /// a moon on the wrong side. Before, the noisy latent itself shows where things are; beyond, the slope
+    /// of the clean latents grows without bounds.
+    public var readerWeight: Float = 0
+    /// How often each noise level is learnt.
+    public var times = TimeDistribution()
+    /// How errors at different noise levels count.
+    public var weighting: NoiseWeighting
+    /// The share of captions that are replaced by nothing, for guidance.
+    public var captionDropout: Float = 0.1
+    /// Whether the text encoder learns along.
+    public var trainsText: Bool
+    /// Whether activations are computed anew for gradients rather than kept.
+    public var checkpointsActivations = false
+    /// How noise grows with time.
+    public var schedule = NoiseSchedule()
+
+    /// An objective for an architecture.
+    public init(
+        configuration: StageC.Configuration, textConfiguration: CLIPTextModel.Configuration,
+        tokenizer: CLIPTokenizer, semantics: any SemanticSource,
+        weighting: NoiseWeighting = .p2, trainsText: Bool
+    ) {
+        self.configuration = configuration
+        self.textConfiguration = textConfiguration
+        self.tokenizer = tokenizer
+        self.semantics = semantics
+        self.weighting = weighting
+        self.trainsText = trainsText
+    }
+
+    /// The parameters of stage and text encoder.
+    public func initialParameters(seed: UInt64) throws -> TrainableParameters {
+        var parameters = TrainableParameters()
+        try parameters.addStageC(configuration, seed: seed)
+        try parameters.addText(textConfiguration, seed: seed)
+        return parameters
+    }
+
+    /// The text encoder only learns if it is asked to.
+    public func isTrainable(_ name: String) -> Bool { trainsText || !name.hasPrefix("text.") }
+
+    /// The loss of a batch.
+    public func loss(_ parameters: StepParameters, _ step: TrainingStep) throws -> TrainingLoss {
+        var random = step.random
+        let batch = try semantics.semantics(step.number, count: step.batchSize)
+        let captions = batch.captions.map { random.uniform() < captionDropout ? "" : $0 }
+        let text = try parameters.encode(
+            captions, tokenizer, textConfiguration, precision: step.precision)
+        var stage = try StageC(
+            configuration: configuration, parameters: parameters.source("stage_c"),
+            precision: step.precision, schedule: schedule)
+        stage.checkpointsActivations = checkpointsActivations
+        let noisy = NoisyLatents(
+            batch.latents, times: times.draw(step.batchSize, &random), schedule: schedule,
+            random: &random)
+        let predicted = try stage.predictNoise(
+            noisy.latents, times: noisy.times, conditioning: stage.prepare(text: text))
+        let loss = noisy.loss(predicted, weighting)
+        let weight = readerWeight * (1 - Float(step.number) / Float(max(1, step.count)))
+        guard let reader, weight > 0, !batch.labels.isEmpty else { return TrainingLoss(loss) }
+        let asked = batch.labels.indices.map { row in
+            (0.88...0.98).contains(noisy.times[row]) && !captions[row].isEmpty
+                ? batch.labels[row].mentioned : SceneAttribute.allCases.map { _ in nil }
+        }
+        guard asked.contains(where: { $0.contains { $0 != nil } }) else {
+            return TrainingLoss(loss)
+        }
+        let (unread, accuracy) = reader.loss(noisy.clean(predicted).flattenedSamples, asked)
+        return TrainingLoss(
+            Tensor.combine(1, loss, weight, unread), metrics: ["read": accuracy])
+    }
+
+    /// The same over latents that are not learnt from.
+    public var validation: StageCObjective? {
+        validationSemantics.map {
+            var result = self
+            result.semantics = $0
+            result.readerWeight = 0
+            return result
+        }
+    }
+
+    /// What captions do at strong noise; see ``captionErrors(_:batch:count:times:precision:)`` and
+    /// ``attributesRead(_:batch:count:time:)``.
+    public func measurements(_ parameters: [String: Tensor]) throws -> [String: Float] {
+        let looked = validation ?? self
+        let errors = try looked.captionErrors(parameters, batch: 0, count: 64, times: [0.85])
+        var result = [
+            "error, right caption": errors[0].right, "error, no caption": errors[0].empty,
+            "error, wrong caption": errors[0].wrong,
+        ]
+        for (attribute, share) in try looked.attributesRead(parameters, batch: 1, count: 256) {
+            result["\(attribute) read"] = share
+        }
+        return result
+    }
+
+    /// What the preview decoder shows of latents made from captions in twenty steps.
+    public func contactSheet(_ parameters: [String: Tensor]) throws -> ContactSheet? {
+        guard let preview else { return nil }
+        let batch = try (validationSemantics ?? semantics).semantics(0, count: 16)
+        let (latents, captions) = (batch.latents, batch.captions)
+        let (stage, encode) = try networks(parameters, .bfloat16)
+        let text = TextEmbedding<StageC>(
+            prompts: try encode(captions), negatives: try encode(captions.map { _ in "" }))
+        var sampler = try stage.sampler(
+            text, grid: SemanticGrid(rows: latents.shape[1], columns: latents.shape[2]),
+            noise: SeededNoise(seeds: (0..<16).map { UInt64($0) }),
+            options: SamplingOptions(timesteps: Timesteps(count: 20), guidance: 4))
+        while try sampler.next() != nil {}
+        var sheet = ContactSheet(title: "Stage C, previewed", imageSide: 160)
+        let images = try preview.pixels(of: sampler.latent)
+        for first in [0, 8] {
+            try sheet.addRow(
+                "", images[first..<first + 8], captions: Array(captions[first..<first + 8]))
+        }
+        return sheet
+    }
+
+    /// What the network makes of captions: the mean squared error of the clean latent it sees in noisy
+    /// ones, with the right captions, with none, and with those of other images. The larger the
+    /// differences, the more it has learnt from language.
+    ///
+    /// - Parameters:
+    ///   - parameters: Parameters to look at.
+    ///   - number: Which batch.
+    ///   - count: How many latents.
+    ///   - times: The noise levels.
+    ///   - precision: The numbers that networks multiply.
+    /// - Returns: For each time the three errors.
+    /// - Throws: What data and networks throw.
+    public func captionErrors(
+        _ parameters: [String: Tensor], batch number: Int, count: Int,
+        times: [Float] = [0.6, 0.75, 0.85, 0.93], precision: Precision = .bfloat16
+    ) throws -> [(time: Float, right: Float, empty: Float, wrong: Float)] {
+        let batch = try semantics.semantics(number, count: count)
+        let captions = batch.captions
+        let variants = [
+            captions, captions.map { _ in "" }, Array(captions.dropFirst()) + captions.prefix(1),
+        ]
+        let (stage, encode) = try networks(parameters, precision)
+        let texts = try variants.map { try stage.prepare(text: encode($0)) }
+        return try times.map { time in
+            let errors = try texts.map { text in
+                let (noisy, predicted) = try prediction(
+                    stage, batch.latents, text, time: time, noise: number)
+                return noisy.loss(predicted, .cleanError).elements[0]
+            }
+            return (time, errors[0], errors[1], errors[2])
+        }
+    }
+
+    /// Stage C and its text encoder, of parameters to look at.
+    private func networks(
+        _ parameters: [String: Tensor], _ precision: Precision
+    ) throws -> (stage: StageC, encode: ([String]) throws -> Tensor) {
+        let fixed = StepParameters(fixed: parameters)
+        let stage = try StageC(
+            configuration: configuration, parameters: fixed.source("stage_c"),
+            precision: precision, schedule: schedule)
+        return (
+            stage,
+            { try fixed.encode($0, tokenizer, textConfiguration, precision: precision) }
+        )
+    }
+
+    /// Latents under always the same noise, and the noise that is predicted in them.
+    private func prediction(
+        _ stage: StageC, _ latents: Tensor, _ text: StageC.Conditioning, time: Float,
+        noise number: Int
+    ) throws -> (noisy: NoisyLatents, predicted: Tensor) {
+        var random = RandomStream(UInt64(number), 77)
+        let noisy = NoisyLatents(
+            latents, times: [Float](repeating: time, count: latents.shape[0]),
+            schedule: schedule, random: &random)
+        return (
+            noisy,
+            try stage.predictNoise(noisy.latents, times: noisy.times, conditioning: text)
+        )
+    }
+
+    /// What of a caption the network has decided on when there is next to nothing but noise to see:
+    /// the shares of mentioned attributes that ``reader`` finds in the clean latents that it predicts.
+    ///
+    /// - Parameters:
+    ///   - parameters: Parameters to look at.
+    ///   - number: Which batch.
+    ///   - count: How many latents.
+    ///   - time: The noise level.
+    /// - Returns: The shares of those attributes that are mentioned; none without a reader.
+    /// - Throws: What data and networks throw.
+    public func attributesRead(
+        _ parameters: [String: Tensor], batch number: Int, count: Int, time: Float = 0.96
+    ) throws -> [SceneAttribute: Float] {
+        guard let reader else { return [:] }
+        let batch = try semantics.semantics(number, count: count)
+        let (stage, encode) = try networks(parameters, .bfloat16)
+        let (noisy, predicted) = try prediction(
+            stage, batch.latents, stage.prepare(text: encode(batch.captions)), time: time,
+            noise: number)
+        return reader.accuracy(
+            noisy.clean(predicted).flattenedSamples, batch.labels.map(\.mentioned))
+    }
+}
+
+extension Tensor {
+    /// `[samples, everything else]`
+    fileprivate var flattenedSamples: Tensor {
+        reshaped(to: [shape[0], count / max(1, shape[0])])
+    }
+}

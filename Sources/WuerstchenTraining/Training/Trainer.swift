@@ -1,0 +1,243 @@
+public import Foundation
+public import TensorCore
+
+/// Settings of a training run.
+public struct TrainingOptions: Sendable {
+    /// All steps. A training may be resumed with more than it was begun with: the rate then goes on
+    /// along the longer curve, higher than it had become.
+    public var steps: Int
+    /// Images of a step.
+    public var batchSize: Int
+    /// The learning rate over the steps.
+    public var rate: LearningRate
+    /// The weight decay, in units of the learning rate.
+    public var weightDecay: Float
+    /// The longest that all gradients together may be; longer ones are shortened to it.
+    public var clippingNorm: Float = 1
+    /// How much of the average of the parameters stays in a step.
+    public var averageDecay: Float
+    /// The numbers that networks multiply, forwards and backwards: 32-bit floats or bfloat16.
+    public var precision: Precision = .bfloat16
+    /// What everything random depends on.
+    public var seed: UInt64 = 0
+    /// Seconds between checkpoints; 0 for one after every step.
+    public var checkpointInterval: Double = 120
+
+    /// Settings of the given values, with a warm-up over 3 % of the steps and a cosine down to a
+    /// hundredth of the rate.
+    public init(
+        steps: Int, batchSize: Int, peakRate: Float, weightDecay: Float = 0.01,
+        averageDecay: Float = 0.998
+    ) {
+        self.steps = steps
+        self.batchSize = batchSize
+        rate = LearningRate(
+            peak: peakRate, final: peakRate / 100, warmUp: max(1, steps * 3 / 100), steps: steps)
+        self.weightDecay = weightDecay
+        self.averageDecay = averageDecay
+    }
+
+    func validate() throws {
+        guard steps > 0, batchSize > 0, rate.peak > 0, rate.peak.isFinite, precision != .int8,
+            clippingNorm > 0, (0..<1).contains(averageDecay), weightDecay >= 0,
+            checkpointInterval >= 0
+        else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "training of \(steps) steps of \(batchSize) images at rate \(rate.peak), "
+                    + "precision \(precision.rawValue), gradients up to \(clippingNorm), average "
+                    + "\(averageDecay), decay \(weightDecay), checkpoints every "
+                    + "\(checkpointInterval) seconds; all must be positive, the average below 1 and "
+                    + "the precision float32 or bfloat16")
+        }
+    }
+}
+
+/// Trains a part of a cascade, step by step, and goes on where it was stopped.
+///
+/// Everything that the next step depends on is in the state, which is saved as one file: a run that
+/// was killed goes on from the last checkpoint to the same numbers, bit for bit.
+public struct Trainer<Objective: TrainingObjective> {
+    /// What is trained.
+    public let objective: Objective
+    /// The settings.
+    public let options: TrainingOptions
+    /// What changes from step to step.
+    public private(set) var state: TrainingState
+    private let file: URL?
+    private let reserve = BufferPool.Reserve()
+    /// Whether ``state`` is what a whole step left, all of it numbers.
+    private var isSound = true
+    private var lastCheckpoint = ContinuousClock.now
+    private var pace = TrainingPace()
+    /// A smoothed loss, to notice when it explodes.
+    private var usualLoss: Float?
+
+    /// A run that begins, or goes on.
+    ///
+    /// - Parameters:
+    ///   - objective: What is trained.
+    ///   - options: The settings.
+    ///   - file: Where the state is kept; nil to keep it in memory alone.
+    ///   - resumes: Whether to go on from the file if it is there. Otherwise a file that is there is
+    ///     an error, so that no work is overwritten. Seed, batch size, peak rate, decays and precision
+    ///     must be those that it was begun with; there may be more steps.
+    ///   - start: Parameters to begin with in place of initial ones, by name; all others are new.
+    /// - Throws: ``WuerstchenError`` when the settings make no sense, when there is a state that is
+    ///   not to be resumed, or when it does not belong to such a run.
+    public init(
+        _ objective: Objective, _ options: TrainingOptions, file: URL? = nil,
+        resumes: Bool = false, start: [String: Tensor] = [:]
+    ) throws {
+        try options.validate()
+        self.objective = objective
+        self.options = options
+        self.file = file
+        if let file, FileManager.default.fileExists(atPath: file.path) {
+            guard resumes else {
+                throw WuerstchenError(
+                    .invalidRequest,
+                    "\(file.path) is there already; resume it, or choose another folder")
+            }
+            state = try TrainingState(contentsOf: file)
+            guard state.objective == objective.name else {
+                throw WuerstchenError(
+                    .invalidRequest,
+                    "\(file.path) is the state of training \(state.objective), not \(objective.name)"
+                )
+            }
+            let differences = state.differences(from: options)
+            guard differences.isEmpty else {
+                throw WuerstchenError(
+                    .invalidRequest,
+                    "\(file.path) was begun with \(differences.joined(separator: ", ")); resume it as "
+                        + "it was begun, or it would be another training")
+            }
+            (state.peakRate, state.precision) = (options.rate.peak, options.precision)
+        } else {
+            var parameters = try objective.initialParameters(seed: options.seed)
+            for (name, value) in start {
+                guard parameters.values[name]?.shape == value.shape else {
+                    throw WuerstchenError(
+                        .incompatibleParameters,
+                        "\(objective.name) has no parameter \(name) of shape \(value.shape) to "
+                            + "begin with")
+                }
+                parameters.values[name] = value
+            }
+            state = TrainingState(objective: objective.name, parameters: parameters, options)
+        }
+    }
+
+    /// Whether all steps are done.
+    public var isFinished: Bool { state.step >= options.steps }
+
+    /// Takes the next step.
+    ///
+    /// - Returns: What to report, or nil when all steps are done.
+    /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError``: `notFinite`
+    ///   with step and layer when loss or gradients are not numbers or the loss explodes, and what
+    ///   data, networks and files throw. The last checkpoint stays good. After loss or gradients that
+    ///   were not numbers there is no going on but from there.
+    public mutating func next() throws -> TrainingReport? {
+        guard !isFinished else { return nil }
+        guard isSound else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "training \(objective.name): step \(state.step + 1) failed before; go on from the last "
+                    + "checkpoint")
+        }
+        try Task.checkCancellation()
+        let start = ContinuousClock.now
+        let step = TrainingStep(
+            number: state.step, count: options.steps, batchSize: options.batchSize,
+            precision: options.precision,
+            random: RandomStream(options.seed, 1, UInt64(state.step)))
+        let (loss, gradients, noted) = try gradients(of: step)
+        let value = loss.value.elements[0]
+        let norm = globalNorm(gradients)
+        isSound = false
+        try check(value, norm, gradients, step)
+        let (rate, objective) = (options.rate[step.number], objective)
+        state.update(
+            gradients, scale: norm > options.clippingNorm ? options.clippingNorm / norm : 1
+        ) { rate * objective.rateFactor($0) }
+        for (name, value) in noted {
+            // PyTorch's momentum.
+            state.parameters.values[name]?.move(towards: value, by: 0.1)
+        }
+        try objective.finish(&state.parameters, step, loss)
+        state.average.update(state.parameters.values)
+        state.step += 1
+        state.loss = value
+        isSound = true
+        let seconds = (ContinuousClock.now - start).seconds
+        state.seconds += seconds
+        if let file,
+            isFinished
+                || (ContinuousClock.now - lastCheckpoint).seconds > options.checkpointInterval
+        {
+            try state.write(to: file)
+            lastCheckpoint = .now
+        }
+        pace.countStep(images: options.batchSize)
+        let metrics = loss.metrics.sorted { $0.key < $1.key } + [("gradient", norm)]
+        return TrainingReport(
+            step: state.step, total: options.steps, loss: Double(value),
+            metrics: metrics.map { TrainingReport.Metric($0.0, Double($0.1)) },
+            imagesPerSecond: pace.imagesPerSecond,
+            timeLeft: pace.time(for: options.steps - state.step))
+    }
+
+    /// Says that time has passed since the last step that was not training.
+    mutating func skipPause() { pace.skip() }
+
+    /// Saves the state now, such as when work is about to stop. After a step that failed when it had
+    /// its gradients, what was saved before stays instead: parameters may not be numbers, or only half
+    /// of them moved.
+    ///
+    /// - Throws: ``WuerstchenError`` with code `unwritableFile`; what was saved before stays.
+    public func save() throws {
+        if let file, isSound { try state.write(to: file) }
+    }
+
+    /// In a function of its own, so that everything tracked is gone when parameters change in place.
+    private func gradients(
+        of step: TrainingStep
+    ) throws -> (TrainingLoss, [String: Tensor], noted: [String: Tensor]) {
+        let parameters = StepParameters(state.parameters.values, isTrainable: objective.isTrainable)
+        var loss = try objective.loss(parameters, step)
+        let found = try loss.value.gradients()
+        var gradients: [String: Tensor] = [:]
+        for (name, leaf) in parameters.leaves where objective.isTrainable(name) {
+            if let gradient = found[leaf] { gradients[name] = gradient }
+        }
+        loss.value = loss.value.detached()
+        return (loss, gradients, parameters.noted)
+    }
+
+    private mutating func check(
+        _ loss: Float, _ norm: Float, _ gradients: [String: Tensor], _ step: TrainingStep
+    ) throws {
+        let usual = usualLoss ?? loss
+        let explodes = step.number > 100 && abs(loss) > 1000 * abs(usual)
+        if loss.isFinite, norm.isFinite, !explodes {
+            usualLoss = usual + 0.05 * (loss - usual)
+            return
+        }
+        let broken = state.parameters.values.keys.sorted().filter {
+            state.parameters.values[$0]?.isFinite == false
+        }
+        let steep = gradients.keys.sorted().filter { gradients[$0]?.isFinite == false }
+        let largest = gradients.max { $0.value.squareSum() < $1.value.squareSum() }?.key
+        let culprit =
+            broken.first.map { "the parameter \($0) is not a number" }
+            ?? steep.first.map { "the gradient of \($0) is not a number" }
+            ?? largest.map { "the largest gradient is that of \($0)" } ?? "there are no gradients"
+        throw WuerstchenError(
+            .notFinite,
+            "training \(objective.name), step \(step.number + 1): the loss is \(loss) and the "
+                + "gradients' length \(norm); \(culprit). Train anew with a lower learning rate; the "
+                + "last checkpoint's parameters are good to begin with")
+    }
+}

@@ -1,0 +1,183 @@
+public import TensorCore
+
+/// What a part of a cascade is trained for: parameters to begin with, and a number to make small.
+public protocol TrainingObjective: Sendable {
+    /// The part's name, for messages and files.
+    var name: String { get }
+
+    /// The parameters that training begins with.
+    ///
+    /// - Parameter seed: What they depend on.
+    /// - Returns: The parameters, under one scope for each network.
+    /// - Throws: What building the networks throws.
+    func initialParameters(seed: UInt64) throws -> TrainableParameters
+
+    /// The loss of one step.
+    ///
+    /// - Parameters:
+    ///   - parameters: Tracked parameters to build the networks from.
+    ///   - step: Which step, and its random numbers.
+    /// - Returns: The loss, computed from the parameters.
+    /// - Throws: What data and networks throw.
+    func loss(_ parameters: StepParameters, _ step: TrainingStep) throws -> TrainingLoss
+
+    /// Whether a parameter is learnt, rather than kept by ``finish(_:_:_:)``.
+    func isTrainable(_ name: String) -> Bool
+
+    /// A factor for the learning rate of a parameter.
+    func rateFactor(_ name: String) -> Float
+
+    /// Called after each step's update, for what is not learnt by gradients.
+    ///
+    /// - Parameters:
+    ///   - parameters: The parameters after the update.
+    ///   - step: The step.
+    ///   - loss: What ``loss(_:_:)`` returned.
+    /// - Throws: What networks throw.
+    func finish(
+        _ parameters: inout TrainableParameters, _ step: TrainingStep, _ loss: TrainingLoss
+    ) throws
+
+    /// The same objective over images that are not learnt from, or nil where there are none.
+    var validation: Self? { get }
+
+    /// Further numbers about how far training is, which take some time.
+    ///
+    /// - Parameter parameters: The parameters to look at, by name.
+    /// - Returns: The numbers by name.
+    /// - Throws: What data and networks throw.
+    func measurements(_ parameters: [String: Tensor]) throws -> [String: Float]
+
+    /// Images that show how far training is.
+    ///
+    /// - Parameter parameters: The parameters to look at, by name.
+    /// - Returns: A sheet, or nil where there is nothing to see.
+    /// - Throws: What networks throw.
+    func contactSheet(_ parameters: [String: Tensor]) throws -> ContactSheet?
+}
+
+extension TrainingObjective {
+    /// By default everything is learnt but the running statistics of batch norms.
+    public func isTrainable(_ name: String) -> Bool {
+        !name.hasSuffix("running_mean") && !name.hasSuffix("running_var")
+    }
+
+    /// By default all parameters have the same rate.
+    public func rateFactor(_ name: String) -> Float { 1 }
+
+    /// By default there is nothing to see.
+    public func contactSheet(_ parameters: [String: Tensor]) throws -> ContactSheet? { nil }
+
+    /// By default there is nothing more to measure.
+    public func measurements(_ parameters: [String: Tensor]) throws -> [String: Float] { [:] }
+
+    /// By default nothing is set aside.
+    public var validation: Self? { nil }
+
+    /// By default nothing is done.
+    public func finish(
+        _ parameters: inout TrainableParameters, _ step: TrainingStep, _ loss: TrainingLoss
+    ) {}
+}
+
+/// A step of training.
+public struct TrainingStep: Sendable {
+    /// Which step, from 0.
+    public let number: Int
+    /// All steps.
+    public let count: Int
+    /// How many images a step looks at.
+    public let batchSize: Int
+    /// The numbers that networks multiply.
+    public let precision: Precision
+    /// Random numbers that depend on the seed and the step alone.
+    public let random: RandomStream
+
+    /// A step of the given numbers.
+    public init(
+        number: Int, count: Int, batchSize: Int, precision: Precision, random: RandomStream
+    ) {
+        self.number = number
+        self.count = count
+        self.batchSize = batchSize
+        self.precision = precision
+        self.random = random
+    }
+}
+
+/// The loss of a step.
+public struct TrainingLoss: Sendable {
+    /// The number that is made small, a tensor without axes.
+    public var value: Tensor
+    /// Further numbers to report by name.
+    public var metrics: [String: Float]
+    /// What the step leaves for ``TrainingObjective/finish(_:_:_:)``, by name.
+    public var auxiliary: [String: Tensor]
+
+    /// A loss and what belongs to it.
+    public init(
+        _ value: Tensor, metrics: [String: Float] = [:], auxiliary: [String: Tensor] = [:]
+    ) {
+        self.value = value
+        self.metrics = metrics
+        self.auxiliary = auxiliary
+    }
+}
+
+/// The parameters of one step, tracked where they are learnt.
+public struct StepParameters: Sendable {
+    let leaves: [String: Tensor]
+    private let statistics: [String: BatchStatistics]
+
+    /// - Parameters:
+    ///   - values: The parameters by name.
+    ///   - isTrainable: Whether a parameter is tracked.
+    init(_ values: [String: Tensor], isTrainable: (String) -> Bool) {
+        func scope(_ name: String) -> Substring { name.prefix { $0 != "." } }
+        let learning = Set(values.keys.filter(isTrainable).map(scope))
+        // Gradients must find their way through matrices that stay as they are, too, to what learns
+        // before them.
+        leaves = Dictionary(
+            uniqueKeysWithValues: values.map { name, value in
+                let passes = value.shape.rank > 1 && learning.contains(scope(name))
+                return (name, passes || isTrainable(name) ? value.tracked() : value)
+            })
+        let scopes = Set(
+            values.keys.filter { $0.hasSuffix("running_mean") }.compactMap {
+                $0.split(separator: ".").first.map(String.init)
+            })
+        statistics = Dictionary(uniqueKeysWithValues: scopes.map { ($0, BatchStatistics()) })
+    }
+
+    /// Parameters that nothing is learnt about, for looking at results.
+    ///
+    /// - Parameter values: The parameters by name.
+    public init(fixed values: [String: Tensor]) {
+        leaves = values
+        statistics = [:]
+    }
+
+    /// The parameters of one network. Its batch norms use the batch's statistics in training.
+    public func source(_ scope: String) -> ParameterValues {
+        ParameterValues(
+            TrainableParameters(leaves).scope(scope), origin: "\(scope) in training",
+            batchStatistics: statistics[scope])
+    }
+
+    /// The parameters of a network through which gradients pass to its input, and which are not learnt
+    /// from what it is used for.
+    func passing(_ scope: String) -> ParameterValues {
+        ParameterValues(
+            TrainableParameters(leaves).scope(scope).mapValues { $0.detached().tracked() },
+            origin: "\(scope) in training")
+    }
+
+    /// Means and variances that batch norms saw, by the whole name of the running statistics.
+    var noted: [String: Tensor] {
+        var result: [String: Tensor] = [:]
+        for (scope, statistics) in statistics {
+            for (name, value) in statistics.values { result["\(scope).\(name)"] = value }
+        }
+        return result
+    }
+}

@@ -1,0 +1,125 @@
+public import Foundation
+public import TensorCore
+
+/// A training run in a folder of its own: the state it goes on from, a log, an image of the losses
+/// and a sheet of what it makes.
+///
+/// In the folder are `state.safetensors`, `log.jsonl`, `loss.png` and `sheet.png`.
+public struct TrainingRun<Objective: TrainingObjective>: Sendable {
+    /// What is trained.
+    public let objective: Objective
+    /// The settings.
+    public let options: TrainingOptions
+    /// The run's folder.
+    public let folder: URL
+    /// Seconds between looks at validation images and sheets.
+    public var lookInterval: Double = 180
+
+    /// A run in a folder, which is made if it is not there.
+    ///
+    /// - Throws: ``WuerstchenError`` with code `unwritableFile`.
+    public init(_ objective: Objective, _ options: TrainingOptions, in folder: URL) throws {
+        self.objective = objective
+        self.options = options
+        self.folder = folder
+        do {
+            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        } catch {
+            throw WuerstchenError(
+                .unwritableFile, "the folder \(folder.path) cannot be made", underlying: error)
+        }
+    }
+
+    /// The file that training goes on from.
+    public var stateFile: URL { folder.appendingPathComponent("state.safetensors") }
+
+    /// Trains to the end. A run whose last step is done, but not the look at what came of it, is
+    /// looked at.
+    ///
+    /// - Parameters:
+    ///   - resumes: Whether to go on where an earlier run in the folder stopped.
+    ///   - start: Parameters to begin with in place of initial ones.
+    ///   - progress: Where to report.
+    /// - Returns: The averages of the parameters, by name.
+    /// - Throws: `CancellationError` when the task is cancelled, and what ``Trainer/next()``, looking at
+    ///   results and writing files throw; all after saving the state, unless it was the step itself that
+    ///   gave no numbers.
+    public func run(
+        resumes: Bool, start: [String: Tensor] = [:], progress: inout TrainingProgress
+    ) throws -> [String: Tensor] {
+        var trainer = try Trainer(
+            objective, options, file: stateFile, resumes: resumes, start: start)
+        let log = try MetricsLog(
+            folder.appendingPathComponent("log.jsonl"), resumingAfter: trainer.state.step)
+        var lastLook = ContinuousClock.now
+        var lastLog = ContinuousClock.now - .seconds(60)
+        do {
+            if trainer.isFinished, try log.entries().last?.step != trainer.state.step {
+                var report = TrainingReport(
+                    step: trainer.state.step, total: options.steps,
+                    loss: trainer.state.loss.map(Double.init) ?? .nan)
+                try look(&report, trainer.state.average.values, log)
+                progress.show(report)
+            }
+            while var report = try trainer.next() {
+                let now = ContinuousClock.now
+                if trainer.isFinished || (now - lastLook).seconds > lookInterval {
+                    try look(&report, trainer.state.average.values, log)
+                    lastLook = .now
+                    lastLog = .now
+                    trainer.skipPause()
+                } else if (now - lastLog).seconds > 2 {
+                    try log.append(report)
+                    lastLog = now
+                }
+                progress.show(report)
+            }
+        } catch let error as CancellationError {
+            try trainer.save()
+            throw error
+        } catch {
+            // An image that cannot be read or a log that cannot be written takes nothing from the
+            // steps since the last checkpoint. If they cannot be saved either, the cause is what counts.
+            try? trainer.save()
+            throw error
+        }
+        progress.finish()
+        return trainer.state.average.values
+    }
+
+    /// Looks at what the parameters do, and adds that to a report and the report to the log. What the
+    /// log has of the last step thus says that there was a look at it.
+    private func look(
+        _ report: inout TrainingReport, _ parameters: [String: Tensor], _ log: MetricsLog
+    ) throws {
+        if let loss = try validationLoss(parameters) {
+            report.metrics.append(TrainingReport.Metric("validation", Double(loss)))
+        }
+        let measured = try objective.measurements(parameters)
+        report.metrics += measured.sorted { $0.key < $1.key }.map {
+            TrainingReport.Metric($0.key, Double($0.value))
+        }
+        if let sheet = try objective.contactSheet(parameters) {
+            try sheet.write(to: folder.appendingPathComponent("sheet.png"))
+        }
+        try log.append(report)
+        var curve = LossCurve(title: objective.name, isLogarithmic: true)
+        curve.series = [try log.series("loss"), try log.series("validation")]
+            .filter { !$0.points.isEmpty }
+        try curve.write(to: folder.appendingPathComponent("loss.png"))
+    }
+
+    /// The mean loss of a few fixed batches that are not learnt from.
+    private func validationLoss(_ parameters: [String: Tensor]) throws -> Float? {
+        guard let validation = objective.validation else { return nil }
+        let fixed = StepParameters(fixed: parameters)
+        let batches = 4
+        return try (0..<batches).reduce(Float(0)) { sum, number in
+            let step = TrainingStep(
+                number: number, count: 1, batchSize: options.batchSize,
+                precision: options.precision, random: RandomStream(0, 4, UInt64(number)))
+            let loss = try withoutGradients { try validation.loss(fixed, step).value }
+            return sum + loss.elements[0] / Float(batches)
+        }
+    }
+}
