@@ -40,7 +40,7 @@ import _WuerstchenTestSupport
             #expect(lines.count == 4, "an entry is one line")
             #expect(
                 lines[1]
-                    == #"{"loss":0.5,"metrics":{"psnr":22},"imagesPerSecond":2.5,"step":2}"#)
+                    == #"{"imagesPerSecond":2.5,"loss":0.5,"metrics":{"psnr":22},"step":2}"#)
         }
     }
 
