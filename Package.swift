@@ -15,6 +15,7 @@ let package = Package(
         .library(name: "Wuerstchen", targets: ["Wuerstchen"]),
         .library(name: "WuerstchenTraining", targets: ["WuerstchenTraining"]),
         .library(name: "WuerstchenMiniature", targets: ["WuerstchenMiniature"]),
+        .library(name: "WuerstchenNN", targets: ["WuerstchenNN"]),
         .library(name: "TensorCore", targets: ["TensorCore"]),
     ],
     targets: [
@@ -31,27 +32,35 @@ let package = Package(
             dependencies: ["CWuerstchenBLAS", "CWuerstchenKernels"],
             swiftSettings: settings),
         .target(
+            name: "WuerstchenNN",
+            dependencies: ["TensorCore"],
+            swiftSettings: settings),
+        .target(
             name: "Wuerstchen",
-            dependencies: ["TensorCore", "CWuerstchenPNG"],
+            dependencies: ["WuerstchenNN", "TensorCore", "CWuerstchenPNG"],
             swiftSettings: settings),
         .target(
             name: "WuerstchenTraining",
-            dependencies: ["Wuerstchen", "TensorCore"],
+            dependencies: ["Wuerstchen", "WuerstchenNN", "TensorCore"],
             resources: [.copy("Resources/Probe")],
             swiftSettings: settings),
         .target(
             name: "WuerstchenMiniature",
-            dependencies: ["Wuerstchen", "TensorCore"],
+            dependencies: ["Wuerstchen", "WuerstchenNN", "TensorCore"],
             resources: [.copy("Resources/Miniature"), .copy("Resources/Students")],
             swiftSettings: settings),
         .target(
             name: "_WuerstchenTestSupport",
-            dependencies: ["TensorCore", "Wuerstchen"],
+            dependencies: ["TensorCore", "WuerstchenNN", "Wuerstchen"],
             path: "Tests/_WuerstchenTestSupport",
             swiftSettings: settings),
         .testTarget(
             name: "TensorCoreTests",
             dependencies: ["TensorCore", "CWuerstchenKernels", "_WuerstchenTestSupport"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "WuerstchenNNTests",
+            dependencies: ["WuerstchenNN", "TensorCore", "_WuerstchenTestSupport"],
             swiftSettings: settings),
         .testTarget(
             name: "WuerstchenTests",
@@ -67,7 +76,8 @@ let package = Package(
         .testTarget(
             name: "WuerstchenTrainingTests",
             dependencies: [
-                "WuerstchenTraining", "Wuerstchen", "TensorCore", "_WuerstchenTestSupport",
+                "WuerstchenTraining", "Wuerstchen", "WuerstchenNN", "TensorCore",
+                "_WuerstchenTestSupport",
             ],
             resources: [.copy("Fixtures")],
             swiftSettings: settings),

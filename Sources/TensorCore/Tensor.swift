@@ -108,7 +108,7 @@ public struct Tensor: Sendable {
 
     /// Gives back the memory of elements that lie in a mapped file; looked at again, they are read
     /// again. Other tensors keep what they have.
-    func releasePages() { storage.releasePages(offset..<offset + count) }
+    package func releasePages() { storage.releasePages(offset..<offset + count) }
 
     // MARK: Shape
 

@@ -1,5 +1,6 @@
 import Foundation
 import TensorCore
+import WuerstchenNN
 import _WuerstchenTestSupport
 
 /// A small network of the reference implementation with random parameters, a loss, and the loss's

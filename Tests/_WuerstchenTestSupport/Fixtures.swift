@@ -1,5 +1,6 @@
 package import Foundation
 package import TensorCore
+package import WuerstchenNN
 
 /// A directory of golden numbers: `manifest.json`, `cases/`, `checkpoint/`, `extra/` and more.
 package struct Fixtures: Sendable {

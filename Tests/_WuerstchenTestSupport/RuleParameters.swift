@@ -1,4 +1,5 @@
 package import TensorCore
+package import WuerstchenNN
 
 /// The semantic compressor's golden parameters, which are made from their names by the rule in the
 /// manifest instead of being stored.

@@ -53,7 +53,7 @@ extension Tensor {
 }
 
 /// Cuts elementwise work into pieces large enough to be worth a thread.
-func forEachChunk(of count: Int, _ body: (Range<Int>) -> Void) {
+package func forEachChunk(of count: Int, _ body: (Range<Int>) -> Void) {
     let chunk = 1 << 16
     parallel((count + chunk - 1) / chunk) { index in
         body(index * chunk..<min(count, (index + 1) * chunk))

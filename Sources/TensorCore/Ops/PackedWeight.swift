@@ -106,7 +106,7 @@ public struct PackedWeight: Sendable {
     var keptPrecision: Precision { operandPrecision == .float32 ? .float32 : .bfloat16 }
 
     /// Whether the weight's own elements are not needed any more.
-    var isCopy: Bool {
+    package var isCopy: Bool {
         switch form {
         case .plain, .transposed: false
         case .panels, .narrow: true

@@ -8,6 +8,11 @@ public struct SafetensorsCheckpoint: Sendable {
         public let file: Safetensors
         /// What the file's header says about the tensor.
         public let entry: Safetensors.Entry
+
+        package init(file: Safetensors, entry: Safetensors.Entry) {
+            self.file = file
+            self.entry = entry
+        }
     }
 
     /// The files, in the order of their names.

@@ -1,5 +1,6 @@
 public import Foundation
 public import TensorCore
+public import WuerstchenNN
 
 /// `scheduler/scheduler_config.json`
 private struct SchedulerConfiguration: Decodable {

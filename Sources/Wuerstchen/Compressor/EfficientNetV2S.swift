@@ -1,4 +1,5 @@
 internal import TensorCore
+internal import WuerstchenNN
 
 /// EfficientNetV2-S without its classifier (Tan and Le, "EfficientNetV2", 2021): images to 1280
 /// channels at a thirty-second of their sides.

@@ -1,4 +1,5 @@
 internal import TensorCore
+internal import WuerstchenNN
 
 /// The blocks of EfficientNetV2: an expanding convolution, a depthwise one with squeeze and
 /// excitation, and a projecting one (MBConv); or, fused, one 3×3 convolution in place of the first

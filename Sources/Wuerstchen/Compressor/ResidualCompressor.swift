@@ -1,4 +1,5 @@
 internal import TensorCore
+internal import WuerstchenNN
 
 /// A small encoder of residual blocks at a quarter to a thirty-second of the sides, for cascades
 /// that are trained from scratch.

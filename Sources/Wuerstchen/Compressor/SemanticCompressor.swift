@@ -1,5 +1,6 @@
 public import Foundation
 public import TensorCore
+public import WuerstchenNN
 
 /// The semantic compressor: images to the latents that Stage C learns to make.
 ///

@@ -1,4 +1,5 @@
 internal import TensorCore
+internal import WuerstchenNN
 
 /// Attention of every position of a map to all positions of the map and to the text.
 package struct AttentionBlock: Sendable {

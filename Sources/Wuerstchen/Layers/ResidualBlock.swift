@@ -1,4 +1,5 @@
 internal import TensorCore
+internal import WuerstchenNN
 
 /// The residual block of Stages B and C, after ConvNeXt V2 (Woo et al., 2023): depthwise
 /// convolution, layer norm, and two linear layers with GELU and global response normalisation

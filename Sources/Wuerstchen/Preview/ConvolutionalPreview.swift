@@ -1,4 +1,5 @@
 internal import TensorCore
+internal import WuerstchenNN
 
 /// The published previewers: convolutions, each but the last followed by GELU and then batch norm.
 struct ConvolutionalPreview: Sendable {

@@ -1,5 +1,6 @@
 public import Foundation
 public import TensorCore
+public import WuerstchenNN
 
 /// A tiny decoder of semantic latents: a small image in milliseconds, in place of Stages B and A
 /// when a preview is enough.

@@ -1,4 +1,5 @@
 internal import TensorCore
+internal import WuerstchenNN
 
 /// A small residual decoder that enlarges a latent about forty-three times.
 struct ResidualPreview: Sendable {

@@ -1,4 +1,5 @@
 internal import TensorCore
+internal import WuerstchenNN
 
 /// The residual block of Stage A: a depthwise convolution and a two-layer MLP, each on
 /// layer-normalised features under a learnt scale and shift, each added with a learnt gain.

@@ -1,4 +1,5 @@
 public import TensorCore
+public import WuerstchenNN
 
 /// Stage A: the VQGAN that turns images into latents of a quarter of their sides and back
 /// (`PaellaVQModel` of Rampas et al., "A Novel Sampling Scheme for Text- and Image-Conditional Image

@@ -1,4 +1,5 @@
 public import TensorCore
+public import WuerstchenNN
 
 /// Stage B: latent diffusion from the semantic latent into the space of the VQGAN, Stage A
 /// (`WuerstchenDiffNeXt` of Pernias et al., "Würstchen", 2023).

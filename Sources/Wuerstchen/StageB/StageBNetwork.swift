@@ -1,4 +1,5 @@
 internal import TensorCore
+internal import WuerstchenNN
 
 /// The U-Net of Stage B.
 struct StageBNetwork: Sendable {

@@ -1,4 +1,5 @@
 public import TensorCore
+public import WuerstchenNN
 
 /// Stage C: diffusion of the 42:1 compressed semantic latent, conditioned on text
 /// (`WuerstchenPrior` of Pernias et al., "Würstchen", 2023).

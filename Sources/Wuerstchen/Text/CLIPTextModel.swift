@@ -1,4 +1,5 @@
 public import TensorCore
+public import WuerstchenNN
 
 /// The text transformer of CLIP (Radford et al., "Learning Transferable Visual Models From Natural
 /// Language Supervision", 2021), as OpenCLIP's ViT-bigG/14 and ViT-H/14 have it.

@@ -1,6 +1,7 @@
 private import Foundation
 public import TensorCore
 internal import Wuerstchen
+internal import WuerstchenNN
 
 /// Which of a flow's times are learnt.
 public enum FlowTimes: Sendable, Hashable {

@@ -1,4 +1,5 @@
 public import TensorCore
+public import WuerstchenNN
 
 /// Linear classifiers of what a drawn scene shows, on features that should carry it.
 ///

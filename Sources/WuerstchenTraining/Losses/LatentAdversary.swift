@@ -1,5 +1,5 @@
 public import TensorCore
-internal import Wuerstchen
+public import WuerstchenNN
 
 /// Tells a teacher's latents from a student's, position by position and beside the noise that they came
 /// from, under least squares (Mao et al., "Least Squares Generative Adversarial Networks", 2017).

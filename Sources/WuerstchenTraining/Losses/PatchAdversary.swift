@@ -1,5 +1,5 @@
 public import TensorCore
-internal import Wuerstchen
+public import WuerstchenNN
 
 /// Tells images from reconstructions, patch by patch (Isola et al., "Image-to-Image Translation with
 /// Conditional Adversarial Networks", 2017), under least squares (Mao et al., "Least Squares Generative

@@ -1,6 +1,7 @@
 private import Foundation
 public import TensorCore
 public import Wuerstchen
+public import WuerstchenNN
 
 /// The parameters that the training of a network begins with: each value depends on the seed and the
 /// parameter's name alone.

@@ -1,5 +1,6 @@
 public import TensorCore
 public import Wuerstchen
+public import WuerstchenNN
 
 /// Named parameters that training changes, of one or more networks.
 ///

@@ -1,6 +1,7 @@
 public import Foundation
 public import TensorCore
 internal import Wuerstchen
+public import WuerstchenNN
 
 /// Reads an image of a drawn scene back: what it shows, attribute by attribute.
 ///

@@ -1,4 +1,5 @@
 public import TensorCore
+internal import WuerstchenNN
 
 /// What a part of a cascade is trained for: parameters to begin with, and a number to make small.
 public protocol TrainingObjective: Sendable {

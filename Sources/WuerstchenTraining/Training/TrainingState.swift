@@ -1,5 +1,6 @@
 public import Foundation
 public import TensorCore
+internal import WuerstchenNN
 
 /// Everything that the next step of a training run depends on.
 public struct TrainingState: Sendable {

@@ -1,6 +1,7 @@
 import Foundation
 import TensorCore
 import Testing
+import _WuerstchenTestSupport
 
 @Suite("Safetensors: damaged files give errors, never a crash")
 struct SafetensorsFuzzTests {

@@ -1,4 +1,5 @@
 private import Foundation
+public import TensorCore
 
 /// What batch norms saw in one step of training: the mean and the variance of each.
 ///
@@ -23,7 +24,7 @@ public final class BatchStatistics: @unchecked Sendable {
     ///   - prefix: The batch norm's name with a dot behind it.
     ///   - mean: `[channels]`.
     ///   - variance: The unbiased variance, `[channels]`.
-    package func note(_ prefix: String, mean: Tensor, variance: Tensor) {
+    func note(_ prefix: String, mean: Tensor, variance: Tensor) {
         lock.withLock {
             noted[prefix + "running_mean"] = mean
             noted[prefix + "running_var"] = variance

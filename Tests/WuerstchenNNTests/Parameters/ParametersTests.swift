@@ -1,5 +1,6 @@
 import TensorCore
 import Testing
+import WuerstchenNN
 import _WuerstchenTestSupport
 
 @Suite("Parameters of a network")

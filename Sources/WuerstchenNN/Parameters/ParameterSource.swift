@@ -1,3 +1,5 @@
+public import TensorCore
+
 /// Where the parameters of a network come from: a checkpoint, or a random initialiser.
 public protocol ParameterSource {
     /// A name for messages, such as the file's path.
@@ -146,7 +148,7 @@ public struct Parameters {
     }
 
     /// In training, a function that notes what a batch norm with these parameters saw; else nil.
-    package var noteStatistics: (@Sendable (_ mean: Tensor, _ variance: Tensor) -> Void)? {
+    var noteStatistics: (@Sendable (_ mean: Tensor, _ variance: Tensor) -> Void)? {
         guard let statistics = reader.batchStatistics else { return nil }
         let prefix = prefix
         return { statistics.note(prefix, mean: $0, variance: $1) }

@@ -1,3 +1,5 @@
+public import TensorCore
+
 /// Random parameters for a network of any architecture: to measure speed, or to try a configuration
 /// out before there is a checkpoint.
 ///
@@ -21,20 +23,21 @@ public struct RandomParameters: ParameterSource {
         let (centre, spread) = RandomParameters.range(name, shape)
         var key = seed &+ 0x9e37_79b9_7f4a_7c15
         for byte in name.utf8 { key = (key ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }
-        var tensor = Tensor(uninitialized: shape)
-        let target = tensor.mutablePointer()
         let start = key
-        forEachChunk(of: shape.count) { range in
-            for index in range {
-                // The finaliser of SplitMix64 (Steele et al., 2014) as a hash of the place.
-                var bits = start &+ UInt64(truncatingIfNeeded: index) &* 0x9e37_79b9_7f4a_7c15
-                bits = (bits ^ (bits >> 30)) &* 0xbf58_476d_1ce4_e5b9
-                bits = (bits ^ (bits >> 27)) &* 0x94d0_49bb_1331_11eb
-                let uniform = Float(Int32(truncatingIfNeeded: bits >> 32)) * 0x1p-31
-                target[index] = centre + spread * uniform
-            }
-        }
-        return .found(tensor)
+        return .found(
+            Tensor(shape) { target in
+                forEachChunk(of: shape.count) { range in
+                    for index in range {
+                        // The finaliser of SplitMix64 (Steele et al., 2014) as a hash of the place.
+                        var bits =
+                            start &+ UInt64(truncatingIfNeeded: index) &* 0x9e37_79b9_7f4a_7c15
+                        bits = (bits ^ (bits >> 30)) &* 0xbf58_476d_1ce4_e5b9
+                        bits = (bits ^ (bits >> 27)) &* 0x94d0_49bb_1331_11eb
+                        let uniform = Float(Int32(truncatingIfNeeded: bits >> 32)) * 0x1p-31
+                        target[index] = centre + spread * uniform
+                    }
+                }
+            })
     }
 
     /// The middle of a parameter's range, and how far it reaches to both sides.

@@ -1,5 +1,6 @@
 import TensorCore
 import Testing
+import WuerstchenNN
 
 @Suite("Random parameters")
 struct RandomParametersTests {

@@ -1,6 +1,7 @@
 import Foundation
 import TensorCore
 import Testing
+import WuerstchenNN
 import _WuerstchenTestSupport
 
 @Suite("Parameters of a checkpoint")

@@ -1,5 +1,5 @@
-internal import CWuerstchenKernels
 public import Foundation
+public import TensorCore
 
 /// The parameters in a safetensors checkpoint, as 32-bit floats.
 ///
@@ -60,7 +60,7 @@ public struct CheckpointParameters: ParameterSource {
         for (name, tensor) in tensors
         where [.f16, .bf16, .f32, .f64].contains(tensor.entry.elementType) {
             guard let shape = shape(of: name) else { continue }
-            values[name] = try read(tensor, shape)
+            values[name] = try tensor.file.floats(of: tensor.entry, as: shape)
         }
         return values
     }
@@ -74,45 +74,6 @@ public struct CheckpointParameters: ParameterSource {
         guard tensor.entry.shape == shape.array else {
             return .misshapen("\(tensor.entry.shape)")
         }
-        return .found(try read(tensor, shape))
-    }
-
-    private func read(_ tensor: SafetensorsCheckpoint.Tensor, _ stored: Shape) throws -> Tensor {
-        let entry = tensor.entry
-        let file = tensor.file
-        return try file.withBytes(of: entry) { bytes in
-            switch entry.elementType {
-            case .f32:
-                if let base = bytes.baseAddress, Int(bitPattern: base) % 4 == 0 {
-                    return Tensor(
-                        stored, borrowing: base.assumingMemoryBound(to: Float.self),
-                        from: file.file)
-                }
-                return Tensor(stored) { UnsafeMutableRawBufferPointer($0).copyMemory(from: bytes) }
-            case .f16, .bf16:
-                let widen = entry.elementType == .f16 ? kernels.widen_half : kernels.widen_bfloat16
-                return Tensor(stored) { target in
-                    guard let to = target.baseAddress, let base = bytes.baseAddress else { return }
-                    // The format promises no alignment, and these loads need none on any
-                    // processor that the kernels are compiled for.
-                    let from = base.assumingMemoryBound(to: UInt16.self)
-                    forEachChunk(of: target.count) { range in
-                        widen(to + range.lowerBound, from + range.lowerBound, range.count)
-                    }
-                }
-            case .f64:
-                return Tensor(stored) { target in
-                    for index in target.indices {
-                        target[index] = Float(
-                            bytes.loadUnaligned(fromByteOffset: 8 * index, as: Double.self))
-                    }
-                }
-            default:
-                throw WuerstchenError(
-                    .incompatibleParameters,
-                    "\(origin): \(entry.name) is stored as \(entry.elementType.rawValue); parameters are "
-                        + "F32, F16, BF16 or F64")
-            }
-        }
+        return .found(try tensor.file.floats(of: tensor.entry, as: shape))
     }
 }

@@ -1,5 +1,5 @@
 private import Foundation
-internal import TensorCore
+public import TensorCore
 
 /// The timestep as sines and cosines of frequencies from 1 to 1/10000 of `10000 · t`.
 ///
@@ -11,7 +11,7 @@ internal import TensorCore
 ///   - times: One t for each sample, 0 for clean to 1 for noise.
 ///   - width: Channels of the embedding.
 /// - Returns: `[samples, width]`.
-package func timestepEmbedding(_ times: [Float], width: Int) -> Tensor {
+public func timestepEmbedding(_ times: [Float], width: Int) -> Tensor {
     let half = width / 2
     let slope = Float(-log(10000.0) / Double(half - 1))
     let frequencies = (0..<half).map { Float(exp(Double(Float($0) * slope))) }
@@ -29,10 +29,17 @@ package func timestepEmbedding(_ times: [Float], width: Int) -> Tensor {
 
 /// Tells a network the timestep: each channel times 1 + a, plus b, with a and b linear in the
 /// embedding.
-package struct TimestepBlock: Sendable {
+public struct TimestepBlock: Sendable {
     private let mapper: Linear
 
-    package init(_ parameters: Parameters, channels: Int, embedding: Int) throws {
+    /// A layer from the parameters `mapper.weight` and `mapper.bias`.
+    ///
+    /// - Parameters:
+    ///   - parameters: The block's parameters.
+    ///   - channels: Channels of the map.
+    ///   - embedding: Channels of the embedding.
+    /// - Throws: What reading the parameters throws.
+    public init(_ parameters: Parameters, channels: Int, embedding: Int) throws {
         mapper = try Linear(parameters.exact["mapper"], embedding, 2 * channels)
     }
 
@@ -40,7 +47,7 @@ package struct TimestepBlock: Sendable {
     ///
     /// - Parameter embedding: `[batch, embedding]`; see ``timestepEmbedding(_:width:)``.
     /// - Returns: A factor and a summand for each sample and channel.
-    package func modulation(_ embedding: Tensor) -> Epilogue.Modulation {
+    public func modulation(_ embedding: Tensor) -> Epilogue.Modulation {
         let samples = embedding.shape[0]
         let mapped = mapper(embedding.reshaped(to: [samples, 1, embedding.shape[1]]))
         let channels = mapped.shape.channels / 2
@@ -53,7 +60,7 @@ package struct TimestepBlock: Sendable {
     ///   - x: `[batch, height, width, channels]`.
     ///   - embedding: `[batch, embedding]`; see ``timestepEmbedding(_:width:)``.
     /// - Returns: `[batch, height, width, channels]`.
-    package func callAsFunction(_ x: Tensor, _ embedding: Tensor) -> Tensor {
+    public func callAsFunction(_ x: Tensor, _ embedding: Tensor) -> Tensor {
         x.modulated(by: modulation(embedding))
     }
 }

@@ -1,12 +1,12 @@
-internal import TensorCore
+public import TensorCore
 
 /// Batch normalisation (Ioffe and Szegedy, 2015): with its running statistics, as a factor and a
 /// summand for each channel, or in training with those of the batch.
-package struct BatchNorm: Sendable {
+public struct BatchNorm: Sendable {
     /// The factor of each channel under the running statistics.
-    package let scale: Tensor
+    public let scale: Tensor
     /// The summand of each channel under the running statistics.
-    package let shift: Tensor
+    public let shift: Tensor
 
     /// What training needs besides.
     private struct Training: Sendable {
@@ -16,9 +16,15 @@ package struct BatchNorm: Sendable {
     }
     private let training: Training?
 
-    /// The layer from `running_mean` and `running_var`, with a `weight` and a `bias` besides the
-    /// statistics where it is affine.
-    package init(
+    /// A layer from `running_mean` and `running_var`, with a `weight` and a `bias` where it is affine.
+    ///
+    /// - Parameters:
+    ///   - parameters: The layer's parameters.
+    ///   - channels: Channels of the features.
+    ///   - epsilon: What is added to the variance.
+    ///   - isAffine: Whether there are a `weight` and a `bias`.
+    /// - Throws: What reading the parameters throws.
+    public init(
         _ parameters: Parameters, _ channels: Int, epsilon: Float, isAffine: Bool = true
     ) throws {
         let mean = try parameters("running_mean", [channels])
@@ -42,11 +48,11 @@ package struct BatchNorm: Sendable {
     }
 
     /// Whether the layer's scale and shift are all there is to it, for another layer to apply.
-    package var isFixed: Bool { training == nil }
+    public var isFixed: Bool { training == nil }
 
     /// - Parameter x: `[batch, …, channels]`.
     /// - Returns: The normalised features, in the same shape.
-    package func callAsFunction(_ x: Tensor) -> Tensor {
+    public func callAsFunction(_ x: Tensor) -> Tensor {
         guard let training else { return x.scaledChannels(by: scale, shift: shift) }
         let (normed, mean, variance) = x.batchNormalized(epsilon: training.epsilon)
         let count = Float(x.count / max(1, x.shape.channels))
@@ -57,7 +63,7 @@ package struct BatchNorm: Sendable {
 
     /// Whether a surplus parameter is the count of batches seen in training, which PyTorch stores
     /// with every batch norm and inference has no use for.
-    package static func isCounter(_ name: String) -> Bool {
+    public static func isCounter(_ name: String) -> Bool {
         name.hasSuffix("num_batches_tracked")
     }
 }

@@ -1,12 +1,12 @@
-import Foundation
-import TensorCore
-import Testing
+package import Foundation
+package import TensorCore
+private import Testing
 
 /// A folder for one test's files, removed with the object.
-final class SafetensorsFolder {
-    let url: URL
+package final class SafetensorsFolder {
+    package let url: URL
 
-    init() throws {
+    package init() throws {
         url = FileManager.default.temporaryDirectory
             .appendingPathComponent("safetensors-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
@@ -16,22 +16,22 @@ final class SafetensorsFolder {
         try? FileManager.default.removeItem(at: url)
     }
 
-    func file(_ name: String) -> URL {
+    package func file(_ name: String) -> URL {
         url.appendingPathComponent(name)
     }
 
     @discardableResult
-    func write(_ bytes: [UInt8], as name: String = "x.safetensors") throws -> URL {
+    package func write(_ bytes: [UInt8], as name: String = "x.safetensors") throws -> URL {
         try Data(bytes).write(to: file(name))
         return file(name)
     }
 
-    func names() throws -> [String] {
+    package func names() throws -> [String] {
         try FileManager.default.contentsOfDirectory(atPath: url.path).sorted()
     }
 
     /// Writes a well-formed file of float tensors, each with one element.
-    func writeTensors(_ names: String..., as file: String) throws {
+    package func writeTensors(_ names: String..., as file: String) throws {
         try Safetensors.write(
             names.map { .init(name: $0, elementType: .f32, shape: [1], bytes: [0, 0, 128, 63]) },
             to: self.file(file))
@@ -39,7 +39,7 @@ final class SafetensorsFolder {
 }
 
 extension Safetensors.Source {
-    init(name: String, elementType: Safetensors.ElementType, shape: [Int], bytes: [UInt8]) {
+    package init(name: String, elementType: Safetensors.ElementType, shape: [Int], bytes: [UInt8]) {
         self.init(name: name, elementType: elementType, shape: shape) { write in
             try bytes.withUnsafeBytes(write)
         }
@@ -47,19 +47,19 @@ extension Safetensors.Source {
 }
 
 extension Safetensors {
-    func bytes(_ name: String) throws -> [UInt8] {
+    package func bytes(_ name: String) throws -> [UInt8] {
         try withBytes(of: #require(entries[name])) { Array($0) }
     }
 }
 
 /// The bytes of a file with the given header and a body of counting bytes.
-func safetensorsBytes(
+package func safetensorsBytes(
     _ header: String, length: UInt64? = nil, data: Int = 0
 ) -> [UInt8] {
     safetensorsBytes(Array(header.utf8), length: length, data: data)
 }
 
-func safetensorsBytes(
+package func safetensorsBytes(
     _ header: [UInt8], length: UInt64? = nil, data: Int = 0
 ) -> [UInt8] {
     let prefix = withUnsafeBytes(

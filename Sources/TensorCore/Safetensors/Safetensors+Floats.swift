@@ -1,0 +1,58 @@
+private import CWuerstchenKernels
+private import Foundation
+
+extension Safetensors {
+    /// A tensor as 32-bit floats.
+    ///
+    /// 32-bit floats are used where they lie in the mapped file; halves (F16, BF16) are widened, and F64
+    /// is rounded, into memory.
+    ///
+    /// - Parameters:
+    ///   - entry: One of this file's ``entries``.
+    ///   - shape: The shape of the result, with as many elements as the entry has.
+    /// - Returns: The tensor.
+    /// - Throws: ``WuerstchenError`` with the code `incompatibleParameters` if the elements are not
+    ///   floats, with `invalidRequest` if the number of elements is another or as
+    ///   ``withBytes(of:_:)`` says.
+    public func floats(of entry: Entry, as shape: Shape) throws -> Tensor {
+        guard shape.count == entry.shape.reduce(1, *) else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "\(url.path): \(Self.quoted(entry.name)) has the shape \(entry.shape), not \(shape)"
+            )
+        }
+        return try withBytes(of: entry) { bytes in
+            switch entry.elementType {
+            case .f32:
+                if let base = bytes.baseAddress, Int(bitPattern: base) % 4 == 0 {
+                    return Tensor(
+                        shape, borrowing: base.assumingMemoryBound(to: Float.self), from: file)
+                }
+                return Tensor(shape) { UnsafeMutableRawBufferPointer($0).copyMemory(from: bytes) }
+            case .f16, .bf16:
+                let widen = entry.elementType == .f16 ? kernels.widen_half : kernels.widen_bfloat16
+                return Tensor(shape) { target in
+                    guard let to = target.baseAddress, let base = bytes.baseAddress else { return }
+                    // The format promises no alignment, and these loads need none on any
+                    // processor that the kernels are compiled for.
+                    let from = base.assumingMemoryBound(to: UInt16.self)
+                    forEachChunk(of: target.count) { range in
+                        widen(to + range.lowerBound, from + range.lowerBound, range.count)
+                    }
+                }
+            case .f64:
+                return Tensor(shape) { target in
+                    for index in target.indices {
+                        target[index] = Float(
+                            bytes.loadUnaligned(fromByteOffset: 8 * index, as: Double.self))
+                    }
+                }
+            default:
+                throw WuerstchenError(
+                    .incompatibleParameters,
+                    "\(url.path): \(entry.name) is stored as \(entry.elementType.rawValue); parameters "
+                        + "are F32, F16, BF16 or F64")
+            }
+        }
+    }
+}

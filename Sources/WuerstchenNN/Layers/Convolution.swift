@@ -1,0 +1,64 @@
+public import TensorCore
+
+/// A convolution with a square kernel and zero padding.
+public struct Convolution: Sendable {
+    private let weight: PackedWeight
+    private let bias: Tensor?
+    private let kernel: Int
+    private let stride: Int
+    private let padding: Int
+
+    /// A layer from the parameters `weight`, `[outputs, inputs, kernel, kernel]`, and `bias`.
+    ///
+    /// - Parameters:
+    ///   - parameters: The layer's parameters.
+    ///   - inputs: Channels of the input.
+    ///   - outputs: Channels of the result.
+    ///   - kernel: Side of the kernel.
+    ///   - stride: Distance of the kernel's places along a side.
+    ///   - padding: Zeros around the input on each side.
+    ///   - hasBias: Whether there is a `bias`.
+    /// - Throws: What reading the parameters throws.
+    public init(
+        _ parameters: Parameters, _ inputs: Int, _ outputs: Int, kernel: Int, stride: Int = 1,
+        padding: Int = 0, hasBias: Bool = true
+    ) throws {
+        let stored = try parameters("weight", [outputs, inputs, kernel, kernel])
+        weight = parameters.matrix(Tensor.convolutionWeight(stored))
+        if kernel > 1 { parameters.release(stored) }
+        bias = hasBias ? try parameters("bias", [outputs]) : nil
+        self.kernel = kernel
+        self.stride = stride
+        self.padding = padding
+    }
+
+    /// - Parameters:
+    ///   - x: `[batch, height, width, inputs]`.
+    ///   - activation: What is applied to the result.
+    /// - Returns: `[batch, height', width', outputs]`.
+    public func callAsFunction(_ x: Tensor, _ activation: Activation = .identity) -> Tensor {
+        x.convolution(
+            weight, kernel: kernel, stride: stride, padding: padding,
+            Epilogue(bias: bias, activation: activation))
+    }
+
+    /// The convolution, a batch norm, in its epilogue where that is fixed, and an activation.
+    ///
+    /// - Parameters:
+    ///   - x: `[batch, height, width, inputs]`.
+    ///   - norm: A batch norm of the result's channels, which takes the place of the bias.
+    ///   - activation: What is applied to the normalised result.
+    /// - Returns: `[batch, height', width', outputs]`.
+    public func callAsFunction(
+        _ x: Tensor, _ norm: BatchNorm, _ activation: Activation = .identity
+    ) -> Tensor {
+        guard norm.isFixed else {
+            let normed = norm(
+                x.convolution(weight, kernel: kernel, stride: stride, padding: padding))
+            return activation == .identity ? normed : normed.activated(activation)
+        }
+        return x.convolution(
+            weight, kernel: kernel, stride: stride, padding: padding,
+            Epilogue(scale: norm.scale, bias: norm.shift, activation: activation))
+    }
+}
