@@ -1,10 +1,10 @@
 #include "include/wuerstchen_kernels.h"
-#include "include/wuerstchen_products.h"
+#include "include/wuerstchen_gemm.h"
 
 extern const wk_kernels wk_portable;
 #if defined(__x86_64__)
 extern const wk_kernels wk_avx2, wk_avx512;
-extern const wk_products wk_products_float32, wk_products_bfloat16, wk_products_int8;
+extern const wk_gemm wk_gemm_float32, wk_gemm_bfloat16, wk_gemm_int8;
 #endif
 
 const wk_kernels *wk_kernels_at(wk_level level) {
@@ -25,16 +25,16 @@ const wk_kernels *wk_kernels_at(wk_level level) {
     }
 }
 
-const wk_products *wk_products_at(wk_level level, wk_format format) {
+const wk_gemm *wk_gemm_at(wk_level level, wk_format format) {
 #if defined(__x86_64__)
     if (level == WK_AVX512 && wk_kernels_at(level))
         switch (format) {
         case WK_FLOAT32:
-            return &wk_products_float32;
+            return &wk_gemm_float32;
         case WK_BFLOAT16:
-            return __builtin_cpu_supports("avx512bf16") ? &wk_products_bfloat16 : NULL;
+            return __builtin_cpu_supports("avx512bf16") ? &wk_gemm_bfloat16 : NULL;
         case WK_INT8:
-            return __builtin_cpu_supports("avx512vnni") ? &wk_products_int8 : NULL;
+            return __builtin_cpu_supports("avx512vnni") ? &wk_gemm_int8 : NULL;
         }
 #endif
     return NULL;

@@ -49,7 +49,7 @@ static void activate_gradient(float *dx, const float *dy, const float *x, ptrdif
 
 // The same for an activation whose sum of squares was taken: dE/dg = 2 g.
 static void gelu_gradient(float *du, const float *dg, const float *u, ptrdiff_t rows,
-                          ptrdiff_t columns, const float *energy) {
+                          ptrdiff_t columns, const float *sum_of_squares) {
     for (ptrdiff_t r = 0; r < rows; ++r) {
         const float *in = u + r * columns, *from = dg + r * columns;
         float *out = du + r * columns;
@@ -57,7 +57,7 @@ static void gelu_gradient(float *du, const float *dg, const float *u, ptrdiff_t 
     {                                                                                              \
         const vf x = LOAD(in + c REST);                                                            \
         const vf normal = normal_distribution(x);                                                  \
-        const vf d = LOAD(from + c REST) + 2.0f * x * normal * LOAD(energy + c REST);              \
+        const vf d = LOAD(from + c REST) + 2.0f * x * normal * LOAD(sum_of_squares + c REST);      \
         STORE(out + c, d * (normal + x * normal_density(x)) REST);                                 \
     }
         OVER_VECTORS(columns, BODY);
@@ -78,7 +78,7 @@ INLINE void narrow_to(uint16_t *p, vf v, ptrdiff_t n) {
 
 static void gelu_gradient_bfloat16(uint16_t *du, ptrdiff_t ldu, const float *dg,
                                    const uint16_t *u, ptrdiff_t rows, ptrdiff_t columns,
-                                   const float *energy) {
+                                   const float *sum_of_squares) {
     for (ptrdiff_t r = 0; r < rows; ++r) {
         const float *from = dg + r * columns;
         for (ptrdiff_t c = 0; c < columns; c += WK_WIDTH) {
@@ -87,7 +87,7 @@ static void gelu_gradient_bfloat16(uint16_t *du, ptrdiff_t ldu, const float *dg,
             const vf x = whole ? widen(u + r * ldu + c, WK_WIDTH) : widen(u + r * ldu + c, n);
             const vf normal = normal_distribution_short(x);
             const vf d = whole ? load(from + c) : load_part(from + c, n);
-            const vf e = whole ? load(energy + c) : load_part(energy + c, n);
+            const vf e = whole ? load(sum_of_squares + c) : load_part(sum_of_squares + c, n);
             const vf result = (d + 2.0f * x * normal * e) * (normal + x * normal_density(x));
             if (whole)
                 narrow_to(du + r * ldu + c, result, WK_WIDTH);

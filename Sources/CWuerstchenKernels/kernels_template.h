@@ -167,18 +167,19 @@ INLINE vf gelu_short(vf x) {
 }
 
 // One strip of `n` vectors of columns, or of the first `part` columns of one vector. What belongs to
-// the columns stays in registers for all rows. `n`, `kind` and `narrow` are constants at each call.
-INLINE void epilogue_strip(int n, wk_activation kind, bool narrow, void *y, ptrdiff_t ldy,
+// the columns stays in registers for all rows. `n`, `kind` and `is_short`, which stands for bfloat16,
+// are constants at each call.
+INLINE void epilogue_strip(int n, wk_activation kind, bool is_short, void *y, ptrdiff_t ldy,
                            const float *x, ptrdiff_t ldx, ptrdiff_t rows, ptrdiff_t column,
                            ptrdiff_t part, const wk_epilogue *s) {
 #define AT(p, j) (part ? load_part((p), part) : load((p) + (j)*WK_WIDTH))
-    vf scale[3], bias[3], factor[3], shift[3], energy[3];
+    vf scale[3], bias[3], factor[3], shift[3], sum_of_squares[3];
     for (int j = 0; j < n; ++j) {
         scale[j] = s->scale ? AT(s->scale + column, j) : splat(1);
         bias[j] = s->bias ? AT(s->bias + column, j) : splat(0);
         factor[j] = s->modulation_scale ? 1.0f + AT(s->modulation_scale + column, j) : splat(1);
         shift[j] = s->modulation_shift ? AT(s->modulation_shift + column, j) : splat(0);
-        energy[j] = splat(0);
+        sum_of_squares[j] = splat(0);
     }
     const vf gain = splat(s->gain);
     const bool modulates = s->modulation_scale || s->modulation_shift;
@@ -187,13 +188,13 @@ INLINE void epilogue_strip(int n, wk_activation kind, bool narrow, void *y, ptrd
         const float *residual = s->residual ? s->residual + r * s->residual_ld + column : NULL;
         for (int j = 0; j < n; ++j) {
             vf v = AT(in, j) * scale[j] + bias[j];
-            v = narrow && kind == WK_GELU ? gelu_short(v) : activation_of(v, kind);
-            energy[j] = energy[j] + v * v;
+            v = is_short && kind == WK_GELU ? gelu_short(v) : activation_of(v, kind);
+            sum_of_squares[j] = sum_of_squares[j] + v * v;
             v = residual ? AT(residual, j) + gain * v : gain * v;
             if (modulates)
                 v = v * factor[j] + shift[j];
-            const size_t bytes = (size_t)(part ? part : WK_WIDTH) * (narrow ? 2 : 4);
-            if (narrow) {
+            const size_t bytes = (size_t)(part ? part : WK_WIDTH) * (is_short ? 2 : 4);
+            if (is_short) {
                 // What arithmetic gives for what is not a number survives the rounding.
                 const vh h = __builtin_convertvector(rounded_bits(v), vh);
                 memcpy((uint16_t *)y + r * ldy + column + j * WK_WIDTH, &h, bytes);
@@ -201,45 +202,45 @@ INLINE void epilogue_strip(int n, wk_activation kind, bool narrow, void *y, ptrd
                 memcpy((float *)y + r * ldy + column + j * WK_WIDTH, &v, bytes);
         }
     }
-    if (s->energy)
+    if (s->sum_of_squares)
         for (int j = 0; j < n; ++j) {
-            float *sums = s->energy + column + j * WK_WIDTH;
+            float *sums = s->sum_of_squares + column + j * WK_WIDTH;
             if (part)
-                store_part(sums, load_part(sums, part) + energy[j], part);
+                store_part(sums, load_part(sums, part) + sum_of_squares[j], part);
             else
-                store(sums, load(sums) + energy[j]);
+                store(sums, load(sums) + sum_of_squares[j]);
         }
 #undef AT
 }
 
-INLINE void epilogue_as(wk_activation kind, bool narrow, void *y, ptrdiff_t ldy, const float *x,
+INLINE void epilogue_as(wk_activation kind, bool is_short, void *y, ptrdiff_t ldy, const float *x,
                         ptrdiff_t ldx, ptrdiff_t rows, ptrdiff_t columns, const wk_epilogue *s) {
     ptrdiff_t c = 0;
     for (; c + 3 * WK_WIDTH <= columns; c += 3 * WK_WIDTH)
-        epilogue_strip(3, kind, narrow, y, ldy, x, ldx, rows, c, 0, s);
+        epilogue_strip(3, kind, is_short, y, ldy, x, ldx, rows, c, 0, s);
     for (; c + WK_WIDTH <= columns; c += WK_WIDTH)
-        epilogue_strip(1, kind, narrow, y, ldy, x, ldx, rows, c, 0, s);
+        epilogue_strip(1, kind, is_short, y, ldy, x, ldx, rows, c, 0, s);
     if (c < columns)
-        epilogue_strip(1, kind, narrow, y, ldy, x, ldx, rows, c, columns - c, s);
+        epilogue_strip(1, kind, is_short, y, ldy, x, ldx, rows, c, columns - c, s);
 }
 
 // Each activation gets a loop of its own.
-#define EPILOGUE(NAME, TYPE, NARROW)                                                               \
+#define EPILOGUE(NAME, TYPE, SHORT)                                                                \
     static void NAME(TYPE *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx, ptrdiff_t rows,        \
                      ptrdiff_t columns, const wk_epilogue *s) {                                    \
         switch (s->activation) {                                                                   \
         case WK_IDENTITY:                                                                          \
-            return epilogue_as(WK_IDENTITY, NARROW, y, ldy, x, ldx, rows, columns, s);             \
+            return epilogue_as(WK_IDENTITY, SHORT, y, ldy, x, ldx, rows, columns, s);              \
         case WK_GELU:                                                                              \
-            return epilogue_as(WK_GELU, NARROW, y, ldy, x, ldx, rows, columns, s);                 \
+            return epilogue_as(WK_GELU, SHORT, y, ldy, x, ldx, rows, columns, s);                  \
         case WK_QUICK_GELU:                                                                        \
-            return epilogue_as(WK_QUICK_GELU, NARROW, y, ldy, x, ldx, rows, columns, s);           \
+            return epilogue_as(WK_QUICK_GELU, SHORT, y, ldy, x, ldx, rows, columns, s);            \
         case WK_SILU:                                                                              \
-            return epilogue_as(WK_SILU, NARROW, y, ldy, x, ldx, rows, columns, s);                 \
+            return epilogue_as(WK_SILU, SHORT, y, ldy, x, ldx, rows, columns, s);                  \
         case WK_LEAKY_RELU:                                                                        \
-            return epilogue_as(WK_LEAKY_RELU, NARROW, y, ldy, x, ldx, rows, columns, s);           \
+            return epilogue_as(WK_LEAKY_RELU, SHORT, y, ldy, x, ldx, rows, columns, s);            \
         case WK_SIGMOID:                                                                           \
-            return epilogue_as(WK_SIGMOID, NARROW, y, ldy, x, ldx, rows, columns, s);              \
+            return epilogue_as(WK_SIGMOID, SHORT, y, ldy, x, ldx, rows, columns, s);               \
         }                                                                                          \
     }
 EPILOGUE(epilogue, float, false)

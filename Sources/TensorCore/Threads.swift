@@ -31,17 +31,17 @@ public enum Threads {
 /// Calls `body` once for each index below `count`, on several threads, and returns when all calls
 /// have. Called from inside another such body, it runs on the calling thread alone.
 package func parallel(_ count: Int, _ body: (Int) -> Void) {
-    if count <= 1 || Threads.count == 1 || Crew.isInsidePiece {
+    if count <= 1 || Threads.count == 1 || ThreadPool.isInsidePiece {
         for index in 0..<max(0, count) { body(index) }
     } else {
-        withoutActuallyEscaping(body) { Crew.shared.run(count, $0) }
+        withoutActuallyEscaping(body) { ThreadPool.shared.run(count, $0) }
     }
 }
 
 /// One call of `parallel`: indices are handed out one by one.
-private final class Job: @unchecked Sendable {
-    // `body` is set before the job is published and cleared after the last helper has left it;
-    // `helpers` is changed under the crew's lock.
+private final class ParallelLoop: @unchecked Sendable {
+    // `body` is set before the loop is published and cleared after the last helper has left it;
+    // `helpers` is changed under the pool's lock.
     var body: ((Int) -> Void)?
     let count: Int
     let next = Atomic<Int>(0)
@@ -65,16 +65,16 @@ private final class Job: @unchecked Sendable {
     }
 }
 
-/// The helper threads. `@unchecked Sendable`: `jobs` and `threads` are guarded by `lock`.
-private final class Crew: @unchecked Sendable {
-    static let shared = Crew()
+/// The helper threads. `@unchecked Sendable`: `loops` and `threads` are guarded by `lock`.
+private final class ThreadPool: @unchecked Sendable {
+    static let shared = ThreadPool()
 
     private let lock = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let workArrived = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
     private let helperLeft = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
-    private var jobs: [Job] = []
+    private var loops: [ParallelLoop] = []
     private var threads = 0
-    /// Counts published jobs, so that a helper can watch for the next without the lock.
+    /// Counts published loops, so that a helper can watch for the next without the lock.
     private let published = Atomic<Int>(0)
 
     private init() {
@@ -92,30 +92,30 @@ private final class Crew: @unchecked Sendable {
         return key
     }()
 
-    private func work(on job: Job) {
-        pthread_setspecific(Crew.insideKey, UnsafeRawPointer(lock))
-        job.work()
-        pthread_setspecific(Crew.insideKey, nil)
+    private func work(on loop: ParallelLoop) {
+        pthread_setspecific(ThreadPool.insideKey, UnsafeRawPointer(lock))
+        loop.work()
+        pthread_setspecific(ThreadPool.insideKey, nil)
     }
 
     func run(_ count: Int, _ body: @escaping (Int) -> Void) {
         let helperLimit = min(Threads.count, count) - 1
-        let job = Job(count: count, helperLimit: helperLimit, body: body)
+        let loop = ParallelLoop(count: count, helperLimit: helperLimit, body: body)
         pthread_mutex_lock(lock)
         while threads < helperLimit, start() {}
-        jobs.append(job)
+        loops.append(loop)
         published.wrappingAdd(1, ordering: .releasing)
         pthread_cond_broadcast(workArrived)
         pthread_mutex_unlock(lock)
 
-        work(on: job)
+        work(on: loop)
 
         // The last pieces of others end soon, most often sooner than a sleeping thread wakes up.
-        for _ in 0..<1000 where job.helpers.load(ordering: .acquiring) > 0 { sched_yield() }
+        for _ in 0..<1000 where loop.helpers.load(ordering: .acquiring) > 0 { sched_yield() }
         pthread_mutex_lock(lock)
-        jobs.removeAll { $0 === job }
-        while job.helpers.load(ordering: .acquiring) > 0 { pthread_cond_wait(helperLeft, lock) }
-        job.body = nil
+        loops.removeAll { $0 === loop }
+        while loop.helpers.load(ordering: .acquiring) > 0 { pthread_cond_wait(helperLeft, lock) }
+        loop.body = nil
         pthread_mutex_unlock(lock)
     }
 
@@ -130,7 +130,7 @@ private final class Crew: @unchecked Sendable {
         let started = pthread_create(
             &thread, nil,
             { _ in
-                Crew.shared.help()
+                ThreadPool.shared.help()
                 return nil
             }, nil)
         guard started == 0 else { return false }
@@ -147,18 +147,18 @@ private final class Crew: @unchecked Sendable {
         pthread_mutex_lock(lock)
         while true {
             guard
-                let job = jobs.first(where: {
+                let loop = loops.first(where: {
                     $0.hasWork && $0.helpers.load(ordering: .relaxed) < $0.helperLimit
                 })
             else {
                 waitForWork()
                 continue
             }
-            job.helpers.wrappingAdd(1, ordering: .acquiringAndReleasing)
+            loop.helpers.wrappingAdd(1, ordering: .acquiringAndReleasing)
             pthread_mutex_unlock(lock)
-            work(on: job)
+            work(on: loop)
             pthread_mutex_lock(lock)
-            if job.helpers.wrappingSubtract(1, ordering: .acquiringAndReleasing).newValue == 0 {
+            if loop.helpers.wrappingSubtract(1, ordering: .acquiringAndReleasing).newValue == 0 {
                 pthread_cond_broadcast(helperLeft)
             }
         }

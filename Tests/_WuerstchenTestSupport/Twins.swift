@@ -57,24 +57,24 @@ package enum Twin {
     /// activated values.
     package static func epilogue(
         _ sums: [Double], samples: Int, outputs: Int, _ epilogue: Epilogue
-    ) -> (values: [Double], energy: [Double]) {
+    ) -> (values: [Double], sumOfSquares: [Double]) {
         let scale = epilogue.scale?.doubles
         let bias = epilogue.bias?.doubles
         let residual = epilogue.residual?.doubles
         let factor = epilogue.modulation?.scale.doubles
         let summand = epilogue.modulation?.shift.doubles
         let ofSample = sums.count / samples
-        var energy = [Double](repeating: 0, count: samples * outputs)
+        var sumOfSquares = [Double](repeating: 0, count: samples * outputs)
         let values = sums.indices.map { index in
             let channel = index % outputs
             let place = index / ofSample * outputs + channel
             var y = sums[index] * (scale?[channel] ?? 1) + (bias?[channel] ?? 0)
             y = activate(y, epilogue.activation)
-            energy[place] += y * y
+            sumOfSquares[place] += y * y
             y = (residual?[index] ?? 0) + Double(epilogue.gain) * y
             return y * (1 + (factor?[place] ?? 0)) + (summand?[place] ?? 0)
         }
-        return (values, energy)
+        return (values, sumOfSquares)
     }
 
     /// A convolution with `[outputs, channels, kernel, kernel]`, PyTorch's layout.

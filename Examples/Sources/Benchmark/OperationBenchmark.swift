@@ -28,9 +28,9 @@ enum OperationBenchmark {
         let epilogue = Epilogue(bias: random("b1", [1280]), activation: .gelu)
         let gamma = random("gamma", [1280])
         try measure("two layers with response norm, B", 4 * 16384 * 320 * 1280) {
-            let (hidden, energy) = Tensor.linearWithEnergy(
+            let (hidden, sumOfSquares) = Tensor.linearWithSumOfSquares(
                 [Tensor.Term(map, expand)], epilogue, for: project)
-            let response = Tensor.globalResponse(energy: energy, gamma: gamma)
+            let response = Tensor.globalResponse(sumOfSquares: sumOfSquares, gamma: gamma)
             _ = Tensor.linear(
                 [Tensor.Term(hidden, project, inputScale: response)], Epilogue(residual: map))
         }

@@ -26,7 +26,7 @@ typedef enum wk_activation {
 } wk_activation;
 
 // What happens to a tile of a matrix product while it is in the cache:
-//   y = activation(scale[c] · x + bias[c]);  energy[c] += y²;
+//   y = activation(scale[c] · x + bias[c]);  sum_of_squares[c] += y²;
 //   y = residual + gain · y;  y = y · (1 + modulation_scale[c]) + modulation_shift[c]
 // A null pointer leaves its part out; gain applies with and without a residual.
 typedef struct wk_epilogue {
@@ -38,7 +38,7 @@ typedef struct wk_epilogue {
     ptrdiff_t residual_ld;
     const float *_Nullable modulation_scale;
     const float *_Nullable modulation_shift;
-    float *_Nullable energy;
+    float *_Nullable sum_of_squares;
 } wk_epilogue;
 
 // Geometry of one output row of a depthwise convolution.
@@ -138,16 +138,16 @@ typedef struct __attribute__((swift_attr("@Sendable"))) wk_kernels {
     void (*_Nonnull activate_gradient)(float *_Nonnull dx, const float *_Nonnull dy,
                                        const float *_Nonnull x, ptrdiff_t count,
                                        wk_activation activation);
-    // du = (dg + 2 · gelu(u) · denergy[c]) · gelu'(u), where denergy belongs to Σ gelu(u)².
+    // du = (dg + 2 · gelu(u) · d_sums[c]) · gelu'(u), where d_sums belongs to Σ gelu(u)².
     void (*_Nonnull gelu_gradient)(float *_Nonnull du, const float *_Nonnull dg,
                                    const float *_Nonnull u, ptrdiff_t rows, ptrdiff_t columns,
-                                   const float *_Nonnull denergy);
+                                   const float *_Nonnull d_sums);
     // The same for u, and with du, in bfloat16; ldu counts those, and what lies between columns and
     // ldu becomes zero.
     void (*_Nonnull gelu_gradient_bfloat16)(uint16_t *_Nonnull du, ptrdiff_t ldu,
                                             const float *_Nonnull dg, const uint16_t *_Nonnull u,
                                             ptrdiff_t rows, ptrdiff_t columns,
-                                            const float *_Nonnull denergy);
+                                            const float *_Nonnull d_sums);
     // Adds to dweight and dbias where they are given.
     void (*_Nonnull layer_norm_gradient)(float *_Nonnull dx, const float *_Nonnull dy,
                                          const float *_Nonnull x, ptrdiff_t rows,

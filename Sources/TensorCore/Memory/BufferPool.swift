@@ -42,10 +42,10 @@ package final class BufferPool: @unchecked Sendable {
         private var usedBytes = 0
         /// The most bytes in use at once since idle memory was last released.
         private(set) var peakBytes = 0
-        /// How many hold a ``Reserve``.
-        var reserves = 0
+        /// How many hold a ``Retention``.
+        var retentions = 0
         /// How much more than that may be kept, as a share of it.
-        var slack: Double { reserves > 0 ? 0.75 : 0.125 }
+        var slack: Double { retentions > 0 ? 0.75 : 0.125 }
 
         init(alwaysKept: Int) { self.alwaysKept = alwaysKept }
 
@@ -197,15 +197,15 @@ package final class BufferPool: @unchecked Sendable {
 
     /// While one is held, more memory is kept for reuse: a training step takes buffers of many more
     /// sizes than a forward pass, in another order each way.
-    package final class Reserve: Sendable {
+    package final class Retention: Sendable {
         private let pool: BufferPool
 
         package init(of pool: BufferPool = .shared) {
             self.pool = pool
-            pool.lock.withLock { pool.state.reserves += 1 }
+            pool.lock.withLock { pool.state.retentions += 1 }
         }
 
-        deinit { pool.lock.withLock { pool.state.reserves -= 1 } }
+        deinit { pool.lock.withLock { pool.state.retentions -= 1 } }
     }
 
     /// How much more memory than was once in use at once may be kept for reuse, as a share of that.

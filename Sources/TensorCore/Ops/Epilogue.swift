@@ -64,7 +64,7 @@ public struct Epilogue: Sendable {
             residual: residual.map { $0.pointer + row * columns }, residual_ld: columns,
             modulation_scale: modulation.map { $0.scale.pointer + sample * columns },
             modulation_shift: modulation.map { $0.shift.pointer + sample * columns },
-            energy: nil)
+            sum_of_squares: nil)
     }
 
     /// The kernels read as many elements as the result has; shorter parts must not get that far.
@@ -91,19 +91,19 @@ extension wk_epilogue {
             activation: activation, gain: gain, residual: residual.map { $0 + column },
             residual_ld: residual_ld, modulation_scale: modulation_scale.map { $0 + column },
             modulation_shift: modulation_shift.map { $0 + column },
-            energy: energy.map { $0 + column })
+            sum_of_squares: sum_of_squares.map { $0 + column })
     }
 
     /// The scale and the bias alone.
     var withoutActivation: wk_epilogue {
         wk_epilogue(
             scale: scale, bias: bias, activation: WK_IDENTITY, gain: 1, residual: nil,
-            residual_ld: 0, modulation_scale: nil, modulation_shift: nil, energy: nil)
+            residual_ld: 0, modulation_scale: nil, modulation_shift: nil, sum_of_squares: nil)
     }
 
     /// Whether the steps change nothing and sum up nothing.
     var isEmpty: Bool {
         scale == nil && bias == nil && activation == WK_IDENTITY && residual == nil && gain == 1
-            && modulation_scale == nil && energy == nil
+            && modulation_scale == nil && sum_of_squares == nil
     }
 }

@@ -35,7 +35,7 @@ public struct Operand: Sendable {
         let rows = shape.count / max(1, shape.channels)
         switch precision {
         case .float32: elements = .float32(Tensor(uninitialized: shape))
-        case .bfloat16: elements = .bfloat16(Storage(brainFloatRows: rows, of: shape.channels))
+        case .bfloat16: elements = .bfloat16(Storage(bfloat16Rows: rows, of: shape.channels))
         case .int8:
             let words = rows * precision.words(shape.channels)
             elements = .int8(Storage(count: words), scales: Storage(count: 2 * rows))
@@ -147,7 +147,7 @@ struct OperandRows {
     func target(_ precision: Precision) -> LayerTarget {
         precision == .float32
             ? .floats(floats)
-            : .halves(UnsafeMutableRawPointer(words).assumingMemoryBound(to: UInt16.self))
+            : .bfloat16(UnsafeMutableRawPointer(words).assumingMemoryBound(to: UInt16.self))
     }
 
     var kernelRows: wk_rows {
@@ -159,14 +159,14 @@ struct OperandRows {
         from: Precision, count: Int, features: Int, factors: UnsafePointer<Float>? = nil,
         to precision: Precision, _ target: OperandRows
     ) {
-        if let products = precision.products?.pointee {
+        if let gemm = precision.gemm?.pointee {
             switch from {
             case .float32:
-                products.convert(
+                gemm.convert(
                     target.words, target.stride, target.scales, target.offsets, floats, stride,
                     count, features, factors)
             case .bfloat16:
-                products.convert_bfloat16(
+                gemm.convert_bfloat16(
                     target.words, target.stride, target.scales, target.offsets, words, stride,
                     count, features, factors)
             case .int8:
@@ -203,7 +203,7 @@ struct OperandScratch {
         count = rows
         words =
             precision == .bfloat16
-            ? Storage(brainFloatRows: rows, of: features) : Storage(count: rows * stride)
+            ? Storage(bfloat16Rows: rows, of: features) : Storage(count: rows * stride)
         scales = precision == .int8 ? Storage(count: 2 * rows) : nil
     }
 
@@ -249,7 +249,7 @@ struct OperandScratch {
 
 extension Storage {
     /// Room for rows of bfloat16, each filled up with zeros to a whole word.
-    fileprivate convenience init(brainFloatRows rows: Int, of features: Int) {
+    fileprivate convenience init(bfloat16Rows rows: Int, of features: Int) {
         self.init(count: rows * Precision.bfloat16.words(features))
         if features % 2 == 1 { base.update(repeating: 0, count: count) }
     }

@@ -24,7 +24,7 @@ public struct PackedWeight: Sendable {
         /// Panels for the products of the precision.
         case panels(Panels)
         /// Rows of 16- or 8-bit numbers, for OpenBLAS after widening.
-        case narrow(NarrowRows)
+        case lowPrecision(LowPrecisionRows)
     }
 
     /// A weight as it comes, `[outputs, features]`. Nothing is packed, so that it may change.
@@ -39,21 +39,21 @@ public struct PackedWeight: Sendable {
     ///   - weight: `[outputs, features]`.
     ///   - precision: The numbers to store it in.
     public init(_ weight: Tensor, precision: Precision) {
-        self.init(weight, precision: precision, products: precision.products)
+        self.init(weight, precision: precision, gemm: precision.gemm)
     }
 
     /// The same for a processor that has these products, or none.
     package init(
-        _ weight: Tensor, precision: Precision, products: UnsafePointer<wk_products>?
+        _ weight: Tensor, precision: Precision, gemm: UnsafePointer<wk_gemm>?
     ) {
         precondition(weight.shape.rank == 2, "a weight is [outputs, features], not \(weight.shape)")
-        if let products {
-            let panels = Panels(packing: weight, precision, products.pointee)
+        if let gemm {
+            let panels = Panels(packing: weight, precision, gemm.pointee)
             self.init(weight, precision, .panels(panels))
         } else if precision == .float32 {
             self.init(plain: weight)
         } else {
-            self.init(weight, precision, .narrow(NarrowRows(weight, precision)))
+            self.init(weight, precision, .lowPrecision(LowPrecisionRows(weight, precision)))
         }
     }
 
@@ -81,9 +81,9 @@ public struct PackedWeight: Sendable {
         features = weight.shape[0]
         let precision = precision == .int8 ? .bfloat16 : precision
         tracked = nil
-        if let products = precision.products?.pointee, let pack = products.pack_transposed {
+        if let gemm = precision.gemm?.pointee, let pack = gemm.pack_transposed {
             self.precision = precision
-            form = .panels(Panels(packingTransposed: weight, precision, products, pack))
+            form = .panels(Panels(packingTransposed: weight, precision, gemm, pack))
         } else {
             self.precision = .float32
             form = .transposed(weight)
@@ -109,7 +109,7 @@ public struct PackedWeight: Sendable {
     package var isCopy: Bool {
         switch form {
         case .plain, .transposed: false
-        case .panels, .narrow: true
+        case .panels, .lowPrecision: true
         }
     }
 
@@ -134,7 +134,7 @@ public struct PackedWeight: Sendable {
             return panels.scaled(by: factors, outputs, features).map {
                 PackedWeight(self, .panels($0))
             }
-        case .narrow, .transposed:
+        case .lowPrecision, .transposed:
             return nil
         }
     }
@@ -161,16 +161,16 @@ public struct PackedWeight: Sendable {
         case .panels(let panels):
             var left = a.kernelRows
             var right = panels.kernelPanels
-            panels.products.multiply(
+            panels.gemm.multiply(
                 c, stride, &left, rows, &right, columns.lowerBound, columns.upperBound, outputs,
                 adding)
-        case .narrow(let narrow):
+        case .lowPrecision(let weight):
             // A few hundred kilobytes of widened rows at a time.
             let block = max(16, (1 << 16) / max(1, features))
             let wide = Storage(count: min(block, columns.count) * features)
             for first in Swift.stride(from: columns.lowerBound, to: columns.upperBound, by: block) {
                 let count = min(block, columns.upperBound - first)
-                narrow.widen(first..<first + count, into: wide.base)
+                weight.widen(first..<first + count, into: wide.base)
                 multiplyTransposed(
                     a.floats, stride: a.stride, wide.base, stride: features, rows: rows,
                     columns: count, depth: features, adding: adding,
@@ -201,9 +201,9 @@ public struct PackedWeight: Sendable {
     }
 }
 
-/// A packed weight; see `wuerstchen_products.h` for the layout.
+/// A packed weight; see `wuerstchen_gemm.h` for the layout.
 struct Panels: Sendable {
-    let products: wk_products
+    let gemm: wk_gemm
     private let words: Storage
     /// Scales, then sums, of 8-bit columns.
     private let scales: Storage?
@@ -211,19 +211,19 @@ struct Panels: Sendable {
     private let depth: Int
 
     private init(
-        _ products: wk_products, words: Storage, scales: Storage?, outputs: Int, depth: Int
+        _ gemm: wk_gemm, words: Storage, scales: Storage?, outputs: Int, depth: Int
     ) {
-        self.products = products
+        self.gemm = gemm
         self.words = words
         self.scales = scales
         self.outputs = outputs
         self.depth = depth
     }
 
-    init(packing weight: Tensor, _ precision: Precision, _ products: wk_products) {
+    init(packing weight: Tensor, _ precision: Precision, _ gemm: wk_gemm) {
         let (outputs, features) = (weight.shape[0], weight.shape[1])
         self.init(
-            products,
+            gemm,
             words: Storage(
                 count: Panels.columns(outputs) * precision.words(features), isLasting: true),
             scales: precision == .int8 ? Storage(count: 2 * outputs, isLasting: true) : nil,
@@ -233,7 +233,7 @@ struct Panels: Sendable {
         let pieces = PackedWeight.pieces(0..<outputs, of: PackedWeight.columnUnit)
         parallel(pieces.count) { index in
             let piece = pieces[index]
-            products.pack(
+            gemm.pack(
                 target, scale, scale.map { $0 + outputs },
                 weight.pointer + piece.lowerBound * features, features, piece.lowerBound,
                 piece.upperBound, outputs, features)
@@ -242,13 +242,13 @@ struct Panels: Sendable {
 
     /// Panels of the transpose of `weight`.
     init(
-        packingTransposed weight: Tensor, _ precision: Precision, _ products: wk_products,
+        packingTransposed weight: Tensor, _ precision: Precision, _ gemm: wk_gemm,
         _ pack: @escaping PackTransposed
     ) {
         let (depth, columns) = (weight.shape[0], weight.shape[1])
         let words = Storage(count: Panels.columns(columns) * precision.words(depth))
         self.init(
-            products, words: words, scales: nil, outputs: columns, depth: precision.words(depth))
+            gemm, words: words, scales: nil, outputs: columns, depth: precision.words(depth))
         let target = words.words
         let length = precision.words(depth)
         let pieces = PackedWeight.pieces(0..<columns, of: 4 * PackedWeight.columnUnit)
@@ -275,9 +275,9 @@ struct Panels: Sendable {
     }
 
     func scaled(by factors: UnsafePointer<Float>, _ outputs: Int, _ features: Int) -> Panels? {
-        guard let scale = products.scale_panels else { return nil }
+        guard let scale = gemm.scale_panels else { return nil }
         let result = Panels(
-            products, words: Storage(count: words.count), scales: nil, outputs: outputs,
+            gemm, words: Storage(count: words.count), scales: nil, outputs: outputs,
             depth: depth)
         let (source, target) = (words.words, result.words.words)
         let pieces = PackedWeight.pieces(0..<outputs, of: PackedWeight.columnUnit)
@@ -291,7 +291,7 @@ struct Panels: Sendable {
 }
 
 /// A weight of 16 or 8 bits for processors that cannot multiply it.
-struct NarrowRows: Sendable {
+struct LowPrecisionRows: Sendable {
     private let numbers: Storage
     private let scales: Storage?
     private let features: Int
@@ -309,8 +309,8 @@ struct NarrowRows: Sendable {
                 let bytes = target.assumingMemoryBound(to: Int8.self) + output * features
                 scale[output] = kernels.narrow_int8(bytes, row, features)
             } else {
-                let halves = target.assumingMemoryBound(to: UInt16.self) + output * features
-                kernels.narrow_bfloat16(halves, row, features)
+                let words = target.assumingMemoryBound(to: UInt16.self) + output * features
+                kernels.narrow_bfloat16(words, row, features)
             }
         }
     }
@@ -320,8 +320,8 @@ struct NarrowRows: Sendable {
         let first = rows.lowerBound * features
         let source = UnsafeRawPointer(numbers.base)
         guard let scales else {
-            let halves = source.assumingMemoryBound(to: UInt16.self) + first
-            kernels.widen_bfloat16(target, halves, rows.count * features)
+            let words = source.assumingMemoryBound(to: UInt16.self) + first
+            kernels.widen_bfloat16(target, words, rows.count * features)
             return
         }
         for row in rows {

@@ -58,8 +58,8 @@ extension Tensor {
     }
 
     /// Each element's distance from zero. Its derivative at zero is taken to be 0.
-    public func magnitude() -> Tensor {
-        let result = mapped(abs)
+    public func abs() -> Tensor {
+        let result = mapped(Swift.abs)
         guard Recording.isOn(edge) else { return result }
         return result.recorded(from: edge) { gradient in
             [Tensor.zip(gradient, self) { $1 > 0 ? $0 : $1 < 0 ? -$0 : 0 }]

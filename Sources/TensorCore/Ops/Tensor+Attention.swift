@@ -139,7 +139,7 @@ private struct AttentionRun {
         let correction = running.base + 2 * rows
         keys(queries.rows, scores.base)
         let seen: OperandRows
-        if let probabilities, let softmax = format.products?.pointee.softmax_block {
+        if let probabilities, let softmax = format.gemm?.pointee.softmax_block {
             let words = probabilities.rows.words
             let stride = format.words(count)
             softmax(
@@ -176,7 +176,7 @@ private struct AttentionMemory {
     private let positions: Int
     private let pieces: [Range<Int>]
     private let format: Precision
-    private let products: wk_products?
+    private let gemm: wk_gemm?
     /// For each sample and head the panels of its keys, then for each piece those of its values. A
     /// piece begins at a whole word, so that what lies before it follows from where it begins.
     private let words: Storage?
@@ -195,10 +195,10 @@ private struct AttentionMemory {
         let channels = segment.keys.shape[2]
         depth = channels / heads
         pieces = PackedWeight.pieces(0..<positions, of: AttentionMemory.piece)
-        products = format.products?.pointee
+        gemm = format.gemm?.pointee
         keyWords = Panels.columns(positions) * format.words(depth)
         valueWords = Panels.columns(depth) * format.words(positions)
-        guard let products, let transpose = products.pack_transposed else {
+        guard let gemm, let transpose = gemm.pack_transposed else {
             words = nil
             return
         }
@@ -211,7 +211,7 @@ private struct AttentionMemory {
             let corner =
                 (owner / heads * positions + piece.lowerBound) * channels + owner % heads * depth
             let panels = words.words + owner * (keyWords + valueWords)
-            products.pack(
+            gemm.pack(
                 panels, nil, nil, segment.keys.pointer + corner, channels, piece.lowerBound,
                 piece.upperBound, positions, depth)
             transpose(
@@ -239,21 +239,21 @@ private struct AttentionMemory {
             }
             let corner = (sample * positions + piece.lowerBound) * channels + head * depth
             let mask = segment.mask.map { $0.pointer + sample * positions + piece.lowerBound }
-            if let products, let panels {
+            if let gemm, let panels {
                 let values =
                     panels + keyWords + Panels.columns(depth) * format.words(piece.lowerBound)
                 run.attend(to: piece.count, limits: limits, mask: mask) { queries, scores in
                     var left = queries.kernelRows
                     var right = wk_panels(
                         words: panels, count: format.words(depth), scale: nil, sums: nil)
-                    products.multiply(
+                    gemm.multiply(
                         scores, piece.count, &left, rows, &right, piece.lowerBound,
                         piece.upperBound, positions, false)
                 } values: { probabilities, sums in
                     var left = probabilities.kernelRows
                     var right = wk_panels(
                         words: values, count: format.words(piece.count), scale: nil, sums: nil)
-                    products.multiply(sums, depth, &left, rows, &right, 0, depth, depth, true)
+                    gemm.multiply(sums, depth, &left, rows, &right, 0, depth, depth, true)
                 }
             } else {
                 run.attend(to: piece.count, limits: limits, mask: mask) { queries, scores in

@@ -173,7 +173,7 @@ extension Tensor {
 extension Operand {
     /// These rows in the numbers in which their products with a matrix's gradients are taken.
     func forProducts(with matrix: PackedWeight) -> Operand {
-        let isNarrow = matrix.precision != .float32 && Precision.bfloat16.products != nil
-        return converted(to: isNarrow ? .bfloat16 : .float32)
+        let isLowPrecision = matrix.precision != .float32 && Precision.bfloat16.gemm != nil
+        return converted(to: isLowPrecision ? .bfloat16 : .float32)
     }
 }

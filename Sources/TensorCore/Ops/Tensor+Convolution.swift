@@ -221,9 +221,9 @@ private struct WindowSource {
     private let pixels: Operand
 
     init(_ images: Tensor, for matrix: PackedWeight) {
-        let isNarrow =
+        let isBFloat16 =
             matrix.operandPrecision == .bfloat16 && images.shape.channels % 2 == 0
-        pixels = Operand(images.detached()).converted(to: isNarrow ? .bfloat16 : .float32)
+        pixels = Operand(images.detached()).converted(to: isBFloat16 ? .bfloat16 : .float32)
     }
 
     /// Some windows as rows for products with a matrix.

@@ -33,20 +33,20 @@ extension Tensor {
         }
     }
 
-    /// The two results of a layer whose energy is taken, recorded.
+    /// The two results of a layer whose sum of squares is taken, recorded.
     static func recordedSumOfSquares(
         _ terms: [Term], _ epilogue: Epilogue, _ sums: Operand, _ results: (Operand, Tensor)
-    ) -> (result: Operand, energy: Tensor) {
+    ) -> (result: Operand, sumOfSquares: Tensor) {
         precondition(
             epilogue.activation == .gelu && epilogue.scale == nil && epilogue.residual == nil
                 && epilogue.gain == 1 && epilogue.modulation == nil,
-            "gradients of an energy are known behind a bias and GELU only")
+            "gradients of a sum of squares are known behind a bias and GELU only")
         let inputs = terms.flatMap(\.edges) + [epilogue.bias?.edge]
         let bias = epilogue.bias
         let node = GradientNode { gradients in
-            let energy = gradients.count > 1 ? gradients[1] : nil
+            let sumOfSquares = gradients.count > 1 ? gradients[1] : nil
             let result = gradients[0] ?? Tensor(repeating: 0, sums.shape)
-            let gradient = sums.geluGradient(result, energy: energy)
+            let gradient = sums.geluGradient(result, sumOfSquares: sumOfSquares)
             let shares =
                 LinearGradient(gradient).shares(of: terms) + [
                     bias?.edge.map { _ in gradient.columnSums(as: bias?.shape ?? []) }
@@ -55,10 +55,10 @@ extension Tensor {
                 if let edge, let share { (edge, share) } else { nil }
             }
         }
-        var (result, energy) = results
+        var (result, sumOfSquares) = results
         result.edge = GradientEdge(node, 0)
-        energy.edge = GradientEdge(node, 1)
-        return (result, energy)
+        sumOfSquares.edge = GradientEdge(node, 1)
+        return (result, sumOfSquares)
     }
 
     /// The sums over all rows, in a shape of as many elements as there are channels.
@@ -80,18 +80,18 @@ extension Operand {
                 ones.base.update(repeating: 1, count: channels)
                 let place = self.rows(from: rows.lowerBound)
                 kernels.dot_columns_bfloat16(
-                    sums, ones.base, 0, place.halves, 2 * place.stride, rows.count, channels)
+                    sums, ones.base, 0, place.bfloat16Words, 2 * place.stride, rows.count, channels)
                 withExtendedLifetime(ones) {}
             }
         }
         return sums.total().reshaped(to: shape)
     }
 
-    /// The gradient of the sums before GELU from that of its results and that of their energy.
-    func geluGradient(_ result: Tensor, energy: Tensor?) -> Operand {
+    /// The gradient of the sums before GELU from that of its results and that of their squares' sums.
+    func geluGradient(_ result: Tensor, sumOfSquares: Tensor?) -> Operand {
         let gradient = Operand(uninitialized: shape, precision)
         let (rows, channels) = (rowsInSample, shape.channels)
-        let energy = energy ?? Tensor(repeating: 0, [shape[0], channels])
+        let sumOfSquares = sumOfSquares ?? Tensor(repeating: 0, [shape[0], channels])
         let block = max(1, (1 << 15) / max(1, channels))
         let blocks = (rows + block - 1) / block
         parallel(shape[0] * blocks) { index in
@@ -99,25 +99,25 @@ extension Operand {
             let row = sample * rows + first
             let count = min(block, rows - first)
             let (source, target) = (self.rows(from: row), gradient.rows(from: row))
-            let energies = energy.pointer + sample * channels
+            let sumsOfSquares = sumOfSquares.pointer + sample * channels
             if precision == .float32 {
                 kernels.gelu_gradient(
                     target.floats, result.pointer + row * channels, source.floats, count, channels,
-                    energies)
+                    sumsOfSquares)
             } else {
                 kernels.gelu_gradient_bfloat16(
-                    target.halves, 2 * target.stride, result.pointer + row * channels,
-                    source.halves, count, channels, energies)
+                    target.bfloat16Words, 2 * target.stride, result.pointer + row * channels,
+                    source.bfloat16Words, count, channels, sumsOfSquares)
             }
         }
-        withExtendedLifetime((result, energy)) {}
+        withExtendedLifetime((result, sumOfSquares)) {}
         return gradient
     }
 }
 
 extension OperandRows {
     /// The words of an operand of bfloat16.
-    var halves: UnsafeMutablePointer<UInt16> {
+    var bfloat16Words: UnsafeMutablePointer<UInt16> {
         UnsafeMutableRawPointer(words).assumingMemoryBound(to: UInt16.self)
     }
 }
@@ -165,9 +165,9 @@ private struct LinearGradient {
         // Converted once where several terms need it.
         var converted: [Bool: Operand] = [:]
         return terms.flatMap { term in
-            let isNarrow = term.matrix.precision != .float32
-            let rows = converted[isNarrow] ?? gradient.forProducts(with: term.matrix)
-            converted[isNarrow] = rows
+            let isLowPrecision = term.matrix.precision != .float32
+            let rows = converted[isLowPrecision] ?? gradient.forProducts(with: term.matrix)
+            converted[isLowPrecision] = rows
             var input: Tensor?
             var scale: Tensor?
             if term.input.edge != nil || term.inputScale?.edge != nil {
@@ -204,7 +204,7 @@ private struct LinearGradient {
                     tile.columns.count)
             } else {
                 kernels.dot_columns_bfloat16(
-                    total, corner, features, source.halves + first, 2 * source.stride,
+                    total, corner, features, source.bfloat16Words + first, 2 * source.stride,
                     tile.rowCount, tile.columns.count)
             }
             kernels.scale_columns(
@@ -233,10 +233,10 @@ extension Tensor {
         var result = Tensor(uninitialized: [outputs, features])
         let target = result.mutablePointer()
         if a.precision == .bfloat16, b.precision != .int8,
-            let products = Precision.bfloat16.products?.pointee,
-            let interleave = products.interleave
+            let gemm = Precision.bfloat16.gemm?.pointee,
+            let interleave = gemm.interleave
         {
-            accumulate(a, b, scale, products, interleave, into: target)
+            accumulate(a, b, scale, gemm, interleave, into: target)
             return result
         }
         guard let left = a.floats,
@@ -266,11 +266,11 @@ extension Tensor {
     /// Some thousand rows at a time are brought into the order of products, which then add to the
     /// result piece by piece.
     private static func accumulate(
-        _ a: Operand, _ b: Operand, _ scale: Tensor?, _ products: wk_products,
+        _ a: Operand, _ b: Operand, _ scale: Tensor?, _ gemm: wk_gemm,
         _ interleave: Interleave, into target: UnsafeMutablePointer<Float>
     ) {
         let (outputs, features, rows) = (a.shape.channels, b.shape.channels, a.rowCount)
-        let narrowInput = b.precision == .bfloat16
+        let isBFloat16 = b.precision == .bfloat16
         // What a piece of the result reads should stay in the second-level cache.
         let unit = 512
         let chunk = 8 * unit
@@ -295,7 +295,7 @@ extension Tensor {
                     let source = b.rows(from: first)
                     interleave(
                         right.words + (first - start) / 2 * panelColumns, 0, source.words,
-                        narrowInput, narrowInput ? 2 * source.stride : source.stride, features,
+                        isBFloat16, isBFloat16 ? 2 * source.stride : source.stride, features,
                         depth, scale?.pointer, first, max(1, b.rowsInSample))
                 }
             }
@@ -309,7 +309,7 @@ extension Tensor {
                     var panels = wk_panels(
                         words: right.words + number * unit / 2 * panelColumns,
                         count: (depth + 1) / 2, scale: nil, sums: nil)
-                    products.multiply(
+                    gemm.multiply(
                         target + first * features, features, &rows, min(piece, outputs - first),
                         &panels, 0, features, features, start > 0 || number > 0)
                 }

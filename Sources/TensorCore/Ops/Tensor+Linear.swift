@@ -73,19 +73,19 @@ extension Tensor {
     ///   - epilogue: What happens to their sum.
     ///   - next: The matrix that the result will be multiplied with, which decides in what precision
     ///     it is kept: as floats, or else as bfloat16.
-    /// - Returns: The result and the energy.
-    public static func linearWithEnergy(
+    /// - Returns: The result and its sums of squares.
+    public static func linearWithSumOfSquares(
         _ terms: [Term], _ epilogue: Epilogue = Epilogue(), for next: PackedWeight
-    ) -> (result: Operand, energy: Tensor) {
+    ) -> (result: Operand, sumOfSquares: Tensor) {
         let layer = LinearLayer(terms, epilogue)
         let partial = TileSums(layer)
         let result = Operand(uninitialized: layer.shape, next.keptPrecision)
         guard Recording.isOn(terms.flatMap(\.edges) + epilogue.edges) else {
-            layer.run(into: result.target, energy: partial)
+            layer.run(into: result.target, sumOfSquares: partial)
             return (result, partial.totals())
         }
         let sums = Operand(uninitialized: layer.shape, next.keptPrecision)
-        layer.run(into: result.target, energy: partial, unactivated: sums.target)
+        layer.run(into: result.target, sumOfSquares: partial, unactivated: sums.target)
         return recordedSumOfSquares(terms, epilogue, sums, (result, partial.totals()))
     }
 }
@@ -130,7 +130,7 @@ struct TileSums {
 enum LayerTarget {
     case floats(UnsafeMutablePointer<Float>)
     /// bfloat16, an even number in each row.
-    case halves(UnsafeMutablePointer<UInt16>)
+    case bfloat16(UnsafeMutablePointer<UInt16>)
 }
 
 /// A sum of products and its epilogue, ready to be computed tile by tile.
@@ -140,11 +140,11 @@ struct LinearLayer {
     let rows: Int
     let outputs: Int
     let tiling: Tiling
-    private let products: [Product]
+    private let terms: [PreparedTerm]
     private let epilogue: Epilogue
 
     /// A term in the form in which it is multiplied.
-    private struct Product {
+    private struct PreparedTerm {
         let input: Operand
         /// One matrix for all samples, or one for each.
         let matrices: [PackedWeight]
@@ -187,7 +187,7 @@ struct LinearLayer {
         }
         epilogue.check(samples: samples, columns: outputs, count: shape.count)
         self.epilogue = epilogue
-        products = terms.map(Product.init)
+        self.terms = terms.map(PreparedTerm.init)
         tiling = Tiling(
             rows: rows, columns: outputs,
             depth: terms.reduce(0) { $0 + $1.matrix.features },
@@ -207,11 +207,11 @@ struct LinearLayer {
 
     /// - Parameters:
     ///   - target: All results.
-    ///   - energy: Gets the sums of squares.
+    ///   - sumOfSquares: Gets the sums.
     ///   - unactivated: Gets the sums with their bias, before the activation.
     ///   - finish: Is called with each tile while it is in the cache.
     func run(
-        into target: LayerTarget, energy: TileSums? = nil, unactivated: LayerTarget? = nil,
+        into target: LayerTarget, sumOfSquares: TileSums? = nil, unactivated: LayerTarget? = nil,
         finish: ((Tile) -> Void)? = nil
     ) {
         parallel(samples * tiling.count) { index in
@@ -219,9 +219,9 @@ struct LinearLayer {
             let tile = tiling[index % tiling.count]
             let row = sample * rows + tile.rows.lowerBound
             var steps = epilogue.steps(sample: sample, row: row, columns: outputs)
-            steps.energy = energy?.tile(tile.rowTile, ofSample: sample)
+            steps.sum_of_squares = sumOfSquares?.tile(tile.rowTile, ofSample: sample)
             multiply(
-                products.map {
+                terms.map {
                     ($0.input.rows(from: row), $0.matrices[$0.matrices.count > 1 ? sample : 0])
                 },
                 rows: tile.rows.count, columns: tile.columns, steps,
@@ -240,14 +240,14 @@ extension LayerTarget {
     func rowLength(_ outputs: Int) -> Int {
         switch self {
         case .floats: outputs
-        case .halves: (outputs + 1) / 2 * 2
+        case .bfloat16: (outputs + 1) / 2 * 2
         }
     }
 
     func moved(by count: Int) -> LayerTarget {
         switch self {
         case .floats(let pointer): .floats(pointer + count)
-        case .halves(let pointer): .halves(pointer + count)
+        case .bfloat16(let pointer): .bfloat16(pointer + count)
         }
     }
 }
@@ -282,7 +282,8 @@ func multiply(
         switch (target, scratch) {
         case (_, let scratch?): (sums, stride) = (scratch.base, width)
         case (.floats(let pointer), nil): (sums, stride) = (pointer + chunk.lowerBound, rowLength)
-        case (.halves, nil): preconditionFailure("halves are rounded from scratch memory")
+        case (.bfloat16, nil):
+            preconditionFailure("bfloat16 results are rounded from scratch memory")
         }
         for (number, factor) in factors.enumerated() {
             factor.matrix.multiply(
@@ -294,7 +295,7 @@ func multiply(
             case .floats(let pointer):
                 kernels.epilogue(
                     pointer + chunk.lowerBound, rowLength, sums, stride, rows, chunk.count, &steps)
-            case .halves(let pointer):
+            case .bfloat16(let pointer):
                 kernels.epilogue_bfloat16(
                     pointer + chunk.lowerBound, rowLength, sums, stride, rows, chunk.count, &steps)
             }
@@ -345,9 +346,9 @@ package struct Tiling {
         }
         // Tiles of at least some 10⁷ multiplications keep the cost of a call small; sixteen of them
         // feed as many cores and leave two cores evenly loaded; at most 2 MB of results a tile.
-        let products = rows * columns * depth
+        let multiplications = rows * columns * depth
         let wanted = max(
-            min(16, products >> 23),
+            min(16, multiplications >> 23),
             (rows * columns + (1 << 19) - 1) >> 19, 1)
         // OpenBLAS copies both factors of each tile: the rows once for every column of tiles and
         // the matrix once for every row of tiles. Take the cut that copies least.

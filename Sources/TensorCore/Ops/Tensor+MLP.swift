@@ -56,17 +56,19 @@ extension Tensor {
             kernels.layer_norm(
                 normed.base, channels, corner, channels, count, channels, 1e-6,
                 scale, shift, nil, nil)
-            let narrow = OperandScratch(normed, rows: count, features: channels, for: first.matrix)
-            let wide = OperandScratch(
+            let normedRows = OperandScratch(
+                normed, rows: count, features: channels, for: first.matrix)
+            let hiddenRows = OperandScratch(
                 rows: count, features: hidden, second.matrix.keptPrecision)
             multiply(
-                [(narrow.rows, first.matrix)], rows: count, columns: 0..<hidden,
-                inner.steps(sample: sample, row: 0, columns: hidden), into: wide.target)
-            let converted = OperandScratch(wide, rows: count, features: hidden, for: second.matrix)
+                [(normedRows.rows, first.matrix)], rows: count, columns: 0..<hidden,
+                inner.steps(sample: sample, row: 0, columns: hidden), into: hiddenRows.target)
+            let converted = OperandScratch(
+                hiddenRows, rows: count, features: hidden, for: second.matrix)
             multiply(
                 [(converted.rows, second.matrix)], rows: count, columns: 0..<channels,
                 outer.steps(sample: sample, row: row, columns: channels), into: .floats(corner))
-            withExtendedLifetime((narrow, wide, converted)) {}
+            withExtendedLifetime((normedRows, hiddenRows, converted)) {}
         }
         return result
     }

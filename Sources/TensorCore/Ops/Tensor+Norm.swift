@@ -100,44 +100,46 @@ extension Tensor {
 
     /// The factor by which global response normalisation multiplies each channel of each sample,
     /// `1 + γ · N` with `N = G / (mean of G over the channels + 10⁻⁶)` and `G` the square root of
-    /// the energy (Woo et al., "ConvNeXt V2", 2023). What is left of the layer, `+ β`, is constant.
+    /// the sums of squares (Woo et al., "ConvNeXt V2", 2023). What is left of the layer, `+ β`, is
+    /// constant.
     ///
     /// - Parameters:
-    ///   - energy: The sum over all positions of the squared values, `[samples, channels]`.
+    ///   - sumOfSquares: The sum over all positions of the squared values, `[samples, channels]`.
     ///   - gamma: `[channels]`.
     /// - Returns: `[samples, channels]`.
-    public static func globalResponse(energy: Tensor, gamma: Tensor) -> Tensor {
-        let channels = energy.shape.channels
+    public static func globalResponse(sumOfSquares: Tensor, gamma: Tensor) -> Tensor {
+        let channels = sumOfSquares.shape.channels
         precondition(gamma.count == channels, "γ \(gamma.shape) for \(channels) channels")
-        let result = Tensor(energy.shape) { factors in
-            for sample in 0..<energy.count / channels {
-                let energies = energy.pointer + sample * channels
+        let result = Tensor(sumOfSquares.shape) { factors in
+            for sample in 0..<sumOfSquares.count / channels {
+                let sumsOfSquares = sumOfSquares.pointer + sample * channels
                 var sum = 0.0
-                for channel in 0..<channels { sum += Double(energies[channel].squareRoot()) }
+                for channel in 0..<channels { sum += Double(sumsOfSquares[channel].squareRoot()) }
                 let inverse = 1 / (Float(sum / Double(channels)) + 1e-6)
                 for channel in 0..<channels {
                     factors[sample * channels + channel] =
-                        1 + gamma.pointer[channel] * (energies[channel].squareRoot() * inverse)
+                        1 + gamma.pointer[channel] * (sumsOfSquares[channel].squareRoot() * inverse)
                 }
             }
         }
-        guard Recording.isOn(energy.edge, gamma.edge) else { return result }
-        return result.recorded(from: energy.edge, gamma.edge) { gradient in
-            globalResponseGradients(gradient, energy, gamma)
+        guard Recording.isOn(sumOfSquares.edge, gamma.edge) else { return result }
+        return result.recorded(from: sumOfSquares.edge, gamma.edge) { gradient in
+            globalResponseGradients(gradient, sumOfSquares, gamma)
         }
     }
 
-    /// The gradients of energy and γ. That of an energy of zero is zero, as PyTorch has it.
+    /// The gradients of the sums of squares and of γ. That of a sum of zero is zero, as PyTorch has
+    /// it.
     private static func globalResponseGradients(
-        _ gradient: Tensor, _ energy: Tensor, _ gamma: Tensor
+        _ gradient: Tensor, _ sumOfSquares: Tensor, _ gamma: Tensor
     ) -> [Tensor?] {
-        let channels = energy.shape.channels
+        let channels = sumOfSquares.shape.channels
         var gammaGradient = Tensor(repeating: 0, gamma.shape)
         let gammas = gammaGradient.mutablePointer()
-        let energyGradient = Tensor(energy.shape) { target in
-            for sample in 0..<energy.count / channels {
+        let sumsGradient = Tensor(sumOfSquares.shape) { target in
+            for sample in 0..<sumOfSquares.count / channels {
                 let place = sample * channels
-                let roots = (0..<channels).map { energy.pointer[place + $0].squareRoot() }
+                let roots = (0..<channels).map { sumOfSquares.pointer[place + $0].squareRoot() }
                 let mean = Float(roots.reduce(0.0) { $0 + Double($1) } / Double(channels))
                 let inverse = 1 / (mean + 1e-6)
                 // N = G · inverse, and inverse falls with every G.
@@ -155,7 +157,7 @@ extension Tensor {
                 }
             }
         }
-        return [energyGradient, gammaGradient]
+        return [sumsGradient, gammaGradient]
     }
 
     /// A factor and a summand for each channel: a batch norm with fixed statistics.

@@ -45,7 +45,7 @@ extension Tensor {
     }
 
     /// The mean of the elements' distances from zero, as a tensor without axes.
-    public func meanAbs() -> Tensor { magnitude().mean() }
+    public func meanAbs() -> Tensor { abs().mean() }
 
     /// How much neighbouring pixels of a channels-last image differ: the mean magnitude of the
     /// differences along rows plus that along columns, as a tensor without axes.
@@ -64,7 +64,7 @@ extension Tensor {
             var totals = (across: 0.0, down: 0.0)
             func add(_ first: Int, _ second: Int, _ share: Float, _ total: inout Double) {
                 let difference = x[second] - x[first]
-                total += Double(abs(difference))
+                total += Double(Swift.abs(difference))
                 let step = difference > 0 ? share : difference < 0 ? -share : 0
                 d[second] += step
                 d[first] -= step

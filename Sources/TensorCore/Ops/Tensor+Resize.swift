@@ -117,12 +117,12 @@ extension Tensor {
 
     private func resampled(_ rows: Resampling, _ columns: Resampling) -> Tensor {
         let (batch, height, width, channels) = axes4
-        let between = Tensor(repeating: 0, [batch, height, columns.count, channels])
-        let narrow = UnsafeMutablePointer(mutating: between.pointer)
+        var between = Tensor(repeating: 0, [batch, height, columns.count, channels])
+        let columnsTarget = between.mutablePointer()
         let source = pointer
         parallel(batch * height) { row in
             for x in 0..<columns.count {
-                let pixel = narrow + (row * columns.count + x) * channels
+                let pixel = columnsTarget + (row * columns.count + x) * channels
                 columns.forEachTap(of: x) { input, weight in
                     let from = source + (row * width + input) * channels
                     kernels.combine(pixel, 1, pixel, weight, from, channels)

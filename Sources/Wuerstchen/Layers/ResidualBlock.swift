@@ -82,9 +82,9 @@ package struct ResidualBlock: Sendable {
         if let semantic, let expandSemantic {
             terms.append(Tensor.Term(semantic, expandSemantic))
         }
-        let (hidden, energy) = Tensor.linearWithEnergy(
+        let (hidden, sumOfSquares) = Tensor.linearWithSumOfSquares(
             terms, Epilogue(bias: expandBias, activation: .gelu), for: project)
-        let response = Tensor.globalResponse(energy: energy, gamma: gamma)
+        let response = Tensor.globalResponse(sumOfSquares: sumOfSquares, gamma: gamma)
         return Tensor.linear(
             [Tensor.Term(hidden, project, inputScale: response)],
             Epilogue(bias: projectBias, residual: x, modulation: modulation))

@@ -140,6 +140,6 @@ public struct StageC: Sendable {
         let channels = configuration.latentChannels
         let a = ab.channels(0..<channels)
         let b = ab.channels(channels..<2 * channels)
-        return (x - a) / b.scaled(by: -1, shift: 1).magnitude().scaled(by: 1, shift: 1e-5)
+        return (x - a) / b.scaled(by: -1, shift: 1).abs().scaled(by: 1, shift: 1e-5)
     }
 }

@@ -65,7 +65,7 @@ public struct Trainer<Objective: TrainingObjective> {
     /// What changes from step to step.
     public private(set) var state: TrainingState
     private let file: URL?
-    private let reserve = BufferPool.Reserve()
+    private let retention = BufferPool.Retention()
     /// Whether ``state`` is what a whole step left, all of it numbers.
     private var isSound = true
     private var lastCheckpoint = ContinuousClock.now

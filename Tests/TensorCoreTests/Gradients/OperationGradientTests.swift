@@ -14,9 +14,9 @@ import _WuerstchenTestSupport
         let a = input([3, 5], 1)
         let b = input([3, 5], 2, spread: 0.4, centre: 2)
         try checkGradients([a, b]) {
-            ($0[0] + $0[1]) * $0[1] / ($0[1].magnitude() + $0[1]) - $0[0] * $0[0]
+            ($0[0] + $0[1]) * $0[1] / ($0[1].abs() + $0[1]) - $0[0] * $0[0]
         }
-        try checkGradients([a]) { $0[0].scaled(by: -1.5, shift: 2).magnitude() }
+        try checkGradients([a]) { $0[0].scaled(by: -1.5, shift: 2).abs() }
         try checkGradients([b]) { $0[0].rsqrt(adding: 1e-3) }
         try checkGradients([a]) { $0[0].repeatingElement(4, [2, 3]) }
         try checkGradients([a, a]) { Tensor.combine(2, $0[0], -3, $0[1]) }
@@ -73,7 +73,7 @@ import _WuerstchenTestSupport
         try checkGradients([a, input([2, 19], 13)]) { $0[0].scaledChannels(bySample: $0[1]) }
         try checkGradients([a]) { $0[0].meanOverPositions() }
         try checkGradients([input([2, 9], 14, spread: 0.5, centre: 2), input([9], 15)]) {
-            Tensor.globalResponse(energy: $0[0], gamma: $0[1])
+            Tensor.globalResponse(sumOfSquares: $0[0], gamma: $0[1])
         }
     }
 
@@ -126,10 +126,10 @@ import _WuerstchenTestSupport
             tolerance: isExact ? 2e-3 : 3e-2
         ) {
             let project = PackedWeight($0[4], precision: precision)
-            let (hidden, energy) = Tensor.linearWithEnergy(
+            let (hidden, sumOfSquares) = Tensor.linearWithSumOfSquares(
                 [Tensor.Term($0[0], PackedWeight($0[1], precision: precision))],
                 Epilogue(bias: $0[2], activation: .gelu), for: project)
-            let response = Tensor.globalResponse(energy: energy, gamma: $0[3])
+            let response = Tensor.globalResponse(sumOfSquares: sumOfSquares, gamma: $0[3])
             return Tensor.linear(
                 [Tensor.Term(hidden, project, inputScale: response)], Epilogue(residual: $0[0]))
         }

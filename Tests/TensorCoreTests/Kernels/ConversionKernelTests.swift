@@ -31,7 +31,7 @@ struct ConversionKernelTests {
     }
 
     @Test("every bfloat16 is the upper half of a float", arguments: KernelLevel.available)
-    func brainFloat(level: KernelLevel) throws {
+    func bfloat16(level: KernelLevel) throws {
         let all = (0...UInt16.max).map { $0 }
         var y = [Float](repeating: 1, count: all.count)
         try level.kernels.widen_bfloat16(&y, all, all.count)
@@ -61,7 +61,7 @@ struct ConversionKernelTests {
 
     @Test(
         "to bfloat16, rounded to nearest, ties to even", arguments: KernelLevel.available)
-    func toBrainFloat(level: KernelLevel) throws {
+    func toBFloat16(level: KernelLevel) throws {
         var x: [Float] = [
             0, -0.0, .infinity, -.infinity, .nan, -.nan, .signalingNaN, .greatestFiniteMagnitude,
             -.greatestFiniteMagnitude, .leastNonzeroMagnitude, .leastNormalMagnitude,

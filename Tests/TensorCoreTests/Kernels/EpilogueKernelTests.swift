@@ -11,7 +11,7 @@ struct EpilogueKernelTests {
         static let bias = Parts(rawValue: 2)
         static let residual = Parts(rawValue: 4)
         static let modulation = Parts(rawValue: 8)
-        static let energy = Parts(rawValue: 16)
+        static let sumOfSquares = Parts(rawValue: 16)
         static let allCases = (0..<32).map(Parts.init)
     }
 
@@ -47,51 +47,53 @@ struct EpilogueKernelTests {
         let added = floats(.residual, residual.memory)
         let factor = floats(.modulation, numbers.floats(columns))
         let summand = floats(.modulation, numbers.floats(columns))
-        let energyBefore = numbers.floats(columns, centre: 2)
-        let energy = floats(.energy, energyBefore)
+        let sumsBefore = numbers.floats(columns, centre: 2)
+        let sumOfSquares = floats(.sumOfSquares, sumsBefore)
 
         var steps = wk_epilogue(
             scale: scale?.base, bias: bias?.base, activation: kind.kernel, gain: gain,
             residual: added?.base, residual_ld: residual.stride, modulation_scale: factor?.base,
-            modulation_shift: summand?.base, energy: energy?.base)
+            modulation_shift: summand?.base, sum_of_squares: sumOfSquares?.base)
         var y = SpacedRows(rows: rows, columns: columns, gap: 4)
         try level.kernels.epilogue(
             &y.memory, y.stride, x.memory, x.stride, rows, columns, &steps)
 
-        var energies = energyBefore.map(Double.init)
+        var sumsOfSquares = sumsBefore.map(Double.init)
         let want = x.elements.enumerated().map { index, value in
             let column = index % columns
             var y = Double(value) * (scale?.doubles[column] ?? 1) + (bias?.doubles[column] ?? 0)
             y = Twin.activate(y, kind.activation)
-            energies[column] += y * y
+            sumsOfSquares[column] += y * y
             y = Double(gain) * y + (added == nil ? 0 : Double(residual.elements[index]))
             return y * (1 + (factor?.doubles[column] ?? 0)) + (summand?.doubles[column] ?? 0)
         }
         let comment = "\(kind.activation), parts \(parts.rawValue)"
         expectNear(y.elements, want, largest: 4e-6, comment)
         #expect(y.gapsAreUntouched, "\(comment)")
-        if let energy { expectNear(energy.elements, energies, largest: 2e-5, comment) }
+        if let sumOfSquares {
+            expectNear(sumOfSquares.elements, sumsOfSquares, largest: 2e-5, comment)
+        }
 
         let mark: UInt16 = 0x7fab
-        var halves = [UInt16](repeating: mark, count: rows * y.stride)
+        var bfloat16 = [UInt16](repeating: mark, count: rows * y.stride)
         try level.kernels.epilogue_bfloat16(
-            &halves, y.stride, x.memory, x.stride, rows, columns, &steps)
+            &bfloat16, y.stride, x.memory, x.stride, rows, columns, &steps)
         // The GELU of a result of eight bits is off by 1.9·10⁻⁴, and 1.5·10⁻⁵ of its argument, before
         // it is rounded; everything else is rounded from the same floats.
         let isShort = kind.activation == .gelu
         for (place, float) in y.memory.enumerated() {
             if place % y.stride >= columns {
-                #expect(halves[place] == mark, "\(comment)")
+                #expect(bfloat16[place] == mark, "\(comment)")
             } else if isShort {
-                let error = abs(Twin.value(ofBFloat16: halves[place]) - float)
+                let error = abs(Twin.value(ofBFloat16: bfloat16[place]) - float)
                 #expect(error <= 4e-4 + 0x1p-8 * abs(float), "\(comment), \(float)")
             } else {
-                #expect(halves[place] == Twin.bfloat16(float), "\(comment)")
+                #expect(bfloat16[place] == Twin.bfloat16(float), "\(comment)")
             }
         }
-        if let energy {
-            let twice = zip(energies, energyBefore).map { 2 * $0 - Double($1) }
-            expectNear(energy.elements, twice, largest: isShort ? 3e-3 : 4e-5, comment)
+        if let sumOfSquares {
+            let twice = zip(sumsOfSquares, sumsBefore).map { 2 * $0 - Double($1) }
+            expectNear(sumOfSquares.elements, twice, largest: isShort ? 3e-3 : 4e-5, comment)
         }
 
         // In place.

@@ -3,16 +3,16 @@ import TensorCore
 import _WuerstchenTestSupport
 
 /// The products of one precision at one level.
-struct PackedProducts: Sendable, CustomStringConvertible {
+struct PackedGEMM: Sendable, CustomStringConvertible {
     let precision: Precision
-    let table: wk_products
+    let table: wk_gemm
     let description: String
 
     /// All that this processor has; every function is tested in each.
-    static let available: [PackedProducts] = KernelLevel.allCases.flatMap { level in
+    static let available: [PackedGEMM] = KernelLevel.allCases.flatMap { level in
         Precision.allCases.compactMap { precision in
-            wk_products_at(level.kernelLevel, precision.format).map {
-                PackedProducts(
+            wk_gemm_at(level.kernelLevel, precision.format).map {
+                PackedGEMM(
                     precision: precision, table: $0.pointee,
                     description: "\(precision.rawValue) at \(level.rawValue)")
             }
@@ -58,16 +58,16 @@ struct WordRows {
     }
 
     /// Floats, converted.
-    init(_ x: SpacedRows, _ products: PackedProducts, factors: [Float]? = nil) {
-        self.init(rows: x.rows, depth: x.columns, products.precision)
-        products.table.convert(
+    init(_ x: SpacedRows, _ gemm: PackedGEMM, factors: [Float]? = nil) {
+        self.init(rows: x.rows, depth: x.columns, gemm.precision)
+        gemm.table.convert(
             &words, stride, &scale, &offset, x.memory, x.stride, rows, depth, factors)
     }
 
     /// bfloat16, converted.
-    init(_ x: WordRows, _ products: PackedProducts, factors: [Float]? = nil) {
-        self.init(rows: x.rows, depth: x.depth, products.precision)
-        products.table.convert_bfloat16(
+    init(_ x: WordRows, _ gemm: PackedGEMM, factors: [Float]? = nil) {
+        self.init(rows: x.rows, depth: x.depth, gemm.precision)
+        gemm.table.convert_bfloat16(
             &words, stride, &scale, &offset, x.words, x.stride, rows, depth, factors)
     }
 
@@ -126,12 +126,12 @@ struct PanelWords {
     }
 
     /// The panels of a matrix whose columns are given as rows, packed in one go or panel by panel.
-    init(_ x: SpacedRows, _ products: PackedProducts, inPieces: Bool = false) {
-        self.init(columns: x.rows, depth: x.columns, products.precision)
+    init(_ x: SpacedRows, _ gemm: PackedGEMM, inPieces: Bool = false) {
+        self.init(columns: x.rows, depth: x.columns, gemm.precision)
         for range in inPieces ? panels : [0..<columns] {
             x.memory.withUnsafeBufferPointer { memory in
                 guard let base = memory.baseAddress else { return }
-                products.table.pack(
+                gemm.table.pack(
                     &words, &scale, &sums, base + range.lowerBound * x.stride, x.stride,
                     range.lowerBound, range.upperBound, columns, depth)
             }

@@ -9,28 +9,28 @@ struct SoftmaxKernelTests {
     /// The kernel of a level, with floats or bfloat16 as its result.
     struct Kernel: Sendable, CustomStringConvertible {
         let description: String
-        let isNarrow: Bool
+        let isBFloat16: Bool
         private let floats: wk_kernels?
-        private let halves: wk_products?
+        private let bfloat16: wk_gemm?
 
         private init(
-            _ description: String, floats: wk_kernels? = nil, halves: wk_products? = nil
+            _ description: String, floats: wk_kernels? = nil, bfloat16: wk_gemm? = nil
         ) {
             self.description = description
-            (self.floats, self.halves) = (floats, halves)
-            isNarrow = halves != nil
+            (self.floats, self.bfloat16) = (floats, bfloat16)
+            isBFloat16 = bfloat16 != nil
         }
 
         static let available =
             KernelLevel.available.compactMap { level in
                 level.table.map { Kernel(level.rawValue, floats: $0.pointee) }
             }
-            + PackedProducts.available.filter { $0.table.softmax_block != nil }.map {
-                Kernel($0.description, halves: $0.table)
+            + PackedGEMM.available.filter { $0.table.softmax_block != nil }.map {
+                Kernel($0.description, bfloat16: $0.table)
             }
 
         /// The error that rounding a weight between 0 and 1 may leave.
-        var bound: Double { isNarrow ? 0.0022 : 0 }
+        var bound: Double { isBFloat16 ? 0.0022 : 0 }
 
         /// The exponentials of a block. What is not to be touched is checked here.
         func callAsFunction(
@@ -40,7 +40,7 @@ struct SoftmaxKernelTests {
             let (rows, columns) = (block.count, block[0].count)
             var scores = SpacedRows(block.flatMap { $0 }, columns: columns)
             var weights = WordRows(rows: rows, depth: columns, .bfloat16)
-            if let halves, let softmax = halves.softmax_block {
+            if let bfloat16, let softmax = bfloat16.softmax_block {
                 softmax(
                     &weights.words, weights.stride, &scores.memory, scores.stride, rows, columns,
                     scale, mask, limit, &maximum, &sum, &correction)
@@ -54,7 +54,7 @@ struct SoftmaxKernelTests {
                     &sum, &correction)
             }
             #expect(scores.gapsAreUntouched)
-            let elements = isNarrow ? weights.values.map { Float($0) } : scores.elements
+            let elements = isBFloat16 ? weights.values.map { Float($0) } : scores.elements
             return (0..<rows).map { Array(elements[$0 * columns..<($0 + 1) * columns]) }
         }
     }
@@ -172,7 +172,7 @@ struct SoftmaxKernelTests {
         let y = kernel([x], &maximum, &sum, &correction)[0]
         let worst = zip(x, y).map { abs(Double($1) / exp(Double($0)) - 1) }.max() ?? .infinity
         // Half a unit of the last of eight bits, and the polynomial's error.
-        #expect(worst < (kernel.isNarrow ? 0x1p-8 + 1e-4 : 1.2e-7))
+        #expect(worst < (kernel.isBFloat16 ? 0x1p-8 + 1e-4 : 1.2e-7))
         #expect(maximum == [0] && correction == [1] && y[0] == 1)
     }
 
@@ -184,7 +184,7 @@ struct SoftmaxKernelTests {
             var (maximum, sum, correction): ([Float], [Float], [Float]) = ([0], [0], [.nan])
             _ = kernel([[x]], &maximum, &sum, &correction)
             let error = abs(Double(sum[0]) / exp(Double(x)) - 1)
-            #expect(error < (kernel.isNarrow ? 1.1e-4 : 2e-7), "\(x)")
+            #expect(error < (kernel.isBFloat16 ? 1.1e-4 : 2e-7), "\(x)")
             // And what corrects earlier sums.
             maximum = [x]
             _ = kernel([[0]], &maximum, &sum, &correction)
@@ -207,7 +207,7 @@ struct SoftmaxKernelTests {
             expectNear(running.softmax(row), softmax(exponents), largest: 2e-3 + kernel.bound)
         }
         // The kernel for bfloat16 needs its exponents' first digits behind the point.
-        let far: Float = kernel.isNarrow ? 2e6 : 3e38
+        let far: Float = kernel.isBFloat16 ? 2e6 : 3e38
         running.add([[far, -far], [0, 0]], kernel, scale: 0.5)
         expectNear(Array(running.softmax(0).suffix(2)), [1, 0], largest: kernel.bound)
     }
@@ -218,7 +218,7 @@ struct SoftmaxKernelTests {
             var (maximum, sum, correction): ([Float], [Float], [Float]) = ([0], [1], [0])
             let y = kernel([[Float](repeating: x, count: 17)], &maximum, &sum, &correction)[0]
             // bfloat16 have none of floats' limits on the way.
-            #expect(y.allSatisfy { $0 < (kernel.isNarrow ? 1.1e-38 : .leastNonzeroMagnitude) })
+            #expect(y.allSatisfy { $0 < (kernel.isBFloat16 ? 1.1e-38 : .leastNonzeroMagnitude) })
             #expect(sum == [1], "\(x)")
         }
     }

@@ -8,9 +8,9 @@ struct AttentionTests {
 
     /// What is allowed where bfloat16 are multiplied. Of large scores, eight bits leave errors in
     /// the exponents.
-    private func bound(_ precision: Precision, _ brainFloats: Double) -> Double {
+    private func bound(_ precision: Precision, _ bfloat16: Double) -> Double {
         precision == .float32 || !Precision.bfloat16.isAccelerated
-            ? AttentionTests.bound : brainFloats
+            ? AttentionTests.bound : bfloat16
     }
 
     private func segment(
@@ -27,7 +27,7 @@ struct AttentionTests {
 
     private func check(
         _ queries: Tensor, _ segments: [Tensor.KeyValues], heads: Int, causal: Bool = false,
-        brainFloats: Double = 1e-4, sourceLocation: SourceLocation = #_sourceLocation
+        bfloat16: Double = 1e-4, sourceLocation: SourceLocation = #_sourceLocation
     ) {
         let want = Twin.attention(queries, segments, heads: heads, causal: causal)
         for precision in Precision.allCases {
@@ -35,7 +35,7 @@ struct AttentionTests {
             expectNear(
                 queries.attention(
                     to: segments, heads: heads, causal: causal, precision: precision),
-                (want, queries.shape), squares: bound(precision, brainFloats), "\(precision)",
+                (want, queries.shape), squares: bound(precision, bfloat16), "\(precision)",
                 sourceLocation: sourceLocation)
         }
     }

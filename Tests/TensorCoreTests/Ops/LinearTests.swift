@@ -34,12 +34,13 @@ struct LinearTests {
         // The matrix that comes next decides how the result is kept, not what it is.
         for next in [PackedWeightForm.plain, .bfloat16, .int8] {
             let matrix = next(Tensor(repeating: 1, [1, outputs]))
-            let (kept, energy) = Tensor.linearWithEnergy(terms, epilogue, for: matrix)
+            let (kept, sumOfSquares) = Tensor.linearWithSumOfSquares(terms, epilogue, for: matrix)
             let isExact = matrix.operandPrecision == .float32
             let isShort = !isExact && epilogue.activation == .gelu
             expectNear(
-                energy.elements, want.energy, squares: isShort ? max(bound, 1e-6) : bound,
-                "energy, \(next), \(comment)", sourceLocation: sourceLocation)
+                sumOfSquares.elements, want.sumOfSquares,
+                squares: isShort ? max(bound, 1e-6) : bound,
+                "sum of squares, \(next), \(comment)", sourceLocation: sourceLocation)
             #expect(kept.shape == got.shape, sourceLocation: sourceLocation)
             let floats = kept.converted(to: .float32).floats
             if isShort {
@@ -87,8 +88,8 @@ struct LinearTests {
     func properties(form: PackedWeightForm) {
         let matrix = form(Tensor.random([5, 7], seed: 1))
         #expect(matrix.outputs == 5 && matrix.features == 7 && matrix.precision == form.precision)
-        let isNarrow = [.narrowBFloat16, .narrowInt8].contains(form)
-        let isAccelerated = form.precision.isAccelerated && !isNarrow
+        let isWidened = [.widenedBFloat16, .widenedInt8].contains(form)
+        let isAccelerated = form.precision.isAccelerated && !isWidened
         #expect(matrix.operandPrecision == (isAccelerated ? form.precision : .float32))
     }
 
@@ -120,8 +121,8 @@ struct LinearTests {
     /// Large enough for tiles of columns, which must be cut where all of the matrices may be cut.
     @Test(
         "terms in two forms",
-        arguments: [PackedWeightForm.plain, .float32, .bfloat16, .narrowInt8],
-        [PackedWeightForm.plain, .float32, .int8, .narrowBFloat16])
+        arguments: [PackedWeightForm.plain, .float32, .bfloat16, .widenedInt8],
+        [PackedWeightForm.plain, .float32, .int8, .widenedBFloat16])
     func mixedTerms(first: PackedWeightForm, second: PackedWeightForm) {
         let (x, other) = (
             Tensor.random([1, 32, 480], seed: 1), Tensor.random([1, 32, 9], seed: 2)
@@ -168,7 +169,7 @@ struct LinearTests {
             let next = Tensor.random([outputs, hidden], seed: 3)
             let matrix = form(next)
             poisonIdleMemory()
-            let (kept, _) = Tensor.linearWithEnergy(
+            let (kept, _) = Tensor.linearWithSumOfSquares(
                 [Tensor.Term(x, form(weight))], Epilogue(activation: .gelu), for: matrix)
             let shape: Shape = [2, side, side, hidden]
             let exact = Twin.epilogue(
@@ -231,9 +232,9 @@ struct LinearTests {
         #expect(Tensor([], [0, 5, 5]).linear(matrix).shape == [0, 5, 3])
         let none = form(Tensor([], [0, 5]))
         #expect(Tensor.random([2, 3, 5], seed: 2).linear(none).shape == [2, 3, 0])
-        let (kept, energy) = Tensor.linearWithEnergy(
+        let (kept, sumOfSquares) = Tensor.linearWithSumOfSquares(
             [Tensor.Term(Tensor([], [2, 0, 5]), matrix)], for: matrix)
-        #expect(kept.shape == [2, 0, 3] && energy.elements == [0, 0, 0, 0, 0, 0])
+        #expect(kept.shape == [2, 0, 3] && sumOfSquares.elements == [0, 0, 0, 0, 0, 0])
     }
 
     @Test("a weight that is not finite is not hidden", arguments: PackedWeightForm.allCases)

@@ -59,22 +59,22 @@ struct NormTests {
 
     @Test("global response normalisation's factors", arguments: [1, 5, 64])
     func globalResponse(channels: Int) {
-        let energy = Tensor.random([3, channels], seed: 1, centre: 1)
+        let sumOfSquares = Tensor.random([3, channels], seed: 1, centre: 1)
         let gamma = Tensor.random([channels], seed: 2)
-        let got = Tensor.globalResponse(energy: energy, gamma: gamma)
+        let got = Tensor.globalResponse(sumOfSquares: sumOfSquares, gamma: gamma)
         let want = (0..<3).flatMap { sample in
-            let norms = energy.doubles[sample * channels..<(sample + 1) * channels]
+            let norms = sumOfSquares.doubles[sample * channels..<(sample + 1) * channels]
                 .map { $0.squareRoot() }
             let mean = norms.reduce(0, +) / Double(channels)
             return norms.enumerated().map { 1 + gamma.doubles[$0] * $1 / (mean + 1e-6) }
         }
-        expectNear(got, (want, energy.shape), squares: NormTests.bound)
+        expectNear(got, (want, sumOfSquares.shape), squares: NormTests.bound)
     }
 
     @Test("silent channels have the response 1")
     func silence() {
         let got = Tensor.globalResponse(
-            energy: Tensor(repeating: 0, [1, 4]), gamma: Tensor(repeating: 5, [4]))
+            sumOfSquares: Tensor(repeating: 0, [1, 4]), gamma: Tensor(repeating: 5, [4]))
         #expect(got.elements == [1, 1, 1, 1])
     }
 

@@ -3,13 +3,13 @@ import TensorCore
 /// The forms in which a weight is multiplied. Where the processor has no packed products, they are
 /// what takes their place.
 enum PackedWeightForm: String, Sendable, CaseIterable {
-    case plain, float32, bfloat16, int8, narrowBFloat16, narrowInt8
+    case plain, float32, bfloat16, int8, widenedBFloat16, widenedInt8
 
     var precision: Precision {
         switch self {
         case .plain, .float32: .float32
-        case .bfloat16, .narrowBFloat16: .bfloat16
-        case .int8, .narrowInt8: .int8
+        case .bfloat16, .widenedBFloat16: .bfloat16
+        case .int8, .widenedInt8: .int8
         }
     }
 
@@ -17,7 +17,7 @@ enum PackedWeightForm: String, Sendable, CaseIterable {
         switch self {
         case .plain: PackedWeight(plain: weight)
         case .float32, .bfloat16, .int8: PackedWeight(weight, precision: precision)
-        case .narrowBFloat16, .narrowInt8: PackedWeight(weight, precision: precision, products: nil)
+        case .widenedBFloat16, .widenedInt8: PackedWeight(weight, precision: precision, gemm: nil)
         }
     }
 

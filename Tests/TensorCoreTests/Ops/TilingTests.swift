@@ -3,7 +3,7 @@ import Testing
 import _WuerstchenTestSupport
 
 /// How products are cut into tiles shows in nothing but mistakes: a cell that no tile computes, or
-/// one that two do, whose energy is then counted twice.
+/// one that two do, whose sum of squares is then counted twice.
 @Suite("Tiles of a product")
 struct TilingTests {
     private static let sizes = [
@@ -25,7 +25,8 @@ struct TilingTests {
         }
         let matrix = form(weight)
         let next = PackedWeight(plain: Tensor(repeating: 0, [1, columns]))
-        let (kept, energy) = Tensor.linearWithEnergy([Tensor.Term(x, matrix)], for: next)
+        let (kept, sumOfSquares) = Tensor.linearWithSumOfSquares(
+            [Tensor.Term(x, matrix)], for: next)
         let wrong = kept.floats?.withUnsafeElements { (got) -> [Int] in
             got.indices.filter { place in
                 let want = (1 + place / columns % 5) * (1 + place % columns % 3)
@@ -38,7 +39,7 @@ struct TilingTests {
         let want = (0..<columns).map { column in
             Double(squares * (1 + column % 3) * (1 + column % 3))
         }
-        expectNear(energy.elements, want, squares: form.bound(1e-9))
+        expectNear(sumOfSquares.elements, want, squares: form.bound(1e-9))
     }
 
     @Test("tiles cover every cell once", arguments: sizes)

@@ -96,18 +96,18 @@ struct BufferPoolTests {
         #expect(pool.idleBytes == 0 && pool.peakBytes == 0)
     }
 
-    @Test("while anybody holds a reserve more memory may be kept")
-    func reserve() {
+    @Test("while anybody holds a retention more memory may be kept")
+    func retention() {
         let megabyte = 1 << 20
         let usual = pool.slack
-        var reserves = [BufferPool.Reserve(of: pool), BufferPool.Reserve(of: pool)]
+        var retentions = [BufferPool.Retention(of: pool), BufferPool.Retention(of: pool)]
         // 32 in use at once, so that 56 may be there: nothing is released for what does not fit.
         _ = idle([4, 8, 20].map { $0 * megabyte })
         var buffers = [2, 3].map { pool.take($0 * megabyte) }
         #expect(pool.idleBytes == 32 * megabyte)
-        reserves.removeLast()
+        retentions.removeLast()
         #expect(pool.slack > usual)
-        reserves.removeLast()
+        retentions.removeLast()
         #expect(pool.slack == usual)
         // 36 again.
         buffers.append(pool.take(1 * megabyte))

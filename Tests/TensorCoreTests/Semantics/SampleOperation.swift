@@ -58,18 +58,18 @@ struct SampleOperation: Sendable, CustomStringConvertible {
             SampleOperation("\(form): linear with scaled weights") { samples in
                 Tensor.linear([Tensor.Term(maps[samples], matrix, inputScale: factors[samples])])
             },
-            SampleOperation("\(form): energy") { samples in
-                Tensor.linearWithEnergy(
+            SampleOperation("\(form): sum of squares") { samples in
+                Tensor.linearWithSumOfSquares(
                     [Tensor.Term(wide[samples], wideMatrix)], Epilogue(activation: .silu),
                     for: matrix
-                ).energy
+                ).sumOfSquares
             },
             SampleOperation("\(form): norms, two layers and a response") { samples in
                 let normed = maps[samples].normalizedDepthwiseConvolution(
                     taps, bias: bias, for: matrix)
-                let (hidden, energy) = Tensor.linearWithEnergy(
+                let (hidden, sumOfSquares) = Tensor.linearWithSumOfSquares(
                     [Tensor.Term(normed, matrix)], Epilogue(activation: .gelu), for: matrix)
-                let response = Tensor.globalResponse(energy: energy, gamma: bias)
+                let response = Tensor.globalResponse(sumOfSquares: sumOfSquares, gamma: bias)
                 let y = Tensor.linear([Tensor.Term(hidden, matrix, inputScale: response)])
                 return Tensor.linear([Tensor.Term(y.layerNormalized(for: matrix), matrix)])
             },
@@ -111,7 +111,7 @@ struct SampleOperation: Sendable, CustomStringConvertible {
     }
 
     static let all =
-        [.plain, .float32, .bfloat16, .int8, .narrowInt8].flatMap(products)
+        [.plain, .float32, .bfloat16, .int8, .widenedInt8].flatMap(products)
         + [Precision.float32, .bfloat16].flatMap(attention) + others
 
     private static let others = [

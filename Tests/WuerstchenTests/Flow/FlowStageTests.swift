@@ -260,5 +260,5 @@ import _WuerstchenTestSupport
 }
 
 extension Tensor {
-    fileprivate var largest: Float { elements.reduce(0) { max($0, abs($1)) } }
+    fileprivate var largest: Float { elements.reduce(0) { max($0, Swift.abs($1)) } }
 }

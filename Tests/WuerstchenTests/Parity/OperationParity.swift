@@ -24,15 +24,15 @@ func checkOperation(
         try comparison.check(
             "y", tensors("in.x").layerNormalized(epsilon: epsilon, affine: affine))
     case "grn":
-        // Channels-last already. A linear layer with the unit matrix gives the energy.
+        // Channels-last already. A linear layer with the unit matrix gives the sums of squares.
         let x = try tensors("in.x")
         let width = x.shape.channels
         let unit = PackedWeight(
             plain: Tensor(
                 (0..<width * width).map { $0 % (width + 1) == 0 ? 1 : 0 }, [width, width]))
-        let (same, energy) = Tensor.linearWithEnergy([Tensor.Term(x, unit)], for: unit)
+        let (same, sumOfSquares) = Tensor.linearWithSumOfSquares([Tensor.Term(x, unit)], for: unit)
         let response = Tensor.globalResponse(
-            energy: energy, gamma: try tensors("param.gamma").reshaped(to: [width]))
+            sumOfSquares: sumOfSquares, gamma: try tensors("param.gamma").reshaped(to: [width]))
         let beta = try tensors("param.beta").reshaped(to: [width])
         try comparison.check(
             "y",
@@ -162,11 +162,12 @@ private func groupedResidualBlock(_ tensors: CaseTensors) throws -> Tensor {
     let hidden = 4 * channels
     let expand = PackedWeight(plain: try tensors("param.channelwise.0.weight"))
     let project = PackedWeight(plain: try tensors("param.channelwise.4.weight"))
-    let (wide, energy) = Tensor.linearWithEnergy(
+    let (wide, sumOfSquares) = Tensor.linearWithSumOfSquares(
         [Tensor.Term(mixed.layerNormalized(), expand)],
         Epilogue(bias: try tensors("param.channelwise.0.bias"), activation: .gelu), for: project)
     let response = Tensor.globalResponse(
-        energy: energy, gamma: try tensors("param.channelwise.2.gamma").reshaped(to: [hidden]))
+        sumOfSquares: sumOfSquares,
+        gamma: try tensors("param.channelwise.2.gamma").reshaped(to: [hidden]))
     let beta = try tensors("param.channelwise.2.beta").reshaped(to: [1, 1, hidden])
     let bias = beta.linear(project, Epilogue(bias: try tensors("param.channelwise.4.bias")))
     return Tensor.linear(

@@ -13,8 +13,8 @@
 // 8-bit rows are unsigned, x ≈ scale · byte + offset with a scale and an offset for each row. 8-bit
 // panels are signed, with a scale for each column; `sums` holds Σ scale · byte of each column, by
 // which the offset of a row must be multiplied.
-#ifndef WUERSTCHEN_PRODUCTS_H
-#define WUERSTCHEN_PRODUCTS_H
+#ifndef WUERSTCHEN_GEMM_H
+#define WUERSTCHEN_GEMM_H
 
 #include "wuerstchen_kernels.h"
 
@@ -42,7 +42,7 @@ typedef struct wk_panels {
 } wk_panels;
 
 // The kernels of one format, fixed when the library is built.
-typedef struct __attribute__((swift_attr("@Sendable"))) wk_products {
+typedef struct __attribute__((swift_attr("@Sendable"))) wk_gemm {
     // Columns first ..< end of a matrix of which the words, scales and sums are given whole. x is
     // the first of its rows of `depth` floats, which become the panels' columns.
     void (*_Nonnull pack)(uint32_t *_Nonnull words, float *_Nullable scale, float *_Nullable sums,
@@ -78,7 +78,7 @@ typedef struct __attribute__((swift_attr("@Sendable"))) wk_products {
     // rows. Row r is multiplied with the factors of sample (first + r) / rows_in_sample first, where
     // there are any. For bfloat16 only.
     void (*_Nullable interleave)(uint32_t *_Nonnull words, ptrdiff_t ldw, const void *_Nonnull x,
-                                 bool is_narrow, ptrdiff_t ldx, ptrdiff_t columns,
+                                 bool is_bfloat16, ptrdiff_t ldx, ptrdiff_t columns,
                                  ptrdiff_t depth, const float *_Nullable factors, ptrdiff_t first,
                                  ptrdiff_t rows_in_sample);
 
@@ -92,10 +92,10 @@ typedef struct __attribute__((swift_attr("@Sendable"))) wk_products {
     void (*_Nullable scale_panels)(uint32_t *_Nonnull y, const uint32_t *_Nonnull words,
                                    ptrdiff_t first, ptrdiff_t end, ptrdiff_t columns,
                                    ptrdiff_t depth, const float *_Nonnull factors);
-} wk_products;
+} wk_gemm;
 
 // The kernels of a format, or NULL where the level or the processor lacks the instructions.
-const wk_products *_Nullable wk_products_at(wk_level level, wk_format format);
+const wk_gemm *_Nullable wk_gemm_at(wk_level level, wk_format format);
 
 #ifdef __cplusplus
 }

@@ -4,7 +4,7 @@ import Testing
 import _WuerstchenTestSupport
 
 @Suite("Kernels: products with packed matrices")
-struct ProductKernelTests {
+struct GEMMKernelTests {
     private static let columnCounts = [1, 15, 16, 17, 33, 48, 49, 64, 65, 80, 96, 100, 113]
     private static let depths = [1, 2, 3, 5, 31, 64, 100]
 
@@ -21,19 +21,19 @@ struct ProductKernelTests {
             want.map { $0 }, got.map { $0 }, largest: 0.5001 * Double(step) + 1e-30, comment)
     }
 
-    @Test("rows are converted", arguments: PackedProducts.available, depths)
-    func convert(products: PackedProducts, depth: Int) {
+    @Test("rows are converted", arguments: PackedGEMM.available, depths)
+    func convert(gemm: PackedGEMM, depth: Int) {
         let rows = 5
         var random = RandomNumbers(seed: depth)
         var x = random.floats(rows * depth, spread: 3, centre: 0.5)
         // One row of equal numbers, and one of zeros.
         for place in depth..<2 * depth { x[place] = -2.5 }
         for place in 2 * depth..<3 * depth { x[place] = 0 }
-        let halves = WordRows(bfloat16: x, depth: depth)
+        let bfloat16 = WordRows(bfloat16: x, depth: depth)
         for factors in [nil, random.floats(depth, spread: 2)] {
             for (source, got) in [
-                (x, WordRows(SpacedRows(x, columns: depth), products, factors: factors)),
-                (halves.values.map { Float($0) }, WordRows(halves, products, factors: factors)),
+                (x, WordRows(SpacedRows(x, columns: depth), gemm, factors: factors)),
+                (bfloat16.values.map { Float($0) }, WordRows(bfloat16, gemm, factors: factors)),
             ] {
                 let want = source.enumerated().map { $1 * (factors?[$0 % depth] ?? 1) }
                 check(got, want, rows, depth)
@@ -58,14 +58,14 @@ struct ProductKernelTests {
         }
     }
 
-    @Test("columns are packed", arguments: PackedProducts.available, columnCounts)
-    func pack(products: PackedProducts, columns: Int) {
+    @Test("columns are packed", arguments: PackedGEMM.available, columnCounts)
+    func pack(gemm: PackedGEMM, columns: Int) {
         var random = RandomNumbers(seed: columns)
-        for depth in ProductKernelTests.depths {
+        for depth in GEMMKernelTests.depths {
             var x = random.floats(columns * depth, spread: 2, centre: -0.5)
             for place in 0..<depth { x[columns / 2 * depth + place] = 0 }
             let rows = SpacedRows(x, columns: depth)
-            let got = PanelWords(rows, products)
+            let got = PanelWords(rows, gemm)
             #expect(got.endIsUntouched)
             for column in columns..<(got.starts.last ?? 0) {
                 #expect(got.stored(column).allSatisfy { $0 == 0 })
@@ -74,10 +74,10 @@ struct ProductKernelTests {
                 let stored = got.stored(column)
                 #expect(stored.dropFirst(depth).allSatisfy { $0 == 0 })
                 let want = x[column * depth..<(column + 1) * depth]
-                guard products.precision == .int8 else {
+                guard gemm.precision == .int8 else {
                     #expect(
                         stored.prefix(depth)
-                            == want.map { self.stored($0, products.precision) }[...])
+                            == want.map { self.stored($0, gemm.precision) }[...])
                     continue
                 }
                 let scale = (want.map { abs($0) }.max() ?? 0) / 127
@@ -89,52 +89,52 @@ struct ProductKernelTests {
                 let sum = stored.reduce(0, +) * Double(scale)
                 #expect(abs(Double(got.sums[column]) - sum) <= 1e-7 * abs(sum))
             }
-            let inPieces = PanelWords(rows, products, inPieces: true)
+            let inPieces = PanelWords(rows, gemm, inPieces: true)
             #expect(inPieces.words == got.words)
         }
     }
 
-    @Test("a transposed matrix is packed", arguments: PackedProducts.available, columnCounts)
-    func packTransposed(products: PackedProducts, columns: Int) {
-        guard let packTransposed = products.table.pack_transposed else {
-            #expect(products.precision == .int8)
+    @Test("a transposed matrix is packed", arguments: PackedGEMM.available, columnCounts)
+    func packTransposed(gemm: PackedGEMM, columns: Int) {
+        guard let packTransposed = gemm.table.pack_transposed else {
+            #expect(gemm.precision == .int8)
             return
         }
         var random = RandomNumbers(seed: columns)
-        for depth in ProductKernelTests.depths {
+        for depth in GEMMKernelTests.depths {
             let x = SpacedRows(random.floats(depth * columns), columns: columns)
             let turned = (0..<columns).flatMap { column in
                 (0..<depth).map { x.memory[$0 * x.stride + column] }
             }
-            var got = PanelWords(columns: columns, depth: depth, products.precision)
+            var got = PanelWords(columns: columns, depth: depth, gemm.precision)
             packTransposed(&got.words, x.memory, x.stride, columns, depth)
-            let want = PanelWords(SpacedRows(turned, columns: depth), products)
+            let want = PanelWords(SpacedRows(turned, columns: depth), gemm)
             #expect(got.words == want.words)
         }
     }
 
-    @Test("panels are scaled", arguments: PackedProducts.available, columnCounts)
-    func scalePanels(products: PackedProducts, columns: Int) {
-        guard let scale = products.table.scale_panels else {
-            #expect(products.precision == .int8)
+    @Test("panels are scaled", arguments: PackedGEMM.available, columnCounts)
+    func scalePanels(gemm: PackedGEMM, columns: Int) {
+        guard let scale = gemm.table.scale_panels else {
+            #expect(gemm.precision == .int8)
             return
         }
         var random = RandomNumbers(seed: columns)
-        for depth in ProductKernelTests.depths {
+        for depth in GEMMKernelTests.depths {
             let x = random.floats(columns * depth)
             let factors = random.floats(depth, spread: 3)
-            let panels = PanelWords(SpacedRows(x, columns: depth), products)
+            let panels = PanelWords(SpacedRows(x, columns: depth), gemm)
             let scaled = x.enumerated().map { place, x in
-                Float(stored(x, products.precision)) * factors[place % depth]
+                Float(stored(x, gemm.precision)) * factors[place % depth]
             }
-            var got = PanelWords(columns: columns, depth: depth, products.precision)
+            var got = PanelWords(columns: columns, depth: depth, gemm.precision)
             for panel in panels.panels.reversed() {
                 scale(
                     &got.words, panels.words, panel.lowerBound, panel.upperBound, columns, depth,
                     factors)
             }
             #expect(got.endIsUntouched)
-            #expect(got.values == scaled.map { stored($0, products.precision) })
+            #expect(got.values == scaled.map { stored($0, gemm.precision) })
             for column in 0..<(got.starts.last ?? 0) {
                 let rest = got.stored(column).dropFirst(column < columns ? depth : 0)
                 #expect(rest.allSatisfy { $0 == 0 })
@@ -144,14 +144,14 @@ struct ProductKernelTests {
 
     /// Both factors of a product, and the product exactly.
     private struct Case {
-        let products: PackedProducts
+        let gemm: PackedGEMM
         let rows: WordRows
         let panels: PanelWords
         let want: [Double]
 
-        init(_ products: PackedProducts, _ x: SpacedRows, _ weight: SpacedRows) {
-            let rows = WordRows(x, products)
-            let panels = PanelWords(weight, products)
+        init(_ gemm: PackedGEMM, _ x: SpacedRows, _ weight: SpacedRows) {
+            let rows = WordRows(x, gemm)
+            let panels = PanelWords(weight, gemm)
             var want = [Double](repeating: 0, count: x.rows * weight.rows)
             let (depth, columns) = (x.columns, weight.rows)
             rows.values.withUnsafeBufferPointer { a in
@@ -164,13 +164,13 @@ struct ProductKernelTests {
                     }
                 }
             }
-            (self.products, self.rows, self.panels, self.want) = (products, rows, panels, want)
+            (self.gemm, self.rows, self.panels, self.want) = (gemm, rows, panels, want)
         }
 
-        init(_ products: PackedProducts, rows: Int, columns: Int, depth: Int) {
+        init(_ gemm: PackedGEMM, rows: Int, columns: Int, depth: Int) {
             var random = RandomNumbers(seed: columns + depth)
             self.init(
-                products,
+                gemm,
                 SpacedRows(random.floats(rows * depth, centre: 0.25), columns: depth),
                 SpacedRows(random.floats(columns * depth), columns: depth))
         }
@@ -192,7 +192,7 @@ struct ProductKernelTests {
             let stride = c.stride
             c.memory.withUnsafeMutableBufferPointer { memory in
                 guard let base = memory.baseAddress else { return }
-                products.table.multiply(
+                gemm.table.multiply(
                     base + stride, stride, &left, rowCount, &right, columns.lowerBound,
                     columns.upperBound, panels.columns, adding != nil)
             }
@@ -212,29 +212,29 @@ struct ProductKernelTests {
     /// Sums in single precision of products that are exact, or nearly so.
     private static let bound = 1e-12
 
-    @Test("rows, columns and depths", arguments: PackedProducts.available, columnCounts)
-    func multiply(products: PackedProducts, columns: Int) {
+    @Test("rows, columns and depths", arguments: PackedGEMM.available, columnCounts)
+    func multiply(gemm: PackedGEMM, columns: Int) {
         var random = RandomNumbers(seed: columns)
-        for depth in ProductKernelTests.depths {
-            let test = Case(products, rows: 19, columns: columns, depth: depth)
+        for depth in GEMMKernelTests.depths {
+            let test = Case(gemm, rows: 19, columns: columns, depth: depth)
             for rows in 1...19 where (rows + columns + depth) % 3 == 0 || rows == 19 {
                 let want = Array(test.want.prefix(rows * columns))
                 expectNear(
-                    test.multiply(rows, 0..<columns), want, squares: ProductKernelTests.bound,
+                    test.multiply(rows, 0..<columns), want, squares: GEMMKernelTests.bound,
                     "\(rows) rows, depth \(depth)")
                 let before = random.floats(rows * columns, spread: 5)
                 expectNear(
                     test.multiply(rows, 0..<columns, adding: before),
-                    zip(want, before).map { $0 + Double($1) }, squares: ProductKernelTests.bound,
+                    zip(want, before).map { $0 + Double($1) }, squares: GEMMKernelTests.bound,
                     "\(rows) rows added, depth \(depth)")
             }
         }
     }
 
-    @Test("some of the columns", arguments: PackedProducts.available, columnCounts)
-    func columnRanges(products: PackedProducts, columns: Int) {
+    @Test("some of the columns", arguments: PackedGEMM.available, columnCounts)
+    func columnRanges(gemm: PackedGEMM, columns: Int) {
         let rows = 11
-        let test = Case(products, rows: rows, columns: columns, depth: 37)
+        let test = Case(gemm, rows: rows, columns: columns, depth: 37)
         let whole = test.multiply(rows, 0..<columns)
         for (number, panel) in test.panels.panels.enumerated() {
             for end in test.panels.panels[number...].map(\.upperBound) {
@@ -246,42 +246,42 @@ struct ProductKernelTests {
     }
 
     /// Sums that go to memory and back.
-    @Test("more words than a depth block has", arguments: PackedProducts.available)
-    func deep(products: PackedProducts) {
-        let depth = 1536 * products.precision.featuresInWord + 1
-        let test = Case(products, rows: 9, columns: 17, depth: depth)
-        expectNear(test.multiply(9, 0..<17), test.want, squares: ProductKernelTests.bound)
+    @Test("more words than a depth block has", arguments: PackedGEMM.available)
+    func deep(gemm: PackedGEMM) {
+        let depth = 1536 * gemm.precision.featuresInWord + 1
+        let test = Case(gemm, rows: 9, columns: 17, depth: depth)
+        expectNear(test.multiply(9, 0..<17), test.want, squares: GEMMKernelTests.bound)
         let before = [Float](repeating: 3, count: 9 * 17)
         expectNear(
             test.multiply(9, 0..<17, adding: before), test.want.map { $0 + 3 },
-            squares: ProductKernelTests.bound)
+            squares: GEMMKernelTests.bound)
     }
 
     /// 255 · 127 in every place, which sums of 16 bits could not hold.
-    @Test("the largest products", arguments: PackedProducts.available)
-    func largest(products: PackedProducts) {
+    @Test("the largest products", arguments: PackedGEMM.available)
+    func largest(gemm: PackedGEMM) {
         let depth = 6000
         var x = SpacedRows([Float](repeating: 1, count: 2 * depth), columns: depth)
         // From 0 on, and from 1 downwards.
         x.memory[0] = 0
         let weights = [Float](repeating: -1, count: depth) + [Float](repeating: 1, count: depth)
-        let test = Case(products, x, SpacedRows(weights, columns: depth))
+        let test = Case(gemm, x, SpacedRows(weights, columns: depth))
         let want = [1 - depth, depth - 1, -depth, depth].map { Double($0) }
-        expectNear(test.multiply(2, 0..<2), want, squares: ProductKernelTests.bound)
+        expectNear(test.multiply(2, 0..<2), want, squares: GEMMKernelTests.bound)
     }
 
-    @Test("no rows, and rows of nothing", arguments: PackedProducts.available)
-    func nothing(products: PackedProducts) {
-        let test = Case(products, rows: 3, columns: 20, depth: 4)
+    @Test("no rows, and rows of nothing", arguments: PackedGEMM.available)
+    func nothing(gemm: PackedGEMM) {
+        let test = Case(gemm, rows: 3, columns: 20, depth: 4)
         #expect(test.multiply(0, 0..<20) == [])
-        guard products.precision != .int8 else { return }
-        let empty = PanelWords(columns: 20, depth: 0, products.precision)
+        guard gemm.precision != .int8 else { return }
+        let empty = PanelWords(columns: 20, depth: 0, gemm.precision)
         let sums = empty.words.withUnsafeBufferPointer { words -> [Float] in
             var c = [Float](repeating: 7, count: 40)
             guard let base = words.baseAddress else { return c }
             var left = wk_rows(words: base, ld: 0, step: 1, scale: nil, offset: nil)
             var right = wk_panels(words: base, count: 0, scale: nil, sums: nil)
-            products.table.multiply(&c, 20, &left, 2, &right, 0, 20, 20, false)
+            gemm.table.multiply(&c, 20, &left, 2, &right, 0, 20, 20, false)
             return c
         }
         #expect(sums == [Float](repeating: 0, count: 40))
@@ -289,9 +289,9 @@ struct ProductKernelTests {
 
     /// Otherwise a network that has broken down would go on with numbers that look healthy.
     @Test(
-        "what is not finite shows in its whole row or column", arguments: PackedProducts.available,
+        "what is not finite shows in its whole row or column", arguments: PackedGEMM.available,
         [.nan, .infinity, -.infinity] as [Float])
-    func notFinite(products: PackedProducts, value: Float) {
+    func notFinite(gemm: PackedGEMM, value: Float) {
         let (rows, columns) = (9, 35)
         for depth in [1, 2, 17, 40] {
             for place in [0, depth / 2, depth - 1] {
@@ -301,7 +301,7 @@ struct ProductKernelTests {
                     random.floats(columns * depth, centre: 2), columns: depth)
                 x.memory[7 * x.stride + place] = value
                 weight.memory[33 * weight.stride + place] = value
-                let got = Case(products, x, weight).multiply(rows, 0..<columns)
+                let got = Case(gemm, x, weight).multiply(rows, 0..<columns)
                 for (index, number) in got.enumerated() {
                     let isBroken = index / columns == 7 || index % columns == 33
                     #expect(number.isFinite != isBroken, "\(index) of depth \(depth)")

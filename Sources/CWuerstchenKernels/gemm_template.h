@@ -1,12 +1,12 @@
 // Products of one format, for AVX-512. The including file defines
-//   WP_TABLE            name of the wk_products table to define
-//   WP_FEATURES         features in a word
+//   WG_TABLE            name of the wk_gemm table to define
+//   WG_FEATURES         features in a word
 // and wraps the inclusion in the target attribute of its instructions.
 //
 // A micro-kernel holds 8 × 48 sums in 24 of the 32 registers. For each word of the depth it loads
 // 3 vectors of the panel and broadcasts 8 words of the rows: 11 loads for 24 multiplications, of
 // which the processors it is made for start two in each cycle.
-#include "include/wuerstchen_products.h"
+#include "include/wuerstchen_gemm.h"
 
 #include <immintrin.h>
 #include <math.h>
@@ -19,9 +19,9 @@
 enum { depth_block = 1536 };
 
 INLINE __m512 dot(__m512 sum, __m512 row, __m512 panel) {
-#if WP_FEATURES == 1
+#if WG_FEATURES == 1
     return _mm512_fmadd_ps(row, panel, sum);
-#elif WP_FEATURES == 2
+#elif WG_FEATURES == 2
     return _mm512_dpbf16_ps(sum, (__m512bh)row, (__m512bh)panel);
 #else
     return (__m512)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)row, (__m512i)panel);
@@ -43,7 +43,7 @@ INLINE void micro(int m, int n, float *c, ptrdiff_t ldc, const wk_rows *a, ptrdi
     for (int i = 0; i < m; ++i)
 #pragma clang loop unroll(full)
         for (int j = 0; j < n; ++j)
-            sum[i][j] = WP_FEATURES < 4 && adding
+            sum[i][j] = WG_FEATURES < 4 && adding
                             ? _mm512_maskz_loadu_ps(j + 1 < n ? 0xffff : last, c + i * ldc + 16 * j)
                             : _mm512_setzero_ps();
     const ptrdiff_t ld = a->ld, step = a->step;
@@ -67,7 +67,7 @@ INLINE void micro(int m, int n, float *c, ptrdiff_t ldc, const wk_rows *a, ptrdi
 #pragma clang loop unroll(full)
     for (int j = 0; j < n; ++j) {
         const __mmask16 mask = j + 1 < n ? 0xffff : last;
-#if WP_FEATURES == 4
+#if WG_FEATURES == 4
         const __m512 scale = _mm512_maskz_loadu_ps(mask, b->scale + column + 16 * j);
         const __m512 sums = _mm512_maskz_loadu_ps(mask, b->sums + column + 16 * j);
 #endif
@@ -75,7 +75,7 @@ INLINE void micro(int m, int n, float *c, ptrdiff_t ldc, const wk_rows *a, ptrdi
         for (int i = 0; i < m; ++i) {
             float *out = c + i * ldc + 16 * j;
             __m512 y = sum[i][j];
-#if WP_FEATURES == 4
+#if WG_FEATURES == 4
             y = _mm512_mul_ps(_mm512_cvtepi32_ps((__m512i)y), scale);
             y = _mm512_mul_ps(y, _mm512_set1_ps(a->scale[row + i]));
             y = _mm512_fmadd_ps(_mm512_set1_ps(a->offset[row + i]), sums, y);
@@ -124,7 +124,7 @@ static void multiply(float *c, ptrdiff_t ldc, const wk_rows *a, ptrdiff_t rows, 
                      ptrdiff_t first, ptrdiff_t end, ptrdiff_t columns, bool adding) {
     const ptrdiff_t vectors = (columns + 15) / 16;
     // Integer sums cannot wait in a matrix of floats, and are a quarter as deep.
-    const ptrdiff_t step = WP_FEATURES == 4 || b->count <= depth_block ? b->count : depth_block;
+    const ptrdiff_t step = WG_FEATURES == 4 || b->count <= depth_block ? b->count : depth_block;
     for (ptrdiff_t word = 0; word < b->count || word == 0; word += step) {
         const ptrdiff_t count = b->count - word < step ? b->count - word : step;
         for (ptrdiff_t v = first / 16; 16 * v < end;) {
@@ -147,13 +147,13 @@ static void multiply(float *c, ptrdiff_t ldc, const wk_rows *a, ptrdiff_t rows, 
     }
 }
 
-#if WP_FEATURES == 2
-INLINE __m256i narrow(__m512 x) { return (__m256i)_mm512_cvtneps_pbh(x); }
+#if WG_FEATURES == 2
+INLINE __m256i to_bfloat16(__m512 x) { return (__m256i)_mm512_cvtneps_pbh(x); }
 
 // Words of two neighbouring features each.
 INLINE __m512i words_of_pairs(__m512 even, __m512 odd) {
-    const __m512i low = _mm512_cvtepu16_epi32(narrow(even));
-    return _mm512_or_si512(low, _mm512_slli_epi32(_mm512_cvtepu16_epi32(narrow(odd)), 16));
+    const __m512i low = _mm512_cvtepu16_epi32(to_bfloat16(even));
+    return _mm512_or_si512(low, _mm512_slli_epi32(_mm512_cvtepu16_epi32(to_bfloat16(odd)), 16));
 }
 #endif
 
@@ -175,14 +175,14 @@ INLINE float largest_of(const float *x, ptrdiff_t depth) {
 // The 16 words of a row from feature k on, zeros beyond its end.
 INLINE void words_of(uint32_t *words, const float *x, ptrdiff_t k, ptrdiff_t depth, float inverse) {
 #pragma clang loop unroll(full)
-    for (int part = 0; part < WP_FEATURES; ++part) {
+    for (int part = 0; part < WG_FEATURES; ++part) {
         const __m512 v =
             _mm512_maskz_loadu_ps(lanes(depth - k - 16 * part), x + k + 16 * part);
-        uint32_t *out = words + 16 / WP_FEATURES * part;
-#if WP_FEATURES == 1
+        uint32_t *out = words + 16 / WG_FEATURES * part;
+#if WG_FEATURES == 1
         _mm512_storeu_ps(out, v);
-#elif WP_FEATURES == 2
-        _mm256_storeu_si256((__m256i *)out, narrow(v));
+#elif WG_FEATURES == 2
+        _mm256_storeu_si256((__m256i *)out, to_bfloat16(v));
 #else
         const __m512i q = _mm512_cvtps_epi32(_mm512_mul_ps(v, _mm512_set1_ps(inverse)));
         _mm_storeu_si128((__m128i *)out, _mm512_cvtsepi32_epi8(q));
@@ -192,7 +192,7 @@ INLINE void words_of(uint32_t *words, const float *x, ptrdiff_t k, ptrdiff_t dep
 
 static void pack(uint32_t *words, float *scale, float *sums, const float *x, ptrdiff_t ldx,
                  ptrdiff_t first, ptrdiff_t end, ptrdiff_t columns, ptrdiff_t depth) {
-    const ptrdiff_t vectors = (columns + 15) / 16, count = (depth + WP_FEATURES - 1) / WP_FEATURES;
+    const ptrdiff_t vectors = (columns + 15) / 16, count = (depth + WG_FEATURES - 1) / WG_FEATURES;
     for (ptrdiff_t v = first / 16; 16 * v < end;) {
         const ptrdiff_t width = panel_width(v, vectors);
         for (ptrdiff_t part = 0; part < width; ++part) {
@@ -201,7 +201,7 @@ static void pack(uint32_t *words, float *scale, float *sums, const float *x, ptr
             const float *rows = x + (column - first) * ldx;
             uint32_t *out = words + 16 * (v * count + part);
             float inverse[16] = {0};
-#if WP_FEATURES == 4
+#if WG_FEATURES == 4
             int32_t totals[16] = {0};
             for (ptrdiff_t j = 0; j < present; ++j) {
                 const float largest = largest_of(rows + j * ldx, depth);
@@ -213,18 +213,18 @@ static void pack(uint32_t *words, float *scale, float *sums, const float *x, ptr
             for (ptrdiff_t k = 0; k < count; k += 16) {
                 uint32_t square[16][16] = {0};
                 for (ptrdiff_t j = 0; j < present; ++j)
-                    words_of(square[j], rows + j * ldx, k * WP_FEATURES, depth, inverse[j]);
+                    words_of(square[j], rows + j * ldx, k * WG_FEATURES, depth, inverse[j]);
                 const ptrdiff_t deep = count - k < 16 ? count - k : 16;
                 for (ptrdiff_t i = 0; i < deep; ++i)
                     for (ptrdiff_t j = 0; j < 16; ++j)
                         out[(k + i) * 16 * width + j] = square[j][i];
-#if WP_FEATURES == 4
+#if WG_FEATURES == 4
                 for (ptrdiff_t j = 0; j < present; ++j)
                     for (ptrdiff_t i = 0; i < 64; ++i)
                         totals[j] += ((const int8_t *)square[j])[i];
 #endif
             }
-#if WP_FEATURES == 4
+#if WG_FEATURES == 4
             for (ptrdiff_t j = 0; j < present; ++j)
                 sums[column + j] = scale[column + j] * (float)totals[j];
 #endif
@@ -234,11 +234,11 @@ static void pack(uint32_t *words, float *scale, float *sums, const float *x, ptr
 }
 
 // 16 features from column k on, times their factors, from floats or from bfloat16.
-INLINE __m512 features(const void *x, bool narrow, ptrdiff_t k, ptrdiff_t depth,
+INLINE __m512 features(const void *x, bool is_bfloat16, ptrdiff_t k, ptrdiff_t depth,
                        const float *factors) {
     const __mmask16 mask = lanes(depth - k);
     __m512 v;
-    if (narrow)
+    if (is_bfloat16)
         v = (__m512)_mm512_slli_epi32(
             _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, (const uint16_t *)x + k)), 16);
     else
@@ -246,21 +246,21 @@ INLINE __m512 features(const void *x, bool narrow, ptrdiff_t k, ptrdiff_t depth,
     return factors ? _mm512_mul_ps(v, _mm512_maskz_loadu_ps(mask, factors + k)) : v;
 }
 
-INLINE void convert_row(uint32_t *words, float *scale, float *offset, const void *x, bool is_narrow,
-                        ptrdiff_t depth, const float *factors) {
-#if WP_FEATURES == 1
+INLINE void convert_row(uint32_t *words, float *scale, float *offset, const void *x,
+                        bool is_bfloat16, ptrdiff_t depth, const float *factors) {
+#if WG_FEATURES == 1
     for (ptrdiff_t k = 0; k < depth; k += 16)
         _mm512_mask_storeu_ps((float *)words + k, lanes(depth - k),
-                              features(x, is_narrow, k, depth, factors));
-#elif WP_FEATURES == 2
+                              features(x, is_bfloat16, k, depth, factors));
+#elif WG_FEATURES == 2
     for (ptrdiff_t k = 0; k < depth; k += 16)
         _mm256_mask_storeu_epi32(words + k / 2, (__mmask8)lanes((depth - k + 1) / 2),
-                                 narrow(features(x, is_narrow, k, depth, factors)));
+                                 to_bfloat16(features(x, is_bfloat16, k, depth, factors)));
 #else
     __m512 low = _mm512_set1_ps(INFINITY), high = _mm512_set1_ps(-INFINITY);
     __mmask16 broken = 0;
     for (ptrdiff_t k = 0; k < depth; k += 16) {
-        const __m512 v = features(x, is_narrow, k, depth, factors);
+        const __m512 v = features(x, is_bfloat16, k, depth, factors);
         const __mmask16 mask = lanes(depth - k);
         low = _mm512_mask_min_ps(low, mask, low, v);
         high = _mm512_mask_max_ps(high, mask, high, v);
@@ -273,7 +273,7 @@ INLINE void convert_row(uint32_t *words, float *scale, float *offset, const void
     *offset = least;
     for (ptrdiff_t k = 0; k < depth; k += 16) {
         const __m512i q = _mm512_cvtps_epi32(
-            _mm512_fmadd_ps(features(x, is_narrow, k, depth, factors), inverse, shift));
+            _mm512_fmadd_ps(features(x, is_bfloat16, k, depth, factors), inverse, shift));
         _mm_mask_storeu_epi32(words + k / 4, (__mmask8)lanes((depth - k + 3) / 4),
                               _mm512_cvtusepi32_epi8(_mm512_max_epi32(q, _mm512_setzero_si512())));
     }
@@ -295,19 +295,19 @@ static void convert_bfloat16(uint32_t *words, ptrdiff_t ld, float *scale, float 
                     true, depth, factors);
 }
 
-#if WP_FEATURES < 4
+#if WG_FEATURES < 4
 static void pack_transposed(uint32_t *words, const float *x, ptrdiff_t ldx, ptrdiff_t columns,
                             ptrdiff_t depth) {
-    const ptrdiff_t vectors = (columns + 15) / 16, count = (depth + WP_FEATURES - 1) / WP_FEATURES;
+    const ptrdiff_t vectors = (columns + 15) / 16, count = (depth + WG_FEATURES - 1) / WG_FEATURES;
     for (ptrdiff_t v = 0; v < vectors;) {
         const ptrdiff_t width = panel_width(v, vectors);
         for (ptrdiff_t k = 0; k < count; ++k)
             for (ptrdiff_t part = 0; part < width; ++part) {
                 const ptrdiff_t column = 16 * (v + part);
                 const __mmask16 mask = lanes(columns - column);
-                const float *row = x + k * WP_FEATURES * ldx + column;
+                const float *row = x + k * WG_FEATURES * ldx + column;
                 __m512 value = _mm512_maskz_loadu_ps(mask, row);
-#if WP_FEATURES == 2
+#if WG_FEATURES == 2
                 const __mmask16 second = 2 * k + 1 < depth ? mask : 0;
                 value = (__m512)words_of_pairs(value, _mm512_maskz_loadu_ps(second, row + ldx));
 #endif
@@ -317,7 +317,7 @@ static void pack_transposed(uint32_t *words, const float *x, ptrdiff_t ldx, ptrd
     }
 }
 
-#if WP_FEATURES == 2
+#if WG_FEATURES == 2
 // 2^x: x = n + r with |r| ≤ ½, and a minimax polynomial for 2^r (relative error 10⁻⁴, a twentieth of
 // what rounding to 16 bits costs). Zero far below.
 INLINE __m512 power_of_two(__m512 x) {
@@ -378,7 +378,7 @@ static void softmax_block(uint32_t *words, ptrdiff_t ldw, float *scores, ptrdiff
                 present, power_of_two(_mm512_fmadd_ps(v, factor, shift)));
             total = _mm512_add_ps(total, e);
             _mm256_mask_storeu_epi32(out + c / 2, (__mmask8)lanes((columns - c + 1) / 2),
-                                     narrow(e));
+                                     to_bfloat16(e));
         }
         correction[r] = before == -INFINITY ? 0 : exp2f((before - m) * log2e);
         sums[r] = sums[r] * correction[r] + _mm512_reduce_add_ps(total);
@@ -389,13 +389,13 @@ static void softmax_block(uint32_t *words, ptrdiff_t ldw, float *scores, ptrdiff
 
 static void scale_panels(uint32_t *y, const uint32_t *words, ptrdiff_t first, ptrdiff_t end,
                          ptrdiff_t columns, ptrdiff_t depth, const float *factors) {
-    const ptrdiff_t vectors = (columns + 15) / 16, count = (depth + WP_FEATURES - 1) / WP_FEATURES;
+    const ptrdiff_t vectors = (columns + 15) / 16, count = (depth + WG_FEATURES - 1) / WG_FEATURES;
     for (ptrdiff_t v = first / 16; 16 * v < end;) {
         const ptrdiff_t width = panel_width(v, vectors);
         for (ptrdiff_t k = 0; k < count; ++k)
             for (ptrdiff_t j = 0; j < width; ++j) {
                 const ptrdiff_t place = 16 * (v * count + k * width + j);
-#if WP_FEATURES == 1
+#if WG_FEATURES == 1
                 _mm512_storeu_ps(y + place, _mm512_mul_ps(_mm512_loadu_ps(words + place),
                                                           _mm512_set1_ps(factors[k])));
 #else
@@ -415,12 +415,12 @@ static void scale_panels(uint32_t *y, const uint32_t *words, ptrdiff_t first, pt
 }
 #endif
 
-#if WP_FEATURES == 2
-static void interleave(uint32_t *words, ptrdiff_t ldw, const void *x, bool is_narrow, ptrdiff_t ldx,
-                       ptrdiff_t columns, ptrdiff_t depth, const float *factors, ptrdiff_t first,
-                       ptrdiff_t rows_in_sample) {
+#if WG_FEATURES == 2
+static void interleave(uint32_t *words, ptrdiff_t ldw, const void *x, bool is_bfloat16,
+                       ptrdiff_t ldx, ptrdiff_t columns, ptrdiff_t depth, const float *factors,
+                       ptrdiff_t first, ptrdiff_t rows_in_sample) {
     const ptrdiff_t vectors = (columns + 15) / 16, count = (depth + 1) / 2;
-    const ptrdiff_t bytes = ldx * (is_narrow ? 2 : 4);
+    const ptrdiff_t bytes = ldx * (is_bfloat16 ? 2 : 4);
     for (ptrdiff_t k = 0; k < count; ++k) {
         const char *row = (const char *)x + 2 * k * bytes;
         const bool has_second = 2 * k + 1 < depth;
@@ -432,7 +432,7 @@ static void interleave(uint32_t *words, ptrdiff_t ldw, const void *x, bool is_na
                 const ptrdiff_t column = 16 * (v + part);
                 const __mmask16 mask = lanes(columns - column);
                 __m512i w;
-                if (is_narrow && !factors) {
+                if (is_bfloat16 && !factors) {
                     const uint16_t *p = (const uint16_t *)row + column;
                     w = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, p));
                     if (has_second)
@@ -441,10 +441,10 @@ static void interleave(uint32_t *words, ptrdiff_t ldw, const void *x, bool is_na
                                                      _mm256_maskz_loadu_epi16(mask, p + ldx)),
                                                  16));
                 } else
-                    w = words_of_pairs(features(row, is_narrow, column, columns, low),
-                                       has_second
-                                           ? features(row + bytes, is_narrow, column, columns, high)
-                                           : _mm512_setzero_ps());
+                    w = words_of_pairs(features(row, is_bfloat16, column, columns, low),
+                                       has_second ? features(row + bytes, is_bfloat16, column,
+                                                             columns, high)
+                                                  : _mm512_setzero_ps());
                 if (ldw)
                     _mm512_mask_storeu_epi32(words + k * ldw + column, mask, w);
                 else
@@ -456,16 +456,16 @@ static void interleave(uint32_t *words, ptrdiff_t ldw, const void *x, bool is_na
 }
 #endif
 
-const wk_products WP_TABLE = {
+const wk_gemm WG_TABLE = {
     .pack = pack,
     .convert = convert,
     .convert_bfloat16 = convert_bfloat16,
     .multiply = multiply,
-#if WP_FEATURES < 4
+#if WG_FEATURES < 4
     .pack_transposed = pack_transposed,
     .scale_panels = scale_panels,
 #endif
-#if WP_FEATURES == 2
+#if WG_FEATURES == 2
     .interleave = interleave,
     .softmax_block = softmax_block,
 #endif

@@ -1,12 +1,12 @@
 #if defined(__x86_64__)
-#include "include/wuerstchen_products.h"
+#include "include/wuerstchen_gemm.h"
 #include <immintrin.h>
 #include <math.h>
 #include <string.h>
 #pragma clang attribute push(                                                                      \
     __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))), apply_to = function)
-#define WP_TABLE wk_products_float32
-#define WP_FEATURES 1
-#include "products_template.h"
+#define WG_TABLE wk_gemm_float32
+#define WG_FEATURES 1
+#include "gemm_template.h"
 #pragma clang attribute pop
 #endif
