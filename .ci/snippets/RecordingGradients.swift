@@ -1,0 +1,3 @@
+import TensorCore
+
+let input = Tensor(repeating: 1, [1, 4, 2])
