@@ -65,8 +65,8 @@ struct PreviewFolder {
         let number = String(step + 1)
         let padded = String(repeating: "0", count: max(0, 3 - number.count)) + number
         for (index, image) in images.enumerated() {
-            let image = images.count > 1 ? "-\(index + 1)" : ""
-            try image.write(to: folder.appendingPathComponent("step-\(padded)\(image).png"))
+            let suffix = images.count > 1 ? "-\(index + 1)" : ""
+            try image.write(to: folder.appendingPathComponent("step-\(padded)\(suffix).png"))
         }
     }
 }
