@@ -317,6 +317,32 @@ static void pack_transposed(uint32_t *words, const float *x, ptrdiff_t ldx, ptrd
     }
 }
 
+static void unpack_transposed(float *x, ptrdiff_t ldx, const uint32_t *words, ptrdiff_t first,
+                              ptrdiff_t end, ptrdiff_t columns, ptrdiff_t depth) {
+    const ptrdiff_t vectors = (columns + 15) / 16, count = (depth + WG_FEATURES - 1) / WG_FEATURES;
+    for (ptrdiff_t v = first / 16; 16 * v < end;) {
+        const ptrdiff_t width = panel_width(v, vectors);
+        for (ptrdiff_t k = 0; k < count; ++k)
+            for (ptrdiff_t part = 0; part < width; ++part) {
+                const ptrdiff_t column = 16 * (v + part);
+                const __mmask16 mask = lanes(columns - column);
+                const __m512i w =
+                    _mm512_loadu_si512(words + 16 * (v * count + k * width + part));
+                float *row = x + k * WG_FEATURES * ldx + column - first;
+#if WG_FEATURES == 1
+                _mm512_mask_storeu_ps(row, mask, (__m512)w);
+#else
+                _mm512_mask_storeu_ps(row, mask, (__m512)_mm512_slli_epi32(w, 16));
+                if (2 * k + 1 < depth)
+                    _mm512_mask_storeu_ps(
+                        row + ldx, mask,
+                        (__m512)_mm512_and_si512(w, _mm512_set1_epi32((int)0xffff0000)));
+#endif
+            }
+        v += width;
+    }
+}
+
 #if WG_FEATURES == 2
 // 2^x: x = n + r with |r| ≤ ½, and a minimax polynomial for 2^r (relative error 10⁻⁴, a twentieth of
 // what rounding to 16 bits costs). Zero far below.
@@ -463,6 +489,7 @@ const wk_gemm WG_TABLE = {
     .multiply = multiply,
 #if WG_FEATURES < 4
     .pack_transposed = pack_transposed,
+    .unpack_transposed = unpack_transposed,
     .scale_panels = scale_panels,
 #endif
 #if WG_FEATURES == 2

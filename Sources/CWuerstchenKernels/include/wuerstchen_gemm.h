@@ -54,6 +54,12 @@ typedef struct __attribute__((swift_attr("@Sendable"))) wk_gemm {
     void (*_Nullable pack_transposed)(uint32_t *_Nonnull words, const float *_Nonnull x,
                                       ptrdiff_t ldx, ptrdiff_t columns, ptrdiff_t depth);
 
+    // Columns first ..< end of a matrix as floats again: feature k of column c goes to
+    // x[k · ldx + c − first]. The inverse of pack but for rounding. Null for 8 bits.
+    void (*_Nullable unpack_transposed)(float *_Nonnull x, ptrdiff_t ldx,
+                                        const uint32_t *_Nonnull words, ptrdiff_t first,
+                                        ptrdiff_t end, ptrdiff_t columns, ptrdiff_t depth);
+
     // wk_kernels.softmax_block with the exponentials as rows of words, for bfloat16 only.
     void (*_Nullable softmax_block)(uint32_t *_Nonnull words, ptrdiff_t ldw,
                                     float *_Nonnull scores, ptrdiff_t ld, ptrdiff_t rows,

@@ -40,11 +40,18 @@ extension Tensor {
     ///
     /// What was recorded is kept, and can be asked again.
     ///
-    /// - Precondition: The tensor has one element.
+    /// Weights that are not tracked let gradients through to what they are multiplied with.
+    ///
     /// - Returns: The gradients; ``Gradients/subscript(_:)`` gives that of a leaf.
-    /// - Throws: `CancellationError` when the task is cancelled.
+    /// - Throws: ``WuerstchenError`` of the code ``WuerstchenError/Code/invalidRequest`` if the
+    ///   tensor has other than one element, or if something behind it cannot be differentiated: a
+    ///   product with 8-bit weights, say. `CancellationError` when the task is cancelled.
     public func gradients() throws -> Gradients {
-        precondition(count == 1, "a gradient of \(shape), which is not a number")
+        guard count == 1 else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "gradients of a tensor \(shape); take those of one number, such as its sum")
+        }
         var result = Gradients()
         guard let edge else { return result }
         let seed = Tensor(repeating: 1, shape)

@@ -73,13 +73,10 @@ public struct PackedWeight: Sendable {
         tracked = nil
     }
 
-    /// The transpose of a weight `[outputs, features]`: what gradients of results are multiplied with
-    /// to become gradients of features. 8-bit weights are not learnt; where theirs is asked for all
-    /// the same, gradients are multiplied in 16 bits.
+    /// The transpose of a weight `[outputs, features]`, for one product or a few; not for 8 bits.
     init(transposing weight: Tensor, precision: Precision) {
         outputs = weight.shape[1]
         features = weight.shape[0]
-        let precision = precision == .int8 ? .bfloat16 : precision
         tracked = nil
         if let gemm = precision.gemm?.pointee, let pack = gemm.pack_transposed {
             self.precision = precision
@@ -90,11 +87,10 @@ public struct PackedWeight: Sendable {
         }
     }
 
-    /// The weight as it was given. For matrices of floats, and those of tracked weights.
-    var original: Tensor? {
-        if let tracked { return tracked }
-        if case .plain(let weight) = form { return weight }
-        return nil
+    /// A transpose that was read back from panels, packed for one product or a few.
+    init(transposed weight: Tensor, precision: Precision, _ gemm: wk_gemm) {
+        self.init(
+            weight, precision, .panels(Panels(packing: weight, precision, gemm, isLasting: false)))
     }
 
     /// What the left factor of a product with this matrix must be made of.
@@ -204,10 +200,10 @@ public struct PackedWeight: Sendable {
 /// A packed weight; see `wuerstchen_gemm.h` for the layout.
 struct Panels: Sendable {
     let gemm: wk_gemm
-    private let words: Storage
+    let words: Storage
     /// Scales, then sums, of 8-bit columns.
     private let scales: Storage?
-    private let outputs: Int
+    let outputs: Int
     private let depth: Int
 
     private init(
@@ -220,13 +216,15 @@ struct Panels: Sendable {
         self.depth = depth
     }
 
-    init(packing weight: Tensor, _ precision: Precision, _ gemm: wk_gemm) {
+    init(
+        packing weight: Tensor, _ precision: Precision, _ gemm: wk_gemm, isLasting: Bool = true
+    ) {
         let (outputs, features) = (weight.shape[0], weight.shape[1])
         self.init(
             gemm,
             words: Storage(
-                count: Panels.columns(outputs) * precision.words(features), isLasting: true),
-            scales: precision == .int8 ? Storage(count: 2 * outputs, isLasting: true) : nil,
+                count: Panels.columns(outputs) * precision.words(features), isLasting: isLasting),
+            scales: precision == .int8 ? Storage(count: 2 * outputs, isLasting: isLasting) : nil,
             outputs: outputs,
             depth: precision.words(features))
         let (target, scale) = (words.words, scales?.base)
@@ -294,11 +292,12 @@ struct Panels: Sendable {
 struct LowPrecisionRows: Sendable {
     private let numbers: Storage
     private let scales: Storage?
-    private let features: Int
+    let outputs: Int
+    let features: Int
 
     init(_ weight: Tensor, _ precision: Precision) {
         let (outputs, features) = (weight.shape[0], weight.shape[1])
-        self.features = features
+        (self.outputs, self.features) = (outputs, features)
         let bytes = outputs * features * (precision == .int8 ? 1 : 2)
         numbers = Storage(count: (bytes + 3) / 4, isLasting: true)
         scales = precision == .int8 ? Storage(count: outputs, isLasting: true) : nil

@@ -12,7 +12,7 @@ extension Tensor {
     /// taken one after the other on one thread: keys and values sum up over them in a fixed order.
     func attentionGradients(
         _ gradient: Tensor, to segments: [KeyValues], heads: Int, causal: Bool
-    ) -> [Tensor?] {
+    ) throws -> [Tensor?] {
         let (samples, queries, channels) = (shape[0], shape[1], shape[2])
         let depth = channels / heads
         let scale = 1 / Float(depth).squareRoot()
@@ -27,8 +27,12 @@ extension Tensor {
         // Queries of so many neighbouring samples must be taken together.
         let groups = segments.map { samples / $0.keys.shape[0] }
         let group = groups.max() ?? 1
-        precondition(
-            groups.allSatisfy { group % $0 == 0 }, "segments shared by groups of \(groups) samples")
+        guard groups.allSatisfy({ group % $0 == 0 }) else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "gradients of attention whose segments are shared by groups of \(groups) samples; "
+                    + "each group must divide the largest")
+        }
         let block = max(1, min(queries, 96))
         parallel(samples / group * heads) { index in
             let head = index % heads

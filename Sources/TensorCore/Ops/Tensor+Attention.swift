@@ -56,7 +56,7 @@ extension Tensor {
                 attention(to: segments, heads: heads, causal: causal, precision: precision)
             }
             return result.recorded(fromAll: edges) {
-                attentionGradients($0, to: segments, heads: heads, causal: causal)
+                try attentionGradients($0, to: segments, heads: heads, causal: causal)
             }
         }
         let format: Precision =

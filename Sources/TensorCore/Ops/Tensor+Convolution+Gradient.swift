@@ -30,13 +30,11 @@ struct Windows {
     ///   - gradient: `[batch, positions, outputs]`.
     ///   - matrix: The weight `[outputs, depth]` that the windows were multiplied with.
     ///   - target: The gradient of all images.
+    /// - Throws: ``WuerstchenError`` for 8-bit weights.
     func scatter(
         _ gradient: Operand, through matrix: PackedWeight, into target: UnsafeMutablePointer<Float>
-    ) {
-        guard let weight = matrix.original else {
-            preconditionFailure("gradients through a packed matrix whose weight is not tracked")
-        }
-        let transposed = PackedWeight(transposing: weight, precision: matrix.precision)
+    ) throws {
+        let transposed = try matrix.transposedForGradients()
         let rows = gradient.converted(to: transposed.operandPrecision)
         let image = shape.count(of: 1..<4)
         // Windows overlap, so an image is one thread's.
@@ -90,13 +88,14 @@ extension Tensor {
             let rows = Operand(
                 gradient.reshaped(to: [gradient.shape[0], windows.positions, weight.outputs]))
             return [
-                edge.map { _ in
+                try edge.map { _ in
                     var sum = Tensor(repeating: 0, self.shape)
-                    windows.scatter(rows, through: weight, into: sum.mutablePointer())
+                    try windows.scatter(rows, through: weight, into: sum.mutablePointer())
                     return sum
                 },
-                weight.tracked.map { _ in
-                    Tensor.productOverRows(
+                try weight.tracked.map { _ in
+                    try weight.checkDifferentiable()
+                    return Tensor.productOverRows(
                         rows.forProducts(with: weight), Operand(windows.gathered(from: self)))
                 },
                 bias?.edge.map { _ in gradient.columnSums(as: bias?.shape ?? []) },
@@ -112,16 +111,17 @@ extension Tensor {
         return result.recorded(fromAll: edges) { gradient in
             var sum = Tensor(repeating: 0, self.shape)
             let target = sum.mutablePointer()
-            let weights = phases.indices.map { phase -> Tensor? in
+            let weights = try phases.indices.map { phase -> Tensor? in
                 let part = gradient.phase(
                     phase / stride, phase % stride, stride: stride,
                     positions: windows[phase].positions)
                 let rows = Operand(part)
                 if edge != nil {
-                    windows[phase].scatter(rows, through: phases[phase], into: target)
+                    try windows[phase].scatter(rows, through: phases[phase], into: target)
                 }
-                return phases[phase].tracked.map { _ in
-                    Tensor.productOverRows(
+                return try phases[phase].tracked.map { _ in
+                    try phases[phase].checkDifferentiable()
+                    return Tensor.productOverRows(
                         rows.forProducts(with: phases[phase]),
                         Operand(windows[phase].gathered(from: self)))
                 }

@@ -32,11 +32,10 @@ extension Tensor {
         }
         guard Recording.isOn(edge, weight.edge, bias.edge) else { return result }
         return result.recorded(from: edge, weight.edge, bias.edge) { gradient in
+            let input = edge.map { _ in convolution.inputGradient(gradient, self.shape) }
+            guard weight.isTracked || bias.isTracked else { return [input, nil, nil] }
             let (weightGradient, biasGradient) = convolution.parameterGradients(gradient, self)
-            return [
-                edge.map { _ in convolution.inputGradient(gradient, self.shape) },
-                weightGradient, biasGradient,
-            ]
+            return [input, weightGradient, biasGradient]
         }
     }
 

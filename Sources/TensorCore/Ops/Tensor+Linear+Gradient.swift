@@ -26,7 +26,7 @@ extension Tensor {
         return result.recorded(fromAll: terms.flatMap(\.edges) + [bias?.edge, residual?.edge]) {
             gradient in
             let sums = gain == 1 ? gradient : gradient.scaled(by: gain)
-            return LinearGradient(sums).shares(of: terms) + [
+            return try LinearGradient(sums).shares(of: terms) + [
                 bias?.edge.map { _ in sums.columnSums(as: bias?.shape ?? []) },
                 residual?.edge.map { _ in gradient.reshaped(to: residual?.shape ?? []) },
             ]
@@ -37,18 +37,23 @@ extension Tensor {
     static func recordedSumOfSquares(
         _ terms: [Term], _ epilogue: Epilogue, _ sums: Operand, _ results: (Operand, Tensor)
     ) -> (result: Operand, sumOfSquares: Tensor) {
-        precondition(
+        let isKnown =
             epilogue.activation == .gelu && epilogue.scale == nil && epilogue.residual == nil
-                && epilogue.gain == 1 && epilogue.modulation == nil,
-            "gradients of a sum of squares are known behind a bias and GELU only")
+            && epilogue.gain == 1 && epilogue.modulation == nil
         let inputs = terms.flatMap(\.edges) + [epilogue.bias?.edge]
         let bias = epilogue.bias
         let node = GradientNode { gradients in
+            guard isKnown else {
+                throw WuerstchenError(
+                    .invalidRequest,
+                    "gradients of the sum of squares of \(sums.shape); they are known where the "
+                        + "epilogue is a bias and GELU")
+            }
             let sumOfSquares = gradients.count > 1 ? gradients[1] : nil
             let result = gradients[0] ?? Tensor(repeating: 0, sums.shape)
             let gradient = sums.geluGradient(result, sumOfSquares: sumOfSquares)
             let shares =
-                LinearGradient(gradient).shares(of: terms) + [
+                try LinearGradient(gradient).shares(of: terms) + [
                     bias?.edge.map { _ in gradient.columnSums(as: bias?.shape ?? []) }
                 ]
             return zip(inputs, shares).compactMap { edge, share in
@@ -161,17 +166,19 @@ private struct LinearGradient {
     init(_ gradient: Operand) { self.gradient = gradient }
 
     /// For each term the gradients of input, matrix and scale, where they are tracked.
-    func shares(of terms: [Tensor.Term]) -> [Tensor?] {
+    func shares(of terms: [Tensor.Term]) throws -> [Tensor?] {
         // Converted once where several terms need it.
         var converted: [Bool: Operand] = [:]
-        return terms.flatMap { term in
+        return try terms.flatMap { term -> [Tensor?] in
+            guard term.edges.contains(where: { $0 != nil }) else { return [nil, nil, nil] }
+            try term.matrix.checkDifferentiable()
             let isLowPrecision = term.matrix.precision != .float32
             let rows = converted[isLowPrecision] ?? gradient.forProducts(with: term.matrix)
             converted[isLowPrecision] = rows
             var input: Tensor?
             var scale: Tensor?
             if term.input.edge != nil || term.inputScale?.edge != nil {
-                (input, scale) = inputShares(rows, term)
+                (input, scale) = try inputShares(rows, term)
             }
             let weight = term.matrix.tracked.map { _ in weightShare(rows, term) }
             return [input, weight, scale]
@@ -179,11 +186,10 @@ private struct LinearGradient {
     }
 
     /// dX = dY · W, times the scale of each sample's features; and the scale's own gradient.
-    private func inputShares(_ gradient: Operand, _ term: Tensor.Term) -> (Tensor?, Tensor?) {
-        guard let weight = term.matrix.original else {
-            preconditionFailure("gradients through a packed matrix whose weight is not tracked")
-        }
-        let matrix = PackedWeight(transposing: weight, precision: term.matrix.precision)
+    private func inputShares(
+        _ gradient: Operand, _ term: Tensor.Term
+    ) throws -> (Tensor?, Tensor?) {
+        let matrix = try term.matrix.transposedForGradients()
         let layer = LinearLayer([Tensor.Term(gradient, matrix)], Epilogue())
         var result = Tensor(uninitialized: term.input.shape)
         let target = result.mutablePointer()
@@ -239,9 +245,10 @@ extension Tensor {
             accumulate(a, b, scale, gemm, interleave, into: target)
             return result
         }
-        guard let left = a.floats,
-            let right = b.floats.map({ scale.map($0.scaledChannels(bySample:)) ?? $0 })
-        else { preconditionFailure("a product of \(a.precision) and \(b.precision) over rows") }
+        guard let left = a.converted(to: .float32).floats,
+            let right = b.converted(to: .float32).floats
+                .map({ scale.map($0.scaledChannels(bySample:)) ?? $0 })
+        else { preconditionFailure("operands of floats are tensors") }
         // Floats are multiplied where they lie, some of the outputs at a time.
         let rows = a.rowCount
         let pieces = max(1, min(16, outputs / 16, (outputs * features * rows) >> 21))

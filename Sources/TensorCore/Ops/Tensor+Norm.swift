@@ -285,8 +285,12 @@ extension Tensor {
                     gradient.scaledChannels(
                         bySample: modulation.scale.detached().scaled(by: 1, shift: 1))
                 },
-                gradient.positionSums(times: self).reshaped(to: modulation.scale.shape),
-                gradient.positionSums().reshaped(to: modulation.shift.shape),
+                modulation.scale.edge.map { _ in
+                    gradient.positionSums(times: self).reshaped(to: modulation.scale.shape)
+                },
+                modulation.shift.edge.map { _ in
+                    gradient.positionSums().reshaped(to: modulation.shift.shape)
+                },
             ]
         }
     }

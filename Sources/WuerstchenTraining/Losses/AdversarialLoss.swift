@@ -33,7 +33,7 @@ struct AdversarialLoss {
         var sum = loss + apart
         if Double(step.number) >= start * Double(step.count) {
             // The adversary as it is: it does not learn from what deceives it.
-            let frozen = try judge(parameters.passing(Self.scope))
+            let frozen = try judge(parameters.frozen(Self.scope))
             sum = Tensor.combine(
                 1, sum, weight, frozen(made).scaled(by: 1, shift: -1).meanSquare())
         }

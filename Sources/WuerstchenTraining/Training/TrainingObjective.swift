@@ -134,14 +134,9 @@ public struct StepParameters: Sendable {
     ///   - values: The parameters by name.
     ///   - isTrainable: Whether a parameter is tracked.
     init(_ values: [String: Tensor], isTrainable: (String) -> Bool) {
-        func scope(_ name: String) -> Substring { name.prefix { $0 != "." } }
-        let learning = Set(values.keys.filter(isTrainable).map(scope))
-        // Gradients must find their way through matrices that stay as they are, too, to what learns
-        // before them.
         leaves = Dictionary(
             uniqueKeysWithValues: values.map { name, value in
-                let passes = value.shape.rank > 1 && learning.contains(scope(name))
-                return (name, passes || isTrainable(name) ? value.tracked() : value)
+                (name, isTrainable(name) ? value.tracked() : value)
             })
         let scopes = Set(
             values.keys.filter { $0.hasSuffix("running_mean") }.compactMap {
@@ -165,11 +160,11 @@ public struct StepParameters: Sendable {
             batchStatistics: statistics[scope])
     }
 
-    /// The parameters of a network through which gradients pass to its input, and which are not learnt
-    /// from what it is used for.
-    func passing(_ scope: String) -> ParameterValues {
+    /// The parameters of a network as they are: gradients pass through it to its input, and nothing is
+    /// learnt from what it is used for. Its batch norms use their running statistics.
+    func frozen(_ scope: String) -> ParameterValues {
         ParameterValues(
-            TrainableParameters(leaves).scope(scope).mapValues { $0.detached().tracked() },
+            TrainableParameters(leaves).scope(scope).mapValues { $0.detached() },
             origin: "\(scope) in training")
     }
 

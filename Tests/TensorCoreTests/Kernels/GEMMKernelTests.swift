@@ -113,6 +113,33 @@ struct GEMMKernelTests {
         }
     }
 
+    @Test("a matrix is read back from panels", arguments: PackedGEMM.available, columnCounts)
+    func unpackTransposed(gemm: PackedGEMM, columns: Int) {
+        guard let unpack = gemm.table.unpack_transposed else {
+            #expect(gemm.precision == .int8)
+            return
+        }
+        var random = RandomNumbers(seed: columns)
+        for depth in GEMMKernelTests.depths {
+            let x = random.floats(columns * depth, spread: 2, centre: -0.5)
+            let panels = PanelWords(SpacedRows(x, columns: depth), gemm)
+            var got = SpacedRows(rows: depth, columns: columns)
+            for panel in panels.panels.reversed() {
+                got.memory.withUnsafeMutableBufferPointer { memory in
+                    guard let base = memory.baseAddress else { return }
+                    unpack(
+                        base + panel.lowerBound, got.stride, panels.words, panel.lowerBound,
+                        panel.upperBound, columns, depth)
+                }
+            }
+            #expect(got.gapsAreUntouched)
+            let want = (0..<depth).flatMap { feature in
+                (0..<columns).map { Float(stored(x[$0 * depth + feature], gemm.precision)) }
+            }
+            #expect(got.elements == want)
+        }
+    }
+
     @Test("panels are scaled", arguments: PackedGEMM.available, columnCounts)
     func scalePanels(gemm: PackedGEMM, columns: Int) {
         guard let scale = gemm.table.scale_panels else {
