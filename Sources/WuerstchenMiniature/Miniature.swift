@@ -2,14 +2,14 @@ public import Foundation
 public import TensorCore
 public import Wuerstchen
 
-/// The small cascade that ships in the package: 256×256 images of houses, trees, boats, balloons and
-/// lighthouses in landscapes, trained from nothing by the package's own trainer.
+/// The small cascade that ships in the package: 256×256 images of houses, trees, boats, balloons
+/// and lighthouses in landscapes, trained from random parameters by the package's own trainer.
 ///
 /// `ModelCard.md` beside the weights says on what, for how long, and how good it is.
 public enum Miniature {
     /// The folder of its weights, in the published layout.
     ///
-    /// - Throws: ``WuerstchenError`` with code `fileNotFound` when the package's resources are not
+    /// - Throws: `WuerstchenError` with code `fileNotFound` when the package's resources are not
     ///   where its executables are.
     public static func folder() throws -> URL {
         try ShippedFiles.folder("Miniature", of: "WuerstchenMiniature")
@@ -17,9 +17,9 @@ public enum Miniature {
 
     /// The folders of its students: a Stage C and a Stage B that were distilled to one step, and a
     /// Stage A with a smaller decoder, for
-    /// ``Wuerstchen/Cascade/init(contentsOf:variant:precision:memory:replacing:)``.
+    /// `Cascade.init(contentsOf:variant:precision:memory:replacing:)`.
     ///
-    /// - Throws: ``WuerstchenError`` with code `fileNotFound` when the package's resources are not
+    /// - Throws: `WuerstchenError` with code `fileNotFound` when the package's resources are not
     ///   where its executables are.
     public static func students() throws -> StageFolders {
         let folder = try ShippedFiles.folder("Students", of: "WuerstchenMiniature")
@@ -31,7 +31,7 @@ public enum Miniature {
 
     /// Its semantic compressor.
     ///
-    /// - Throws: ``WuerstchenError`` when its file is not there or damaged.
+    /// - Throws: `WuerstchenError` when its file is not there or damaged.
     public static func compressor() throws -> SemanticCompressor {
         try SemanticCompressor(
             contentsOf: folder().appendingPathComponent("compressor.safetensors"),
@@ -42,9 +42,10 @@ public enum Miniature {
 extension Cascade {
     /// The small cascade that ships in the package.
     ///
-    /// - Parameter precision: The numbers that the large matrices are stored in and multiplied with.
+    /// - Parameter precision: The numbers that the large matrices are stored in and multiplied
+    ///   with.
     /// - Returns: The cascade, all of it in memory.
-    /// - Throws: ``WuerstchenError`` when the package's resources are not where its executables are.
+    /// - Throws: `WuerstchenError` when the package's resources are not where its executables are.
     public static func miniature(precision: Precision = .float32) throws -> Cascade {
         try Cascade(contentsOf: Miniature.folder(), precision: precision)
     }
