@@ -36,7 +36,7 @@ import Wuerstchen
         let details = try decoder.textEncoder().encode(prompt, negative: nil)
         let latent = try decoder.stageB().sample(semantic, text: details, seed: 7)
         let image = try decoder.stageA().decode(latent)[0].cropped(to: size)
-        try image.write(to: URL(fileURLWithPath: "picture.png"))
-        print("picture.png, \(image.size) pixels")
+        try image.write(to: URL(fileURLWithPath: "image.png"))
+        print("image.png, \(image.size) pixels")
     }
 }

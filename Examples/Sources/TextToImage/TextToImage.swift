@@ -73,7 +73,7 @@ import Wuerstchen
     var previews: String?
 
     @Option(help: "The PNG file to write; with --count, numbers are added to the name.")
-    var output = "picture.png"
+    var output = "image.png"
 
     @Flag(help: "Print nothing but errors.")
     var quiet = false

@@ -83,7 +83,7 @@ import WuerstchenTraining
             "--height", "128", "--prior-steps", "2", "--decoder", "preview", "--quiet")
         #expect(made.status == 0, "\(made.errors)")
         #expect(made.errors.isEmpty && made.output.isEmpty)
-        let image = try Image(contentsOf: folder.appendingPathComponent("picture.png"))
+        let image = try Image(contentsOf: folder.appendingPathComponent("image.png"))
         #expect(image.size == ImageSize(width: 128, height: 128))
     }
 
@@ -93,7 +93,7 @@ import WuerstchenTraining
             ("--checkpoint=nowhere", "nowhere"), ("--width=100", "100"),
             ("--height=0", "each side"), ("--prior-steps=0", "0 sampling steps"),
             ("--prior-guidance=nan", "guidance"), ("--count=-1", "-1 images"),
-            ("--output=no/such/folder/picture.png", "no/such/folder"),
+            ("--output=no/such/folder/image.png", "no/such/folder"),
             ("--threads=0", "--threads"), ("--decoder=magic", "magic"),
             ("--previews=/dev/null/x", "/dev/null/x"),
         ])
@@ -106,7 +106,7 @@ import WuerstchenTraining
         #expect(made.errors.contains(expected), "\(made.errors)")
         #expect(
             !FileManager.default.fileExists(
-                atPath: folder.appendingPathComponent("picture.png").path))
+                atPath: folder.appendingPathComponent("image.png").path))
     }
 
     @Test("The stages chained by hand give a preview and an image")
@@ -114,7 +114,7 @@ import WuerstchenTraining
         defer { try? FileManager.default.removeItem(at: folder) }
         let made = try run("chain-stages", try checkpoint(), "a tree")
         #expect(made.status == 0, "\(made.errors)")
-        let image = try Image(contentsOf: folder.appendingPathComponent("picture.png"))
+        let image = try Image(contentsOf: folder.appendingPathComponent("image.png"))
         #expect(image.size == ImageSize(width: 256, height: 256))
         #expect(
             FileManager.default.fileExists(
@@ -242,7 +242,7 @@ import WuerstchenTraining
                 "text-to-image", "a boat", "--stage-c", "stage-c/one/student", "--stage-b",
                 "sharp/student", "--stage-a", "pixels/student"), "Stage B 1/1")
         let (image, text) = try Image.read(
-            contentsOf: folder.appendingPathComponent("picture.png"))
+            contentsOf: folder.appendingPathComponent("image.png"))
         #expect(image.size == ImageSize(width: 256, height: 256))
         #expect(text["prior steps"] == "1" && text["decoder sampling"] == "euler")
         let misused = try run(
