@@ -116,7 +116,8 @@ struct GradientCase: ParameterSource, Sendable, CustomStringConvertible {
 
     var names: Set<String>? { Set(parameters.keys) }
 
-    func parameter(named name: String, expecting shape: Shape) -> FoundParameter {
+    func parameter(_ request: ParameterRequest) -> FoundParameter {
+        let (name, shape) = (request.name, request.shape)
         guard let tensor = parameters[name] else { return .missing }
         return tensor.shape == shape ? .found(tensor) : .misshapen("\(tensor.shape)")
     }

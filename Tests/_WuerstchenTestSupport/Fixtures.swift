@@ -64,7 +64,8 @@ package struct CaseTensors: ParameterSource {
         Set(file.entries.keys.filter { $0.hasPrefix(prefix) }.map { String($0.dropFirst(6)) })
     }
 
-    package func parameter(named name: String, expecting shape: Shape) throws -> FoundParameter {
+    package func parameter(_ request: ParameterRequest) throws -> FoundParameter {
+        let (name, shape) = (request.name, request.shape)
         guard let tensor = try optional(prefix + name) else { return .missing }
         return tensor.shape == shape ? .found(tensor) : .misshapen("\(tensor.shape)")
     }

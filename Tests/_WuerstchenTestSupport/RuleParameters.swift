@@ -20,7 +20,8 @@ package struct RuleParameters: ParameterSource {
         names = Set(shapes.keys)
     }
 
-    package func parameter(named name: String, expecting shape: Shape) throws -> FoundParameter {
+    package func parameter(_ request: ParameterRequest) throws -> FoundParameter {
+        let (name, shape) = (request.name, request.shape)
         guard let stored = shapes[name] else { return .missing }
         return stored == shape.array ? .found(values(name, shape)) : .misshapen("\(stored)")
     }

@@ -95,7 +95,7 @@ import Wuerstchen
 
 /// A random tensor of a name's own, uniform, in the scale of a network's features.
 func random(_ name: String, _ shape: Shape) -> Tensor {
-    switch RandomParameters(seed: 5).parameter(named: name, expecting: shape) {
+    switch RandomParameters(seed: 5).parameter(ParameterRequest(name, shape)) {
     case .found(let tensor): tensor
     case .misshapen, .missing: Tensor(repeating: 0.5, shape)
     }

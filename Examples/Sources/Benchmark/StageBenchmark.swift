@@ -131,8 +131,9 @@ enum LoadingBenchmark {
         let names: Set<String>? = nil
         private let numbers = random("shared", [1 << 26]).scaled(by: 0.01, shift: 0.01)
 
-        func parameter(named name: String, expecting shape: Shape) -> FoundParameter {
-            shape.count <= numbers.count
+        func parameter(_ request: ParameterRequest) -> FoundParameter {
+            let shape = request.shape
+            return shape.count <= numbers.count
                 ? .found(numbers[0..<shape.count].reshaped(to: shape)) : .missing
         }
     }

@@ -32,10 +32,10 @@ enum TrainingBenchmark {
     ) throws {
         let seed: UInt64 = 3
         let teacherC = try StageC(
-            configuration: c, parameters: InitialParameters.stageC(c, seed: seed),
+            configuration: c, parameters: InitialParameters(seed: seed),
             precision: precision)
         let teacherB = try StageB(
-            configuration: b, parameters: InitialParameters.stageB(b, seed: seed),
+            configuration: b, parameters: InitialParameters(seed: seed),
             precision: precision)
         let textC = random("text", [1, 77, c.textChannels])
         let textB = random("text", [1, 77, b.textChannels])

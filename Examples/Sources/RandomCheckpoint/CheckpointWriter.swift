@@ -24,16 +24,17 @@ struct CheckpointWriter {
         let recorder = Recorder()
         try build(recorder)
         let random = RandomParameters(seed: seed)
-        let sources = recorder.shapes.sorted { $0.key < $1.key }.map { name, shape in
-            Safetensors.Source(name: name, elementType: .f32, shape: shape.array) { write in
-                guard case .found(let tensor) = random.parameter(named: name, expecting: shape)
-                else { return }
+        let sources = recorder.requests.values.sorted { $0.name < $1.name }.map { request in
+            Safetensors.Source(
+                name: request.name, elementType: .f32, shape: request.shape.array
+            ) { write in
+                guard case .found(let tensor) = random.parameter(request) else { return }
                 try tensor.withUnsafeElements { try write(UnsafeRawBufferPointer($0)) }
             }
         }
         let file = directory.appendingPathComponent("\(stem).safetensors")
         try Safetensors.write(sources, metadata: ["format": "pt"], to: file)
-        let bytes = recorder.shapes.values.reduce(0) { $0 + 4 * $1.count }
+        let bytes = recorder.requests.values.reduce(0) { $0 + 4 * $1.shape.count }
         print("\(file.path): \(sources.count) tensors, \(bytes / 1_000_000) MB")
     }
 
@@ -92,11 +93,12 @@ private final class Recorder: ParameterSource {
     let origin = "recorder"
     let names: Set<String>? = nil
     let hasValues = false
-    private(set) var shapes: [String: Shape] = [:]
+    private(set) var requests: [String: ParameterRequest] = [:]
     private var zeros = Tensor(repeating: 0, [1 << 20])
 
-    func parameter(named name: String, expecting shape: Shape) -> FoundParameter {
-        shapes[name] = shape
+    func parameter(_ request: ParameterRequest) -> FoundParameter {
+        let shape = request.shape
+        requests[request.name] = request
         if zeros.count < shape.count { zeros = Tensor(repeating: 0, [shape.count]) }
         return .found(zeros[0..<shape.count].reshaped(to: shape))
     }

@@ -31,7 +31,8 @@ struct EfficientNetV2S: Sendable {
     init(_ parameters: Parameters) throws {
         stem = (
             try Convolution(
-                parameters[0][0], 3, 24, kernel: 3, stride: 2, padding: 1, hasBias: false),
+                parameters[0][0], 3, 24, kernel: 3, stride: 2, padding: 1, hasBias: false,
+                role: .inputWeight),
             try BatchNorm(parameters[0][1], 24, epsilon: MBConv.normalizationEpsilon)
         )
         stages = try EfficientNetV2S.stages.enumerated().map { index, stage in

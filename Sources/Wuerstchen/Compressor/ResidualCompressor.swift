@@ -20,7 +20,8 @@ struct ResidualCompressor: Sendable {
             let width = ResidualCompressor.widths[level]
             let patch = level == 0 ? 4 : 2
             let downsampler = try Convolution(
-                parameters[next], inputs, width, kernel: patch, stride: patch)
+                parameters[next], inputs, width, kernel: patch, stride: patch,
+                role: level == 0 ? .inputWeight : .weight)
             let depth = ResidualCompressor.depths[level]
             let blocks = try (1...depth).map {
                 try ResidualBlock(parameters[next + $0], channels: width)
@@ -32,7 +33,7 @@ struct ResidualCompressor: Sendable {
         }
         projection = try Linear(
             root["mapper"][1], inputs, ResidualCompressor.latentChannels, .pointwiseConvolution,
-            hasBias: false)
+            hasBias: false, role: .outputWeight)
     }
 
     /// - Parameter pixels: `[batch, height, width, 3]`, 0…1.

@@ -90,7 +90,7 @@ public struct SemanticCompressor: Sendable {
                     try EfficientNetV2S(root["backbone"]),
                     projection: try Linear(
                         mapper[0], EfficientNetV2S.outputChannels, 16, .pointwiseConvolution,
-                        hasBias: false)),
+                        hasBias: false, role: .outputWeight)),
                 try BatchNorm(
                     mapper[1], 16, epsilon: 1e-5, isAffine: mapper[1].contains("weight"))
             )

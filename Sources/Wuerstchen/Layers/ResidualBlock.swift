@@ -26,17 +26,23 @@ package struct ResidualBlock: Sendable {
     ///   - skipChannels: Channels of the map that is concatenated, 0 for none.
     ///   - semanticMapper: The linear map of the semantic latent, where the block sees it.
     ///   - kernel: Side of the depthwise kernel.
+    ///   - initializer: How the weights are drawn.
+    ///   - outputInitializer: How the weight of the last layer is drawn.
     /// - Throws: What reading the parameters throws.
     package init(
         _ parameters: Parameters, channels: Int, skipChannels: Int = 0,
-        semanticMapper: SemanticMapper? = nil, kernel: Int = 3
+        semanticMapper: SemanticMapper? = nil, kernel: Int = 3,
+        initializer: Initializer = .fanIn(), outputInitializer: Initializer = .fanIn()
     ) throws {
         let hidden = 4 * channels
         let mapped = semanticMapper?.weight.shape[0] ?? 0
         let pointwise = parameters["channelwise"]
-        depthwise = try DepthwiseConvolution(parameters["depthwise"], channels, kernel: kernel)
-        let weight = try pointwise[0]("weight", [hidden, channels + skipChannels + mapped])
-        let bias = try pointwise[0]("bias", [hidden])
+        depthwise = try DepthwiseConvolution(
+            parameters["depthwise"], channels, kernel: kernel, initializer: initializer)
+        let weight = try pointwise[0](
+            "weight", [hidden, channels + skipChannels + mapped], role: .weight,
+            initializer: initializer)
+        let bias = try pointwise[0]("bias", [hidden], role: .bias)
         let skipEnd = channels + skipChannels
         expand = parameters.matrix(
             skipEnd + mapped > channels ? weight.channels(0..<channels) : weight)
@@ -48,7 +54,7 @@ package struct ResidualBlock: Sendable {
             let composed = columns.reshaped(to: [1, hidden, mapped])
                 .linear(semanticMapper.weight.matrixTransposed())
             // As few channels as the latent has cost little at any precision.
-            expandSemantic = parameters.exact.matrix(
+            expandSemantic = parameters.float32.matrix(
                 composed.reshaped(to: [hidden, semanticMapper.weight.shape[1]]))
             expandBias = semanticMapper.bias.reshaped(to: [1, 1, mapped])
                 .linear(columns, Epilogue(bias: bias)).reshaped(to: [hidden])
@@ -57,12 +63,17 @@ package struct ResidualBlock: Sendable {
             expandBias = bias
         }
         if skipEnd + mapped > channels { parameters.release(weight) }
-        gamma = try pointwise[2]("gamma", [1, 1, 1, hidden]).reshaped(to: [hidden])
-        let beta = try pointwise[2]("beta", [1, 1, 1, hidden])
-        let projectWeight = try pointwise[4]("weight", [channels, hidden])
+        gamma = try pointwise[2](
+            "gamma", [1, 1, 1, hidden], role: .norm, initializer: .zeros
+        ).reshaped(to: [hidden])
+        let beta = try pointwise[2](
+            "beta", [1, 1, 1, hidden], role: .norm, initializer: .zeros)
+        let projectWeight = try pointwise[4](
+            "weight", [channels, hidden], role: .weight, initializer: outputInitializer)
         // The norm's β passes through the second layer unchanged: a constant of the block.
+        let outputBias = try pointwise[4]("bias", [channels], role: .bias)
         projectBias = beta.reshaped(to: [1, 1, hidden])
-            .linear(projectWeight, Epilogue(bias: try pointwise[4]("bias", [channels])))
+            .linear(projectWeight, Epilogue(bias: outputBias))
             .reshaped(to: [channels])
         project = parameters.matrix(projectWeight)
     }
@@ -98,7 +109,9 @@ package struct SemanticMapper: Sendable {
     let bias: Tensor
 
     package init(_ parameters: Parameters, _ inputs: Int, _ outputs: Int) throws {
-        weight = try parameters("weight", [outputs, inputs, 1, 1]).reshaped(to: [outputs, inputs])
-        bias = try parameters("bias", [outputs])
+        weight = try parameters(
+            "weight", [outputs, inputs, 1, 1], role: .weight, initializer: .normal(deviation: 0.02)
+        ).reshaped(to: [outputs, inputs])
+        bias = try parameters("bias", [outputs], role: .bias)
     }
 }

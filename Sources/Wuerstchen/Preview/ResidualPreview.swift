@@ -14,7 +14,8 @@ struct ResidualPreview: Sendable {
     init(_ root: Parameters) throws {
         let up = root["up"]
         input = try Linear(
-            root["inp"][0], ResidualPreview.latentChannels, 192, .pointwiseConvolution)
+            root["inp"][0], ResidualPreview.latentChannels, 192, .pointwiseConvolution,
+            role: .inputWeight)
         inputBlock = try ResidualBlock(root["inp"][1], channels: 192)
         blocks = [
             [try ResidualBlock(up[0], channels: 192)],
@@ -26,7 +27,8 @@ struct ResidualPreview: Sendable {
             try TransposedConvolution(up[5], 128, 64, kernel: 2, stride: 2),
             try TransposedConvolution(up[9], 64, 32, kernel: 2, stride: 2),
         ]
-        output = try Convolution(root["out"][0], 32, 48, kernel: 3, padding: 1)
+        output = try Convolution(
+            root["out"][0], 32, 48, kernel: 3, padding: 1, role: .outputWeight)
     }
 
     func callAsFunction(_ x: Tensor) throws -> Tensor {

@@ -9,12 +9,15 @@ package struct MixingBlock: Sendable {
     private let mlp: (first: Linear, second: Linear)
 
     package init(_ parameters: Parameters, channels: Int) throws {
-        let gammas = try parameters("gammas", [6])
+        let gammas = try parameters("gammas", [6], role: .norm, initializer: .zeros)
         mixing = (Mixing(gammas[0..<3]), Mixing(gammas[3..<6]))
-        depthwise = try DepthwiseConvolution(parameters["depthwise"][1], channels)
+        depthwise = try DepthwiseConvolution(
+            parameters["depthwise"][1], channels, initializer: .xavier())
         mlp = (
-            try Linear(parameters["channelwise"][0], channels, 4 * channels),
-            try Linear(parameters["channelwise"][2], 4 * channels, channels)
+            try Linear(
+                parameters["channelwise"][0], channels, 4 * channels, initializer: .xavier()),
+            try Linear(
+                parameters["channelwise"][2], 4 * channels, channels, initializer: .xavier())
         )
     }
 

@@ -8,14 +8,7 @@ public struct StageA: Sendable {
     /// The architecture's numbers.
     public let configuration: Configuration
 
-    private let inputLayer: Linear
-    private let encoder: [(downsampler: Convolution?, block: MixingBlock)]
-    private let latentLayer: Linear
-    private let latentNorm: BatchNorm
-    private let codebook: Tensor
-    private let decoderInput: Linear
-    private let decoder: [(blocks: [MixingBlock], upsampler: TransposedConvolution?)]
-    private let outputLayer: Linear
+    private let network: StageANetwork
 
     /// A network with the given parameters.
     ///
@@ -32,61 +25,9 @@ public struct StageA: Sendable {
         _ = try BLAS.load()
         try configuration.validate()
         self.configuration = configuration
-        let c = configuration
-        let widths = c.widths
-        let patch = c.imageChannels * c.patchSize * c.patchSize
-        (
-            inputLayer, encoder, latentLayer, latentNorm, codebook, decoderInput, decoder,
-            outputLayer
-        ) =
-            try Parameters.load(
-                from: source, precision: precision, ignoring: BatchNorm.isCounter
-            ) { root in
-                let ends = root.exact
-                let down = root["down_blocks"]
-                var next = 0
-                var encoder: [(Convolution?, MixingBlock)] = []
-                for (level, width) in widths.enumerated() {
-                    var downsampler: Convolution?
-                    if level > 0 {
-                        downsampler = try Convolution(
-                            down[next], widths[level - 1], width, kernel: 4, stride: 2, padding: 1)
-                        next += 1
-                    }
-                    encoder.append((downsampler, try MixingBlock(down[next], channels: width)))
-                    next += 1
-                }
-                let latent = down[next]
-                let up = root["up_blocks"]
-                next = 1
-                var decoder: [([MixingBlock], TransposedConvolution?)] = []
-                for (number, width) in widths.reversed().enumerated() {
-                    let count = number == 0 ? c.bottleneckBlocks : 1
-                    let blocks = try (next..<next + count).map {
-                        try MixingBlock(up[$0], channels: width)
-                    }
-                    next += count
-                    var upsampler: TransposedConvolution?
-                    if number < widths.count - 1 {
-                        upsampler = try TransposedConvolution(
-                            up[next], width, width / 2, kernel: 4, stride: 2, padding: 1)
-                        next += 1
-                    }
-                    decoder.append((blocks, upsampler))
-                }
-                return (
-                    try Linear(ends["in_block"][1], patch, widths[0], .pointwiseConvolution),
-                    encoder,
-                    try Linear(
-                        latent.exact[0], c.channels, c.latentChannels, .pointwiseConvolution,
-                        hasBias: false),
-                    try BatchNorm(latent[1], c.latentChannels, epsilon: 1e-5),
-                    try root["vquantizer"]["embedding"]("weight", [c.codes, c.latentChannels]),
-                    try Linear(up.exact[0][0], c.latentChannels, c.channels, .pointwiseConvolution),
-                    decoder,
-                    try Linear(ends["out_block"][0], widths[0], patch, .pointwiseConvolution)
-                )
-            }
+        network = try Parameters.load(
+            from: source, precision: precision, ignoring: BatchNorm.isCounter
+        ) { try StageANetwork($0, configuration) }
     }
 
     /// Pixels per position of the latent, along a side.
@@ -115,14 +56,7 @@ public struct StageA: Sendable {
                 "Stage A encodes images whose sides are multiples of \(pixelsPerPosition), "
                     + "not \(images.shape[2])×\(images.shape[1])")
         }
-        var y = inputLayer(images.pixelUnshuffled(configuration.patchSize))
-        trace?("after_in_block", y)
-        for level in encoder {
-            try Task.checkCancellation()
-            if let downsampler = level.downsampler { y = downsampler(y) }
-            y = level.block(consume y)
-        }
-        return latentNorm(latentLayer(y))
+        return try network.encode(images, trace: trace)
     }
 
     /// The nearest entries of the codebook.
@@ -131,8 +65,8 @@ public struct StageA: Sendable {
     /// - Returns: The entries' numbers by image, row and column, and the entries in the shape of
     ///   the latents.
     public func quantize(_ latents: Tensor) -> (indices: [Int], quantized: Tensor) {
-        let indices = latents.nearestRows(of: codebook).map(Int.init)
-        return (indices, codebook.embeddingLookup(indices).reshaped(to: latents.shape))
+        let indices = latents.nearestRows(of: network.codebook.table).map(Int.init)
+        return (indices, network.codebook(indices).reshaped(to: latents.shape))
     }
 
     /// Latents as images, neither scaled before nor clamped after.
@@ -149,16 +83,7 @@ public struct StageA: Sendable {
                 "Stage A decodes [batch, height, width, \(configuration.latentChannels)], not "
                     + "\(latents.shape)")
         }
-        var y = decoderInput(latents)
-        for level in decoder {
-            for block in level.blocks {
-                try Task.checkCancellation()
-                y = block(consume y)
-            }
-            try Task.checkCancellation()
-            if let upsampler = level.upsampler { y = upsampler(y) }
-        }
-        return outputLayer(y).pixelShuffled(configuration.patchSize)
+        return try network.decode(latents)
     }
 
     /// Stage B's latents as images.

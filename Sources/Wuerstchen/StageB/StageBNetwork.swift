@@ -35,13 +35,18 @@ struct StageBNetwork: Sendable {
         let levels = c.channels.count
         patchSize = c.patchSize
         timestepChannels = c.timestepChannels
-        let ends = root.exact
-        textMapper = try Linear(ends["clip_mapper"], c.textChannels, c.conditioningChannels)
+        let ends = root.float32
+        // Initialisers as in the published code: Xavier's bounds, a small first layer, and a last layer
+        // of zeros, so that training begins by taking the input for the noise.
+        textMapper = try Linear(
+            ends["clip_mapper"], c.textChannels, c.conditioningChannels, role: .inputWeight,
+            initializer: .normal(deviation: 0.02))
         embedding = try Linear(
-            ends["embedding"][1], c.latentChannels * patch, c.channels[0], .pointwiseConvolution)
+            ends["embedding"][1], c.latentChannels * patch, c.channels[0], .pointwiseConvolution,
+            role: .inputWeight, initializer: .xavier(gain: 0.02))
         output = try Linear(
             ends["clf"][1], c.channels[0], (c.flow == nil ? 2 : 1) * c.outputChannels * patch,
-            .pointwiseConvolution)
+            .pointwiseConvolution, role: .outputWeight, initializer: .zeros)
         // The mappers are numbered over the levels down, then over the levels up.
         func semanticMapper(_ number: Int, _ level: Int) throws -> SemanticMapper? {
             guard c.injectsSemantics[level] else { return nil }
@@ -55,7 +60,7 @@ struct StageBNetwork: Sendable {
             if level > 0 {
                 downsampler = try Convolution(
                     parameters[0][1], c.channels[level - 1], c.channels[level], kernel: 2,
-                    stride: 2)
+                    stride: 2, initializer: .xavier())
                 blocks.skipOne()
             }
             down.append(Level(blocks: try blocks.make(&attentionBlocks), downsampler: downsampler))
@@ -101,6 +106,8 @@ struct StageBNetwork: Sendable {
         mutating func make(_ attentionBlocks: inout [AttentionBlock]) throws -> [Block] {
             let c = configuration
             let channels = c.channels[level]
+            // The more blocks there are, the less each adds at first.
+            let branchGain = (1 / c.blocks.reduce(0) { $0 + Float($1) }).squareRoot()
             var skipChannels = skipChannels
             var blocks: [Block] = []
             for _ in 0..<c.blocks[level] {
@@ -115,7 +122,9 @@ struct StageBNetwork: Sendable {
                             .residual(
                                 try ResidualBlock(
                                     scope, channels: channels, skipChannels: skipChannels,
-                                    semanticMapper: semanticMapper, kernel: c.kernelSize), nil))
+                                    semanticMapper: semanticMapper, kernel: c.kernelSize,
+                                    initializer: .xavier(),
+                                    outputInitializer: .xavier(gain: branchGain)), nil))
                     case "T":
                         let timestep = try TimestepBlock(
                             scope, channels: channels, embedding: c.timestepChannels)

@@ -18,11 +18,7 @@ public struct StageC: Sendable {
     /// than kept. It takes a third more time and a fraction of the memory.
     public var checkpointsActivations = false
 
-    private let projection: Linear
-    private let textMapper: (Linear, Linear)
-    private let blocks:
-        [(residual: ResidualBlock, timestep: TimestepBlock, attention: AttentionBlock)]
-    private let output: Linear
+    private let network: StageCNetwork
 
     /// A network with the given parameters.
     ///
@@ -46,39 +42,14 @@ public struct StageC: Sendable {
         self.configuration = configuration
         self.latentSpace = latentSpace
         self.schedule = schedule
-        let c = configuration
-        (projection, textMapper, blocks, output) = try Parameters.load(
-            from: source, precision: precision
-        ) { root in
-            let ends = root.exact
-            return (
-                try Linear(ends["projection"], c.latentChannels, c.channels, .pointwiseConvolution),
-                (
-                    try Linear(ends["cond_mapper"][0], c.textChannels, c.channels),
-                    try Linear(ends["cond_mapper"][2], c.channels, c.channels)
-                ),
-                try (0..<c.depth).map { index in
-                    let blocks = root["blocks"]
-                    return (
-                        residual: try ResidualBlock(blocks[3 * index], channels: c.channels),
-                        timestep: try TimestepBlock(
-                            blocks[3 * index + 1], channels: c.channels,
-                            embedding: c.timestepChannels),
-                        attention: try AttentionBlock(
-                            blocks[3 * index + 2], channels: c.channels, textChannels: c.channels,
-                            heads: c.heads)
-                    )
-                },
-                try Linear(
-                    ends["out"][1], c.channels, (c.flow == nil ? 2 : 1) * c.latentChannels,
-                    .pointwiseConvolution)
-            )
+        network = try Parameters.load(from: source, precision: precision) {
+            try StageCNetwork($0, configuration)
         }
     }
 
     /// What is constant over the steps of an image: each block's keys and values of the text.
     public struct Conditioning: Sendable {
-        fileprivate let text: [Tensor.KeyValues]
+        let text: [Tensor.KeyValues]
     }
 
     /// Maps the text to keys and values of every block, once for all steps.
@@ -91,9 +62,7 @@ public struct StageC: Sendable {
     }
 
     package func prepare(text: Tensor, trace: Trace?) -> Conditioning {
-        let mapped = textMapper.1(textMapper.0(text, .leakyReLU))
-        trace?("cond_mapper", mapped)
-        return Conditioning(text: blocks.map { $0.attention.prepare(mapped) })
+        Conditioning(text: network.prepare(text, trace: trace))
     }
 
     /// The noise that the network sees in a noisy latent, also where it predicts a flow's velocity.
@@ -119,23 +88,9 @@ public struct StageC: Sendable {
     ) throws -> Tensor {
         try requireLatents(
             x, channels: configuration.latentChannels, times: times, "Stage C")
-        let embedding = timestepEmbedding(times, width: configuration.timestepChannels)
-        trace?("r_embed", embedding)
-        var y = projection(x)
-        trace?("projection", y)
-        for (index, block) in blocks.enumerated() {
-            try Task.checkCancellation()
-            y = y.checkpointed(if: checkpointsActivations) {
-                block.residual($0, modulation: block.timestep.modulation(embedding))
-            }
-            trace?("block_\(3 * index + 1)", y)
-            try Task.checkCancellation()
-            y = y.checkpointed(if: checkpointsActivations) {
-                block.attention($0, text: conditioning.text[index])
-            }
-            trace?("block_\(3 * index + 2)", y)
-        }
-        let ab = output(y.layerNormalized())
+        let ab = try network(
+            x, times: times, text: conditioning.text, checkpoints: checkpointsActivations,
+            trace: trace)
         guard configuration.flow == nil else { return ab }
         let channels = configuration.latentChannels
         let a = ab.channels(0..<channels)

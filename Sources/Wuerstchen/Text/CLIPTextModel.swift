@@ -11,7 +11,7 @@ public struct CLIPTextModel: Sendable {
     public struct Configuration: Sendable, Hashable, Codable {
         /// Width of the network.
         public var channels: Int
-        /// Width of the perceptrons.
+        /// Width of the MLPs.
         public var hiddenChannels: Int
         /// Number of layers.
         public var layers: Int
@@ -99,23 +99,41 @@ public struct CLIPTextModel: Sendable {
     }
 
     private struct Layer: Sendable {
-        let attentionNorm: (weight: Tensor, bias: Tensor)
-        let queries: Linear
-        let keys: Linear
-        let values: Linear
-        let output: Linear
-        let perceptronNorm: (weight: Tensor, bias: Tensor)
-        let first: Linear
-        let second: Linear
+        let attentionNorm: LayerNorm
+        let attention: Attention
+        let mlpNorm: LayerNorm
+        let mlp: (first: Linear, second: Linear)
+
+        /// Initialisers are those of transformers' `modeling_clip.py`.
+        init(_ parameters: Parameters, _ c: Configuration) throws {
+            let width = Float(c.channels)
+            let depth = (2 * Float(c.layers)).squareRoot()
+            let inner = Initializer.normal(deviation: 1 / width.squareRoot() / depth)
+            attentionNorm = try LayerNorm(
+                parameters["layer_norm1"], c.channels, epsilon: c.normalizationEpsilon)
+            attention = try Attention(
+                parameters["self_attn"], channels: c.channels, heads: c.heads,
+                names: .transformers, initializer: inner,
+                outputInitializer: .normal(deviation: 1 / width.squareRoot()))
+            mlpNorm = try LayerNorm(
+                parameters["layer_norm2"], c.channels, epsilon: c.normalizationEpsilon)
+            mlp = (
+                try Linear(
+                    parameters["mlp"]["fc1"], c.channels, c.hiddenChannels,
+                    initializer: .normal(deviation: 1 / (2 * width).squareRoot())),
+                try Linear(
+                    parameters["mlp"]["fc2"], c.hiddenChannels, c.channels, initializer: inner)
+            )
+        }
     }
 
     /// The architecture's numbers.
     public let configuration: Configuration
     private let activation: Activation
-    private let tokenEmbedding: Tensor
-    private let positionEmbedding: Tensor
+    private let tokens: Embedding
+    private let positions: Embedding
     private let layers: [Layer]
-    private let finalNorm: (weight: Tensor, bias: Tensor)
+    private let finalNorm: LayerNorm
 
     /// A network with the given parameters.
     ///
@@ -141,31 +159,22 @@ public struct CLIPTextModel: Sendable {
         let ignored: (String) -> Bool = {
             $0.hasSuffix("position_ids") || $0 == "text_projection.weight"
         }
-        (tokenEmbedding, positionEmbedding, layers, finalNorm) = try Parameters.load(
+        (tokens, positions, layers, finalNorm) = try Parameters.load(
             from: source, precision: precision, ignoring: ignored
         ) { top in
             let root = bare ? top : top["text_model"]
-            func norm(_ parameters: Parameters) throws -> (Tensor, Tensor) {
-                (try parameters("weight", [c.channels]), try parameters("bias", [c.channels]))
-            }
             let embeddings = root["embeddings"]
+            func embedding(_ name: String, _ count: Int) throws -> Embedding {
+                try Embedding(
+                    embeddings[name], count: count, channels: c.channels,
+                    initializer: .normal(deviation: 0.02))
+            }
             return (
-                try embeddings["token_embedding"]("weight", [c.vocabularySize, c.channels]),
-                try embeddings["position_embedding"]("weight", [c.positions, c.channels]),
-                try (0..<c.layers).map { index in
-                    let layer = root["encoder"]["layers"][index]
-                    let attention = layer["self_attn"]
-                    return Layer(
-                        attentionNorm: try norm(layer["layer_norm1"]),
-                        queries: try Linear(attention["q_proj"], c.channels, c.channels),
-                        keys: try Linear(attention["k_proj"], c.channels, c.channels),
-                        values: try Linear(attention["v_proj"], c.channels, c.channels),
-                        output: try Linear(attention["out_proj"], c.channels, c.channels),
-                        perceptronNorm: try norm(layer["layer_norm2"]),
-                        first: try Linear(layer["mlp"]["fc1"], c.channels, c.hiddenChannels),
-                        second: try Linear(layer["mlp"]["fc2"], c.hiddenChannels, c.channels))
-                },
-                try norm(root["final_layer_norm"])
+                try embedding("token_embedding", c.vocabularySize),
+                try embedding("position_embedding", c.positions),
+                try (0..<c.layers).map { try Layer(root["encoder"]["layers"][$0], c) },
+                try LayerNorm(
+                    root["final_layer_norm"], c.channels, epsilon: c.normalizationEpsilon)
             )
         }
     }
@@ -184,10 +193,9 @@ public struct CLIPTextModel: Sendable {
     }
 
     package func callAsFunction(ids: [[Int]], mask: [[Bool]], trace: Trace?) throws -> Tensor {
-        let tokens = ids.first?.count ?? 0
-        let epsilon = configuration.normalizationEpsilon
-        guard tokens > 0, tokens <= configuration.positions,
-            ids.allSatisfy({ $0.count == tokens }), mask.map(\.count) == ids.map(\.count)
+        let length = ids.first?.count ?? 0
+        guard length > 0, length <= configuration.positions,
+            ids.allSatisfy({ $0.count == length }), mask.map(\.count) == ids.map(\.count)
         else {
             throw WuerstchenError(
                 .invalidRequest,
@@ -200,28 +208,21 @@ public struct CLIPTextModel: Sendable {
                 "token \(stray) is outside the \(configuration.vocabularySize) tokens of the text "
                     + "encoder; tokenizer and text encoder do not belong together")
         }
-        let shape: Shape = [ids.count, tokens, configuration.channels]
-        let words = tokenEmbedding.embeddingLookup(Array(ids.joined())).reshaped(to: shape)
-        let places = Tensor.concatenating(ids.map { _ in positionEmbedding[0..<tokens] })
+        let shape: Shape = [ids.count, length, configuration.channels]
+        let words = tokens(Array(ids.joined())).reshaped(to: shape)
+        let places = Tensor.concatenating(ids.map { _ in positions.table[0..<length] })
         var x = words + places.reshaped(to: shape)
         trace?("embeddings", x)
-        let visible = Tensor(
-            mask.joined().map { $0 ? 0 : -.infinity }, [ids.count, tokens])
+        let visible = Tensor(mask.joined().map { $0 ? 0 : -.infinity }, [ids.count, length])
         for (index, layer) in layers.enumerated() {
             try Task.checkCancellation()
-            let normed = x.layerNormalized(
-                epsilon: epsilon, affine: layer.attentionNorm, for: layer.queries.matrix)
-            let memory = Tensor.KeyValues(
-                keys: layer.keys(normed), values: layer.values(normed), mask: visible)
-            let attended = layer.queries(normed).attention(
-                to: [memory], heads: configuration.heads, causal: true,
-                precision: layer.queries.matrix.precision)
-            x = layer.output(attended, residual: x)
-            let second = x.layerNormalized(
-                epsilon: epsilon, affine: layer.perceptronNorm, for: layer.first.matrix)
-            x = layer.second(layer.first(second, activation), residual: x)
+            let normed = layer.attentionNorm(x, for: layer.attention.matrix)
+            let memory = layer.attention.keysAndValues(of: normed, mask: visible)
+            x = layer.attention(normed, to: [memory], isCausal: true, residual: x)
+            let second = layer.mlpNorm(x, for: layer.mlp.first.matrix)
+            x = layer.mlp.second(layer.mlp.first(second, activation), residual: x)
             trace?("after_layer_\(index + 1)", x)
         }
-        return x.layerNormalized(epsilon: epsilon, affine: finalNorm)
+        return finalNorm(x)
     }
 }

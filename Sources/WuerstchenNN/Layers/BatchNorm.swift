@@ -27,13 +27,15 @@ public struct BatchNorm: Sendable {
     public init(
         _ parameters: Parameters, _ channels: Int, epsilon: Float, isAffine: Bool = true
     ) throws {
-        let mean = try parameters("running_mean", [channels])
-        let variance = try parameters("running_var", [channels])
+        let mean = try parameters("running_mean", [channels], role: .statistic)
+        let variance = try parameters(
+            "running_var", [channels], role: .statistic, initializer: .ones)
         let inverse = variance.rsqrt(adding: epsilon)
         var affine: (Tensor, Tensor)?
         if isAffine {
             let (weight, bias) = (
-                try parameters("weight", [channels]), try parameters("bias", [channels])
+                try parameters("weight", [channels], role: .norm),
+                try parameters("bias", [channels], role: .norm, initializer: .zeros)
             )
             scale = weight * inverse
             shift = bias - mean * scale

@@ -18,15 +18,19 @@ public struct Convolution: Sendable {
     ///   - stride: Distance of the kernel's places along a side.
     ///   - padding: Zeros around the input on each side.
     ///   - hasBias: Whether there is a `bias`.
+    ///   - role: What the weight is to the network.
+    ///   - initializer: How the weight is drawn.
     /// - Throws: What reading the parameters throws.
     public init(
         _ parameters: Parameters, _ inputs: Int, _ outputs: Int, kernel: Int, stride: Int = 1,
-        padding: Int = 0, hasBias: Bool = true
+        padding: Int = 0, hasBias: Bool = true, role: ParameterRole = .weight,
+        initializer: Initializer = .fanIn()
     ) throws {
-        let stored = try parameters("weight", [outputs, inputs, kernel, kernel])
+        let stored = try parameters(
+            "weight", [outputs, inputs, kernel, kernel], role: role, initializer: initializer)
         weight = parameters.matrix(Tensor.convolutionWeight(stored))
         if kernel > 1 { parameters.release(stored) }
-        bias = hasBias ? try parameters("bias", [outputs]) : nil
+        bias = hasBias ? try parameters("bias", [outputs], role: .bias) : nil
         self.kernel = kernel
         self.stride = stride
         self.padding = padding

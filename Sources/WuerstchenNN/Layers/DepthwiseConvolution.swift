@@ -15,14 +15,18 @@ public struct DepthwiseConvolution: Sendable {
     ///   - kernel: Side of the kernel.
     ///   - stride: Distance of the kernel's places along a side.
     ///   - hasBias: Whether there is a `bias`.
+    ///   - initializer: How the weight is drawn.
     /// - Throws: What reading the parameters throws.
     public init(
         _ parameters: Parameters, _ channels: Int, kernel: Int = 3, stride: Int = 1,
-        hasBias: Bool = true
+        hasBias: Bool = true, initializer: Initializer = .fanIn()
     ) throws {
-        weight = try parameters("weight", [channels, 1, kernel, kernel])
-            .reshaped(to: [channels, kernel * kernel]).matrixTransposed()
-        bias = hasBias ? try parameters("bias", [channels]) : Tensor(repeating: 0, [channels])
+        let stored = try parameters(
+            "weight", [channels, 1, kernel, kernel], role: .weight, initializer: initializer)
+        weight = stored.reshaped(to: [channels, kernel * kernel]).matrixTransposed()
+        bias =
+            hasBias
+            ? try parameters("bias", [channels], role: .bias) : Tensor(repeating: 0, [channels])
         self.kernel = kernel
         self.stride = stride
     }

@@ -23,15 +23,18 @@ public struct Linear: Sendable {
     ///   - outputs: Features of a row of the result.
     ///   - kind: What the weight is stored as.
     ///   - hasBias: Whether there is a `bias`.
+    ///   - role: What the weight is to the network.
+    ///   - initializer: How the weight is drawn.
     /// - Throws: What reading the parameters throws.
     public init(
         _ parameters: Parameters, _ inputs: Int, _ outputs: Int, _ kind: Kind = .linear,
-        hasBias: Bool = true
+        hasBias: Bool = true, role: ParameterRole = .weight, initializer: Initializer = .fanIn()
     ) throws {
         matrix = try parameters.matrix(
             "weight", outputs, inputs,
-            storedAs: kind == .linear ? nil : [outputs, inputs, 1, 1])
-        bias = hasBias ? try parameters("bias", [outputs]) : nil
+            storedAs: kind == .linear ? nil : [outputs, inputs, 1, 1], role: role,
+            initializer: initializer)
+        bias = hasBias ? try parameters("bias", [outputs], role: .bias) : nil
     }
 
     /// - Parameters:

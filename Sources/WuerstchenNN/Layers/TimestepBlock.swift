@@ -28,7 +28,7 @@ public func timestepEmbedding(_ times: [Float], width: Int) -> Tensor {
 }
 
 /// Tells a network the timestep: each channel times 1 + a, plus b, with a and b linear in the
-/// embedding.
+/// embedding (FiLM: Perez et al., 2018). Training begins with a and b of 0.
 public struct TimestepBlock: Sendable {
     private let mapper: Linear
 
@@ -40,7 +40,8 @@ public struct TimestepBlock: Sendable {
     ///   - embedding: Channels of the embedding.
     /// - Throws: What reading the parameters throws.
     public init(_ parameters: Parameters, channels: Int, embedding: Int) throws {
-        mapper = try Linear(parameters.exact["mapper"], embedding, 2 * channels)
+        mapper = try Linear(
+            parameters.float32["mapper"], embedding, 2 * channels, initializer: .zeros)
     }
 
     /// What the block does to a map: the layer before it can do it on the way.

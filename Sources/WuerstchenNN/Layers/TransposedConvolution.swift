@@ -17,17 +17,20 @@ public struct TransposedConvolution: Sendable {
     ///   - kernel: Side of the kernel.
     ///   - stride: How many times longer the sides become.
     ///   - padding: What is cut off the result on each side.
+    ///   - role: What the weight is to the network.
+    ///   - initializer: How the weight is drawn.
     /// - Throws: What reading the parameters throws.
     public init(
         _ parameters: Parameters, _ inputs: Int, _ outputs: Int, kernel: Int, stride: Int,
-        padding: Int = 0
+        padding: Int = 0, role: ParameterRole = .weight, initializer: Initializer = .fanIn()
     ) throws {
-        let stored = try parameters("weight", [inputs, outputs, kernel, kernel])
+        let stored = try parameters(
+            "weight", [inputs, outputs, kernel, kernel], role: role, initializer: initializer)
         phases = Tensor.transposedConvolutionWeight(
             stored, kernel: kernel, stride: stride, padding: padding
         ).map { parameters.matrix($0) }
         parameters.release(stored)
-        bias = try parameters("bias", [outputs])
+        bias = try parameters("bias", [outputs], role: .bias)
         self.kernel = kernel
         self.stride = stride
         self.padding = padding

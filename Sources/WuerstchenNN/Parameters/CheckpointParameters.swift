@@ -69,7 +69,8 @@ public struct CheckpointParameters: ParameterSource {
     ///
     /// - Throws: ``WuerstchenError`` with code `incompatibleParameters` when the parameter is not
     ///   stored as floats.
-    public func parameter(named name: String, expecting shape: Shape) throws -> FoundParameter {
+    public func parameter(_ request: ParameterRequest) throws -> FoundParameter {
+        let (name, shape) = (request.name, request.shape)
         guard let tensor = tensors[name] else { return .missing }
         guard tensor.entry.shape == shape.array else {
             return .misshapen("\(tensor.entry.shape)")

@@ -18,14 +18,12 @@ public protocol ParameterSource {
     /// with; nil where they use their running statistics.
     var batchStatistics: BatchStatistics? { get }
 
-    /// The parameter of a name in PyTorch's layout.
+    /// The parameter that a layer asks for.
     ///
-    /// - Parameters:
-    ///   - name: The published name, such as `blocks.0.depthwise.weight`.
-    ///   - shape: The shape that the network expects.
+    /// - Parameter request: Its name and shape, and what it is to its layer.
     /// - Returns: The parameter, or that it is missing or has another shape.
     /// - Throws: When the parameter is there but cannot be read.
-    func parameter(named name: String, expecting shape: Shape) throws -> FoundParameter
+    func parameter(_ request: ParameterRequest) throws -> FoundParameter
 }
 
 extension ParameterSource {
@@ -77,10 +75,11 @@ public struct Parameters {
 
         var batchStatistics: BatchStatistics? { source.batchStatistics }
 
-        func parameter(_ name: String, _ shape: Shape) throws -> Tensor {
+        func parameter(_ request: ParameterRequest) throws -> Tensor {
             try Task.checkCancellation()
+            let (name, shape) = (request.name, request.shape)
             used.insert(name)
-            switch try source.parameter(named: name, expecting: shape) {
+            switch try source.parameter(request) {
             case .found(let tensor): return tensor
             case .misshapen(let found):
                 misshapen.append("\(name) is \(found), expected \(shape)")
@@ -143,7 +142,7 @@ public struct Parameters {
 
     /// The same parameters for a network whose matrices stay 32-bit floats: first and last layers,
     /// which are small and set the error of everything between them.
-    public var exact: Parameters {
+    public var float32: Parameters {
         Parameters(precision: .float32, reader: reader, prefix: prefix)
     }
 
@@ -165,9 +164,18 @@ public struct Parameters {
     /// The parameter of a name in PyTorch's layout; zeros when there is none of the expected shape,
     /// which ``load(from:precision:ignoring:_:)`` reports with all others.
     ///
+    /// - Parameters:
+    ///   - name: The parameter's name in this part of the network.
+    ///   - shape: The shape that the layer expects.
+    ///   - role: What the parameter is to the layer.
+    ///   - initializer: What training begins with, or nil for the role's.
+    /// - Returns: The parameter.
     /// - Throws: What the source throws, or ``WuerstchenError`` when too much is missing to go on.
-    public func callAsFunction(_ name: String, _ shape: Shape) throws -> Tensor {
-        try reader.parameter(prefix + name, shape)
+    public func callAsFunction(
+        _ name: String, _ shape: Shape, role: ParameterRole, initializer: Initializer? = nil
+    ) throws -> Tensor {
+        try reader.parameter(
+            ParameterRequest(prefix + name, shape, role: role, initializer: initializer))
     }
 
     /// The weight of a linear layer, packed for products in ``precision``.
@@ -177,12 +185,16 @@ public struct Parameters {
     ///   - outputs: Rows of the matrix.
     ///   - features: Columns of the matrix.
     ///   - shape: The shape that the parameter is stored in, if it is not that of the matrix.
+    ///   - role: What the weight is to the network.
+    ///   - initializer: What training begins with, or nil for the role's.
     /// - Returns: The matrix. A mapped file's pages that were copied into it are given back.
-    /// - Throws: As ``callAsFunction(_:_:)``.
+    /// - Throws: As ``callAsFunction(_:_:role:initializer:)``.
     public func matrix(
-        _ name: String, _ outputs: Int, _ features: Int, storedAs shape: Shape? = nil
+        _ name: String, _ outputs: Int, _ features: Int, storedAs shape: Shape? = nil,
+        role: ParameterRole = .weight, initializer: Initializer? = nil
     ) throws -> PackedWeight {
-        let weight = try self(name, shape ?? [outputs, features])
+        let weight = try self(
+            name, shape ?? [outputs, features], role: role, initializer: initializer)
         return matrix(weight.reshaped(to: [outputs, features]))
     }
 

@@ -1,4 +1,4 @@
-public import TensorCore
+internal import TensorCore
 
 /// Random parameters for a network of any architecture: to measure speed, or to try a configuration
 /// out before there is a checkpoint.
@@ -19,10 +19,11 @@ public struct RandomParameters: ParameterSource {
     }
 
     /// A random tensor of the expected shape.
-    public func parameter(named name: String, expecting shape: Shape) -> FoundParameter {
-        let (centre, spread) = RandomParameters.range(name, shape)
+    public func parameter(_ request: ParameterRequest) -> FoundParameter {
+        let shape = request.shape
+        let (centre, spread) = RandomParameters.range(request)
         var key = seed &+ 0x9e37_79b9_7f4a_7c15
-        for byte in name.utf8 { key = (key ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }
+        for byte in request.name.utf8 { key = (key ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }
         let start = key
         return .found(
             Tensor(shape) { target in
@@ -41,15 +42,17 @@ public struct RandomParameters: ParameterSource {
     }
 
     /// The middle of a parameter's range, and how far it reaches to both sides.
-    private static func range(_ name: String, _ shape: Shape) -> (centre: Float, spread: Float) {
-        if name.hasSuffix("running_var") { return (1, 0.05) }
-        guard shape.rank >= 2, !name.hasSuffix("gamma"), !name.hasSuffix("beta") else {
-            return (name.hasSuffix(".weight") ? 1 : 0, 0.05)
+    private static func range(_ request: ParameterRequest) -> (centre: Float, spread: Float) {
+        guard request.role.isWeight, request.shape.rank >= 2 else {
+            guard request.role != .embedding, case .constant(let start) = request.initializer else {
+                return (0, 0.05)
+            }
+            return (start, 0.05)
         }
-        if name.contains("embedding.weight") { return (0, 0.05) }
-        let inputs = max(1, shape.count(of: 1..<shape.rank))
+        let inputs = max(1, request.shape.count(of: 1..<request.shape.rank))
         let spread = (3 / Float(inputs)).squareRoot()
-        // Stages divide by what their last layers give.
-        return (0, name.hasPrefix("out.") || name.hasPrefix("clf.") ? 0.1 * spread : spread)
+        // A network whose last layer begins at zero may divide by what it gives.
+        let isSmall = request.role == .outputWeight && request.initializer == .zeros
+        return (0, isSmall ? 0.1 * spread : spread)
     }
 }

@@ -87,7 +87,7 @@ public struct CachedSemantics: SemanticSource {
     ) throws -> Tensor {
         let source = try CheckpointParameters(contentsOf: file)
         guard let shape = source.shape(of: "latents"), shape.rank == 4, shape[0] == count,
-            case .found(let latents) = try source.parameter(named: "latents", expecting: shape)
+            case .found(let latents) = try source.parameter(.init("latents", shape))
         else {
             throw WuerstchenError(
                 .malformedFile, "\(file.path) does not hold the latents of \(scenes); delete it")

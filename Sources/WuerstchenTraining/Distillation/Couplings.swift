@@ -1,6 +1,7 @@
 public import Foundation
 public import TensorCore
 internal import Wuerstchen
+internal import WuerstchenNN
 
 /// Pairs of noise and the clean latents that a flow leads it to, with what they are conditioned on.
 public struct CouplingBatch: Sendable {
@@ -106,7 +107,7 @@ public struct Couplings: Sendable {
                     shape[0] == header.numbers.count, header.captions.count == shape[0],
                     header.numbers.allSatisfy({ $0 >= 0 }),
                     case .found(let tensor) = try source.parameter(
-                        named: name, expecting: Shape(shape)), tensor.isFinite
+                        ParameterRequest(name, Shape(shape))), tensor.isFinite
                 else {
                     throw WuerstchenError(
                         .malformedFile,

@@ -54,7 +54,7 @@ public struct FlowObjective<Student: FlowStudent>: TrainingObjective {
         var parameters = try student.initialParameters(seed: seed)
         guard hasAdversary else { return parameters }
         try parameters.add(
-            AdversarialLoss.scope, from: InitialParameters.convolutional(seed: seed)
+            AdversarialLoss.scope, from: InitialParameters(seed: seed)
         ) { _ = try adversary($0) }
         return parameters
     }

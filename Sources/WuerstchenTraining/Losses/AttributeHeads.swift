@@ -20,8 +20,9 @@ public struct AttributeHeads: Sendable {
     }
 
     init(_ parameters: Parameters, features: Int) throws {
-        weight = try parameters("weight", [AttributeHeads.classCount, features])
-        bias = try parameters("bias", [AttributeHeads.classCount])
+        weight = try parameters(
+            "weight", [AttributeHeads.classCount, features], role: .outputWeight)
+        bias = try parameters("bias", [AttributeHeads.classCount], role: .bias)
     }
 
     /// Classes of all attributes.

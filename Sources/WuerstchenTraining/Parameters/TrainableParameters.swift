@@ -9,6 +9,8 @@ public import WuerstchenNN
 public struct TrainableParameters: Sendable {
     /// The parameters by name.
     public var values: [String: Tensor]
+    /// What the parameters that were added are to their layers, by name.
+    public private(set) var roles: [String: ParameterRole] = [:]
 
     /// The given parameters.
     public init(_ values: [String: Tensor] = [:]) {
@@ -28,9 +30,9 @@ public struct TrainableParameters: Sendable {
     ) throws {
         let recorder = RecordingSource(source)
         try build(recorder)
-        for (name, value) in recorder.found {
-            values[scope.map { "\($0).\(name)" } ?? name] = value
-        }
+        let prefix = scope.map { $0 + "." } ?? ""
+        for (name, value) in recorder.found { values[prefix + name] = value }
+        for (name, role) in recorder.roles { roles[prefix + name] = role }
     }
 
     /// The parameters whose names begin with a scope, under the rest of their names.
@@ -54,7 +56,7 @@ extension TrainableParameters {
     public mutating func addText(
         _ configuration: CLIPTextModel.Configuration, seed: UInt64
     ) throws {
-        try add("text", from: InitialParameters.text(configuration, seed: seed)) {
+        try add("text", from: InitialParameters(seed: seed)) {
             _ = try CLIPTextModel(configuration: configuration, parameters: $0)
         }
     }
@@ -63,7 +65,7 @@ extension TrainableParameters {
     ///
     /// - Throws: What building the network throws.
     public mutating func addStageC(_ configuration: StageC.Configuration, seed: UInt64) throws {
-        try add("stage_c", from: InitialParameters.stageC(configuration, seed: seed)) {
+        try add("stage_c", from: InitialParameters(seed: seed)) {
             _ = try StageC(configuration: configuration, parameters: $0)
         }
     }
@@ -72,7 +74,7 @@ extension TrainableParameters {
     ///
     /// - Throws: What building the network throws.
     public mutating func addStageA(_ configuration: StageA.Configuration, seed: UInt64) throws {
-        try add("stage_a", from: InitialParameters.stageA(configuration, seed: seed)) {
+        try add("stage_a", from: InitialParameters(seed: seed)) {
             _ = try StageA(configuration: configuration, parameters: $0)
         }
     }
@@ -81,17 +83,18 @@ extension TrainableParameters {
     ///
     /// - Throws: What building the network throws.
     public mutating func addStageB(_ configuration: StageB.Configuration, seed: UInt64) throws {
-        try add("stage_b", from: InitialParameters.stageB(configuration, seed: seed)) {
+        try add("stage_b", from: InitialParameters(seed: seed)) {
             _ = try StageB(configuration: configuration, parameters: $0)
         }
     }
 }
 
-/// Passes parameters on and notes them.
+/// Passes parameters on and notes them and what they are to their layers.
 private final class RecordingSource: ParameterSource {
     let origin: String
     let names: Set<String>? = nil
     private(set) var found: [String: Tensor] = [:]
+    private(set) var roles: [String: ParameterRole] = [:]
     private let source: any ParameterSource
 
     init(_ source: any ParameterSource) {
@@ -99,9 +102,10 @@ private final class RecordingSource: ParameterSource {
         origin = source.origin
     }
 
-    func parameter(named name: String, expecting shape: Shape) throws -> FoundParameter {
-        let result = try source.parameter(named: name, expecting: shape)
-        if case .found(let tensor) = result { found[name] = tensor }
+    func parameter(_ request: ParameterRequest) throws -> FoundParameter {
+        let result = try source.parameter(request)
+        if case .found(let tensor) = result { found[request.name] = tensor }
+        roles[request.name] = request.role
         return result
     }
 }
@@ -133,8 +137,8 @@ public struct ParameterValues: ParameterSource {
     public var names: Set<String>? { Set(values.keys) }
 
     /// The parameter of a name.
-    public func parameter(named name: String, expecting shape: Shape) -> FoundParameter {
-        guard let value = values[name] else { return .missing }
-        return value.shape == shape ? .found(value) : .misshapen("\(value.shape)")
+    public func parameter(_ request: ParameterRequest) -> FoundParameter {
+        guard let value = values[request.name] else { return .missing }
+        return value.shape == request.shape ? .found(value) : .misshapen("\(value.shape)")
     }
 }

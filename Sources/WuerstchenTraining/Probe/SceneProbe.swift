@@ -42,7 +42,7 @@ public struct SceneProbe: Sendable {
             return (
                 levels, try Linear(root["narrow"], inputs, SceneProbe.lastWidth),
                 try Linear(
-                    root.exact["features"], positions * positions * SceneProbe.lastWidth,
+                    root.float32["features"], positions * positions * SceneProbe.lastWidth,
                     SceneProbe.featureCount),
                 try AttributeHeads(root["heads"], features: SceneProbe.featureCount)
             )
@@ -115,7 +115,7 @@ public struct ProbeObjective: TrainingObjective {
     /// The probe's parameters.
     public func initialParameters(seed: UInt64) throws -> TrainableParameters {
         var parameters = TrainableParameters()
-        try parameters.add("probe", from: InitialParameters.convolutional(seed: seed)) {
+        try parameters.add("probe", from: InitialParameters(seed: seed)) {
             _ = try SceneProbe($0)
         }
         return parameters

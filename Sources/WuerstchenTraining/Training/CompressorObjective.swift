@@ -35,7 +35,7 @@ public struct CompressorObjective: TrainingObjective {
     /// The parameters of compressor, preview decoder and classifiers.
     public func initialParameters(seed: UInt64) throws -> TrainableParameters {
         var parameters = TrainableParameters()
-        let start = InitialParameters.convolutional(seed: seed)
+        let start = InitialParameters(seed: seed)
         try parameters.add("compressor", from: start) {
             _ = try SemanticCompressor(architecture: architecture, parameters: $0)
         }
@@ -124,7 +124,7 @@ public struct PreviewObjective: TrainingObjective {
     /// The preview decoder's parameters.
     public func initialParameters(seed: UInt64) throws -> TrainableParameters {
         var parameters = TrainableParameters()
-        try parameters.add("preview", from: InitialParameters.convolutional(seed: seed)) {
+        try parameters.add("preview", from: InitialParameters(seed: seed)) {
             _ = try PreviewDecoder(residual: $0)
         }
         return parameters

@@ -48,7 +48,7 @@ public struct StageAObjective: TrainingObjective {
         parameters.values[StageAObjective.usage] = Tensor(repeating: 0, [configuration.codes])
         if adversaryWeight > 0 {
             try parameters.add(
-                AdversarialLoss.scope, from: InitialParameters.convolutional(seed: seed)
+                AdversarialLoss.scope, from: InitialParameters(seed: seed)
             ) { _ = try PatchAdversary($0) }
         }
         return parameters

@@ -64,7 +64,7 @@ public struct StageBObjective: TrainingObjective {
         try parameters.addStageB(configuration, seed: seed)
         try parameters.addText(textConfiguration, seed: seed)
         if compressor == nil {
-            try parameters.add("compressor", from: InitialParameters.convolutional(seed: seed)) {
+            try parameters.add("compressor", from: InitialParameters(seed: seed)) {
                 _ = try SemanticCompressor(architecture: compressorArchitecture, parameters: $0)
             }
         }

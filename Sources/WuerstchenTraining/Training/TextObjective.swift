@@ -35,7 +35,7 @@ public struct TextObjective: TrainingObjective {
     public func initialParameters(seed: UInt64) throws -> TrainableParameters {
         var parameters = TrainableParameters()
         try parameters.addText(configuration, seed: seed)
-        try parameters.add("heads", from: InitialParameters.convolutional(seed: seed)) {
+        try parameters.add("heads", from: InitialParameters(seed: seed)) {
             _ = try AttributeHeads($0, features: 2 * configuration.channels)
         }
         return parameters

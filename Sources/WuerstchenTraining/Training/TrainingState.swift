@@ -101,7 +101,7 @@ public struct TrainingState: Sendable {
             guard parts.count == 2, let kind = Kind(rawValue: String(parts[0])),
                 entry.shape.count <= Shape.maximumRank,
                 case .found(let tensor) = try source.parameter(
-                    named: name, expecting: Shape(entry.shape))
+                    ParameterRequest(name, Shape(entry.shape)))
             else {
                 throw WuerstchenError(
                     .malformedFile, "\(file.path): \(name) has no place in a training run's state")

@@ -38,7 +38,9 @@ struct CheckpointParametersTests {
     }
 
     private func read(_ file: URL, _ shape: Shape) throws -> Tensor {
-        try Parameters.load(from: CheckpointParameters(contentsOf: file)) { try $0("x", shape) }
+        try Parameters.load(from: CheckpointParameters(contentsOf: file)) {
+            try $0("x", shape, role: .weight)
+        }
     }
 
     @Test("floats of every size, wherever they lie", arguments: 0..<8)
@@ -85,7 +87,7 @@ struct CheckpointParametersTests {
         #expect(source.shape(of: "b") == [])
         #expect(source.shape(of: "c") == nil)
         let (empty, scalar) = try Parameters.load(from: source) {
-            (try $0["a"]("weight", [2, 0]), try $0("b", []))
+            (try $0["a"]("weight", [2, 0], role: .weight), try $0("b", [], role: .weight))
         }
         #expect(empty.elements.isEmpty && scalar.elements == [1])
     }
@@ -99,7 +101,9 @@ struct CheckpointParametersTests {
         try folder.write(Array(index.utf8), as: "model.safetensors.index.json")
         let source = try CheckpointParameters(directory: folder.url, stem: "model")
         #expect(source.origin == folder.url.path)
-        let both = try Parameters.load(from: source) { [try $0("a", [1]), try $0("b", [1])] }
+        let both = try Parameters.load(from: source) {
+            [try $0("a", [1], role: .weight), try $0("b", [1], role: .weight)]
+        }
         #expect(both.map(\.elements) == [[1], [1]])
     }
 }

@@ -15,7 +15,8 @@ struct ParametersTests {
 
         var names: Set<String>? { makesUpAnything ? nil : Set(shapes.keys) }
 
-        func parameter(named name: String, expecting shape: Shape) throws -> FoundParameter {
+        func parameter(_ request: ParameterRequest) throws -> FoundParameter {
+            let (name, shape) = (request.name, request.shape)
             if name == "broken" { throw Broken() }
             if makesUpAnything { return .found(Tensor(repeating: 1, shape)) }
             guard let stored = shapes[name] else { return .missing }
@@ -31,7 +32,10 @@ struct ParametersTests {
             let block = parameters["blocks"][3]
             #expect(block.contains("norm.weight") && block["norm"].contains("weight"))
             #expect(!block.contains("weight"))
-            return (try block["norm"]("weight", [4]), try parameters("bias", [2]))
+            return (
+                try block["norm"]("weight", [4], role: .weight),
+                try parameters("bias", [2], role: .weight)
+            )
         }
         #expect(weight.elements == [2, 2, 2, 2] && bias.shape == [2])
     }
@@ -45,12 +49,12 @@ struct ParametersTests {
             "2 surplus: d, e"
         ) {
             try Parameters.load(from: source) { parameters in
-                _ = try parameters("a", [2])
-                let zeros = try parameters("x", [1])
+                _ = try parameters("a", [2], role: .weight)
+                let zeros = try parameters("x", [1], role: .weight)
                 #expect(zeros.elements == [0], "zeros stand in for what is missing")
-                _ = try parameters("b", [4])
-                _ = try parameters["y"]("z", [2, 2])
-                _ = try parameters("c", [5, 4])
+                _ = try parameters("b", [4], role: .weight)
+                _ = try parameters["y"]("z", [2, 2], role: .weight)
+                _ = try parameters("c", [5, 4], role: .weight)
             }
         }
     }
@@ -61,8 +65,8 @@ struct ParametersTests {
             .incompatibleParameters, "1 missing: x [1]", "1 misshapen: a is [2]", "and more"
         ) {
             try Parameters.load(from: Source(shapes: ["a": [2]])) { parameters in
-                _ = try parameters("x", [1])
-                _ = try parameters("a", [1 << 20, 1 << 20])
+                _ = try parameters("x", [1], role: .weight)
+                _ = try parameters("a", [1 << 20, 1 << 20], role: .weight)
                 Issue.record("the network must not be built on")
             }
         }
@@ -72,10 +76,10 @@ struct ParametersTests {
     func ignored() throws {
         let source = Source(shapes: ["a": [2], "a.counter": [1]])
         try Parameters.load(from: source, ignoring: { $0.hasSuffix(".counter") }) {
-            _ = try $0("a", [2])
+            _ = try $0("a", [2], role: .weight)
         }
         expectError(.incompatibleParameters, "1 surplus: a.counter") {
-            try Parameters.load(from: source) { _ = try $0("a", [2]) }
+            try Parameters.load(from: source) { _ = try $0("a", [2], role: .weight) }
         }
     }
 
@@ -83,7 +87,7 @@ struct ParametersTests {
     func madeUp() throws {
         try Parameters.load(from: Source(makesUpAnything: true)) { parameters in
             #expect(!parameters.contains("a"))
-            let made = try parameters("a", [3])
+            let made = try parameters("a", [3], role: .weight)
             #expect(made.elements == [1, 1, 1])
         }
     }
@@ -92,8 +96,8 @@ struct ParametersTests {
     func failures() {
         #expect(throws: Broken.self) {
             try Parameters.load(from: Source()) { parameters in
-                _ = try parameters("broken", [1])
-                _ = try parameters("missing", [1])
+                _ = try parameters("broken", [1], role: .weight)
+                _ = try parameters("missing", [1], role: .weight)
             }
         }
         #expect(throws: Broken.self) {

@@ -21,9 +21,11 @@ import _WuerstchenTestSupport
             throw CancellationError()
         }
 
-        func parameter(named name: String, expecting shape: Shape) throws -> FoundParameter {
-            guard names?.contains(name) ?? true, (names?.count ?? 0) > 1 else { return .missing }
-            return RandomParameters(seed: 4).parameter(named: name, expecting: shape)
+        func parameter(_ request: ParameterRequest) throws -> FoundParameter {
+            guard names?.contains(request.name) ?? true, (names?.count ?? 0) > 1 else {
+                return .missing
+            }
+            return RandomParameters(seed: 4).parameter(request)
         }
     }
 

@@ -23,7 +23,8 @@ struct PublishedShapes: ParameterSource {
         zeros = Tensor(repeating: 0, [shapes.values.map { $0.reduce(1, *) }.max() ?? 0])
     }
 
-    func parameter(named name: String, expecting shape: Shape) throws -> FoundParameter {
+    func parameter(_ request: ParameterRequest) throws -> FoundParameter {
+        let (name, shape) = (request.name, request.shape)
         guard let stored = shapes[name] else { return .missing }
         return stored == shape.array
             ? .found(zeros[0..<shape.count].reshaped(to: shape)) : .misshapen("\(stored)")

@@ -19,7 +19,7 @@ struct TinyStageC: TrainingObjective {
     func initialParameters(seed: UInt64) throws -> TrainableParameters {
         var parameters = TrainableParameters()
         try parameters.add(
-            "stage_c", from: InitialParameters.stageC(TinyStageC.configuration, seed: seed)
+            "stage_c", from: InitialParameters(seed: seed)
         ) {
             _ = try StageC(configuration: TinyStageC.configuration, parameters: $0)
         }
