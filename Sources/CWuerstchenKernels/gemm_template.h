@@ -47,7 +47,7 @@ INLINE void micro(int m, int n, float *c, ptrdiff_t ldc, const wk_rows *a, ptrdi
                             ? _mm512_maskz_loadu_ps(j + 1 < n ? 0xffff : last, c + i * ldc + 16 * j)
                             : _mm512_setzero_ps();
     const ptrdiff_t ld = a->ld, step = a->step;
-    const uint32_t *low = a->words + row * ld + word * step, *high = low + 4 * ld;
+    const uint32_t *low = (const uint32_t *)a->words + row * ld + word * step, *high = low + 4 * ld;
     for (ptrdiff_t k = 0; k < count;
          ++k, low += step, high += step, panel += 16 * n, next += stride) {
         __m512 p[3];
@@ -280,19 +280,20 @@ INLINE void convert_row(uint32_t *words, float *scale, float *offset, const void
 #endif
 }
 
-static void convert(uint32_t *words, ptrdiff_t ld, float *scale, float *offset, const float *x,
+static void convert(void *words, ptrdiff_t ld, float *scale, float *offset, const float *x,
                     ptrdiff_t ldx, ptrdiff_t rows, ptrdiff_t depth, const float *factors) {
     for (ptrdiff_t r = 0; r < rows; ++r)
-        convert_row(words + r * ld, scale ? scale + r : NULL, offset ? offset + r : NULL, x + r * ldx,
-                    false, depth, factors);
+        convert_row((uint32_t *)words + r * ld, scale ? scale + r : NULL,
+                    offset ? offset + r : NULL, x + r * ldx, false, depth, factors);
 }
 
-static void convert_bfloat16(uint32_t *words, ptrdiff_t ld, float *scale, float *offset,
-                             const uint32_t *x, ptrdiff_t ldx, ptrdiff_t rows, ptrdiff_t depth,
+static void convert_bfloat16(void *words, ptrdiff_t ld, float *scale, float *offset,
+                             const void *x, ptrdiff_t ldx, ptrdiff_t rows, ptrdiff_t depth,
                              const float *factors) {
     for (ptrdiff_t r = 0; r < rows; ++r)
-        convert_row(words + r * ld, scale ? scale + r : NULL, offset ? offset + r : NULL, x + r * ldx,
-                    true, depth, factors);
+        convert_row((uint32_t *)words + r * ld, scale ? scale + r : NULL,
+                    offset ? offset + r : NULL, (const uint32_t *)x + r * ldx, true, depth,
+                    factors);
 }
 
 #if WG_FEATURES < 4
@@ -364,13 +365,13 @@ INLINE bool all_masked(const float *row, ptrdiff_t n) {
     return true;
 }
 
-static void softmax_block(uint32_t *words, ptrdiff_t ldw, float *scores, ptrdiff_t ld,
+static void softmax_block(void *words, ptrdiff_t ldw, float *scores, ptrdiff_t ld,
                           ptrdiff_t rows, ptrdiff_t columns, float scale, const float *mask,
                           const ptrdiff_t *limit, float *maxima, float *sums, float *correction) {
     const float log2e = 1.44269504f;
     for (ptrdiff_t r = 0; r < rows; ++r) {
         float *row = scores + r * ld;
-        uint32_t *out = words + r * ldw;
+        uint32_t *out = (uint32_t *)words + r * ldw;
         ptrdiff_t n = limit && limit[r] < columns ? limit[r] : columns;
         n = n < 0 ? 0 : n;
         __m512 largest = _mm512_set1_ps(-INFINITY);

@@ -38,9 +38,12 @@ void wk_pixel_shuffle(float *y, const float *x, ptrdiff_t height, ptrdiff_t widt
             }
 }
 
-void wk_gather_windows(float *y, const float *x, ptrdiff_t first, ptrdiff_t count,
+void wk_gather_windows(void *words, const void *image, ptrdiff_t first, ptrdiff_t count,
                        const wk_windows *g) {
-    const ptrdiff_t run = g->kernel * g->channels;
+    // In bytes.
+    const ptrdiff_t pixel = 4 * g->channels, run = g->kernel * pixel;
+    char *y = words;
+    const char *x = image;
     for (ptrdiff_t p = first; p < first + count; ++p) {
         const ptrdiff_t top = p / g->output_width * g->stride - g->top;
         const ptrdiff_t left = p % g->output_width * g->stride - g->left;
@@ -51,13 +54,13 @@ void wk_gather_windows(float *y, const float *x, ptrdiff_t first, ptrdiff_t coun
         for (ptrdiff_t i = 0; i < g->kernel; ++i, y += run) {
             const ptrdiff_t row = top + i;
             if (row < 0 || row >= g->height || end <= skip) {
-                memset(y, 0, (size_t)run * 4);
+                memset(y, 0, (size_t)run);
                 continue;
             }
-            memset(y, 0, (size_t)(skip * g->channels) * 4);
-            memcpy(y + skip * g->channels, x + (row * g->width + left + skip) * g->channels,
-                   (size_t)((end - skip) * g->channels) * 4);
-            memset(y + end * g->channels, 0, (size_t)((g->kernel - end) * g->channels) * 4);
+            memset(y, 0, (size_t)(skip * pixel));
+            memcpy(y + skip * pixel, x + (row * g->width + left + skip) * pixel,
+                   (size_t)((end - skip) * pixel));
+            memset(y + end * pixel, 0, (size_t)((g->kernel - end) * pixel));
         }
     }
 }

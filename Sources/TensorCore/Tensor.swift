@@ -7,7 +7,7 @@ private import CWuerstchenKernels
 public struct Tensor: Sendable {
     /// The lengths of the axes.
     public let shape: Shape
-    private var storage: Storage
+    private var storage: Storage<Float>
     private let offset: Int
     /// What the tensor was computed by, where that is recorded.
     package var edge: GradientEdge?
@@ -43,18 +43,18 @@ public struct Tensor: Sendable {
 
     init(uninitialized shape: Shape) {
         self.shape = shape
-        storage = Storage(count: shape.count)
+        storage = Storage<Float>(count: shape.count)
         offset = 0
     }
 
     /// Elements inside memory that `keeper` keeps valid and nobody writes to.
     init(_ shape: Shape, borrowing elements: UnsafePointer<Float>, from keeper: AnyObject) {
         self.shape = shape
-        storage = Storage(borrowing: elements, count: shape.count, from: keeper)
+        storage = Storage<Float>(borrowing: elements, count: shape.count, from: keeper)
         offset = 0
     }
 
-    private init(_ shape: Shape, storage: Storage, offset: Int) {
+    private init(_ shape: Shape, storage: Storage<Float>, offset: Int) {
         self.shape = shape
         self.storage = storage
         self.offset = offset

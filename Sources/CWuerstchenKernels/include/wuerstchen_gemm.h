@@ -27,7 +27,7 @@ typedef enum wk_format { WK_FLOAT32, WK_BFLOAT16, WK_INT8 } wk_format;
 enum { WK_PANEL = 48 };
 
 typedef struct wk_rows {
-    const uint32_t *_Nonnull words;
+    const void *_Nonnull words;
     ptrdiff_t ld;   // words between rows
     ptrdiff_t step; // words between neighbouring words of a row
     const float *_Nullable scale;
@@ -61,21 +61,21 @@ typedef struct __attribute__((swift_attr("@Sendable"))) wk_gemm {
                                         ptrdiff_t end, ptrdiff_t columns, ptrdiff_t depth);
 
     // wk_kernels.softmax_block with the exponentials as rows of words, for bfloat16 only.
-    void (*_Nullable softmax_block)(uint32_t *_Nonnull words, ptrdiff_t ldw,
+    void (*_Nullable softmax_block)(void *_Nonnull words, ptrdiff_t ldw,
                                     float *_Nonnull scores, ptrdiff_t ld, ptrdiff_t rows,
                                     ptrdiff_t columns, float scale, const float *_Nullable mask,
                                     const ptrdiff_t *_Nullable limit, float *_Nonnull maximum,
                                     float *_Nonnull sum, float *_Nonnull correction);
 
     // Floats as rows of words, each feature times its factor first.
-    void (*_Nonnull convert)(uint32_t *_Nonnull words, ptrdiff_t ld, float *_Nullable scale,
+    void (*_Nonnull convert)(void *_Nonnull words, ptrdiff_t ld, float *_Nullable scale,
                              float *_Nullable offset, const float *_Nonnull x, ptrdiff_t ldx,
                              ptrdiff_t rows, ptrdiff_t depth, const float *_Nullable factors);
 
     // The same from rows of bfloat16 words.
-    void (*_Nonnull convert_bfloat16)(uint32_t *_Nonnull words, ptrdiff_t ld,
+    void (*_Nonnull convert_bfloat16)(void *_Nonnull words, ptrdiff_t ld,
                                       float *_Nullable scale, float *_Nullable offset,
-                                      const uint32_t *_Nonnull x, ptrdiff_t ldx, ptrdiff_t rows,
+                                      const void *_Nonnull x, ptrdiff_t ldx, ptrdiff_t rows,
                                       ptrdiff_t depth, const float *_Nullable factors);
 
     // Pairs of rows of x, floats or bfloat16 (ldx counts those), as words: the word of rows 2k and

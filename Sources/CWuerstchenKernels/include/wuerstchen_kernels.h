@@ -205,8 +205,9 @@ typedef struct wk_windows {
     ptrdiff_t height, width, channels, kernel, stride, top, left, output_width;
 } wk_windows;
 
-// Rows [kernel][kernel][channels] of the windows of output pixels first ..< first + count.
-void wk_gather_windows(float *_Nonnull y, const float *_Nonnull x, ptrdiff_t first,
+// Rows [kernel][kernel][channels] of the windows of output pixels first ..< first + count. Channels
+// are 32-bit words of any kind.
+void wk_gather_windows(void *_Nonnull y, const void *_Nonnull x, ptrdiff_t first,
                        ptrdiff_t count, const wk_windows *_Nonnull geometry);
 
 // The adjoint: adds the windows' rows to the image where they came from.

@@ -6,12 +6,13 @@ private import Musl
 private import Darwin
 #endif
 
-/// The memory behind one or more tensors, or behind what tensors were packed into.
+/// The memory behind one or more tensors, or behind what tensors were packed into. It is bound to one
+/// type of elements for as long as it lives.
 ///
 /// Marked `@unchecked Sendable` under one rule: the elements change only through a `Tensor` that
 /// holds the only reference to the storage, or before the first value over it (a tensor, an operand,
 /// a packed matrix) is handed out. Scratch memory is never handed out.
-final class Storage: @unchecked Sendable {
+final class Storage<Element: BitwiseCopyable>: @unchecked Sendable {
     private enum Owner {
         /// From the pool, to go back there.
         case pool(BufferPool.Buffer)
@@ -19,7 +20,7 @@ final class Storage: @unchecked Sendable {
         case borrowed(AnyObject)
     }
 
-    let base: UnsafeMutablePointer<Float>
+    let base: UnsafeMutablePointer<Element>
     let count: Int
     private let owner: Owner
 
@@ -28,14 +29,14 @@ final class Storage: @unchecked Sendable {
     ///   - isLasting: Whether they will be kept for longer than a step.
     init(count: Int, isLasting: Bool = false) {
         let buffer = BufferPool.shared.take(
-            count * MemoryLayout<Float>.stride, isLasting: isLasting)
-        base = buffer.pointer.bindMemory(to: Float.self, capacity: count)
+            count * MemoryLayout<Element>.stride, isLasting: isLasting)
+        base = buffer.pointer.bindMemory(to: Element.self, capacity: count)
         self.count = count
         owner = .pool(buffer)
     }
 
     /// Elements inside memory that `keeper` keeps valid, such as a memory-mapped file.
-    init(borrowing elements: UnsafePointer<Float>, count: Int, from keeper: AnyObject) {
+    init(borrowing elements: UnsafePointer<Element>, count: Int, from keeper: AnyObject) {
         base = UnsafeMutablePointer(mutating: elements)
         self.count = count
         owner = .borrowed(keeper)

@@ -11,10 +11,10 @@ public struct Operand: Sendable {
 
     enum Elements: Sendable {
         case float32(Tensor)
-        /// Rows of 32-bit words, each filled up with zeros.
-        case bfloat16(Storage)
-        /// Rows of 32-bit words; each row's scale, then each row's offset.
-        case int8(Storage, scales: Storage)
+        /// Rows of whole 32-bit words, each filled up with zeros.
+        case bfloat16(Storage<UInt16>)
+        /// Rows of whole 32-bit words; each row's scale, then each row's offset.
+        case int8(Storage<UInt8>, scales: Storage<Float>)
     }
 
     /// A tensor as it is.
@@ -35,10 +35,10 @@ public struct Operand: Sendable {
         let rows = shape.count / max(1, shape.channels)
         switch precision {
         case .float32: elements = .float32(Tensor(uninitialized: shape))
-        case .bfloat16: elements = .bfloat16(Storage(bfloat16Rows: rows, of: shape.channels))
+        case .bfloat16: elements = .bfloat16(Storage(rows: rows, of: shape.channels))
         case .int8:
-            let words = rows * precision.words(shape.channels)
-            elements = .int8(Storage(count: words), scales: Storage(count: 2 * rows))
+            elements = .int8(
+                Storage(rows: rows, of: shape.channels), scales: Storage(count: 2 * rows))
         }
     }
 
@@ -65,12 +65,12 @@ public struct Operand: Sendable {
         switch elements {
         case .float32(let tensor):
             return OperandRows(tensor.pointer + row * stride, stride: stride)
-        case .bfloat16(let words):
+        case .bfloat16(let numbers):
             return OperandRows(
-                words.words + row * stride, stride: stride, scales: nil, offsets: nil)
-        case .int8(let words, let scales):
+                numbers.base + 2 * row * stride, stride: stride, scales: nil, offsets: nil)
+        case .int8(let numbers, let scales):
             return OperandRows(
-                words.words + row * stride, stride: stride, scales: scales.base + row,
+                numbers.base + 4 * row * stride, stride: stride, scales: scales.base + row,
                 offsets: scales.base + rowCount + row)
         }
     }
@@ -116,17 +116,18 @@ public struct Operand: Sendable {
 
 /// A place in an operand, or in scratch memory that is laid out like one.
 struct OperandRows {
-    let words: UnsafeMutablePointer<UInt32>
-    /// Words between rows.
+    /// What the memory is bound to follows from the precision.
+    let start: UnsafeMutableRawPointer
+    /// 32-bit words between rows.
     let stride: Int
     let scales: UnsafeMutablePointer<Float>?
     let offsets: UnsafeMutablePointer<Float>?
 
     init(
-        _ words: UnsafeMutablePointer<UInt32>, stride: Int, scales: UnsafeMutablePointer<Float>?,
+        _ start: UnsafeMutableRawPointer, stride: Int, scales: UnsafeMutablePointer<Float>?,
         offsets: UnsafeMutablePointer<Float>?
     ) {
-        self.words = words
+        self.start = start
         self.stride = stride
         self.scales = scales
         self.offsets = offsets
@@ -134,24 +135,21 @@ struct OperandRows {
 
     init(_ floats: UnsafePointer<Float>, stride: Int) {
         self.init(
-            UnsafeMutableRawPointer(mutating: floats).assumingMemoryBound(to: UInt32.self),
-            stride: stride, scales: nil, offsets: nil)
+            UnsafeMutableRawPointer(mutating: floats), stride: stride, scales: nil, offsets: nil)
     }
 
-    /// The words of an operand of 32-bit floats.
-    var floats: UnsafeMutablePointer<Float> {
-        UnsafeMutableRawPointer(words).assumingMemoryBound(to: Float.self)
-    }
+    /// The elements of an operand of 32-bit floats.
+    var floats: UnsafeMutablePointer<Float> { start.assumingMemoryBound(to: Float.self) }
 
     /// The rows as where results go: floats or bfloat16.
     func target(_ precision: Precision) -> LayerTarget {
         precision == .float32
             ? .floats(floats)
-            : .bfloat16(UnsafeMutableRawPointer(words).assumingMemoryBound(to: UInt16.self))
+            : .bfloat16(bfloat16Words)
     }
 
     var kernelRows: wk_rows {
-        wk_rows(words: words, ld: stride, step: 1, scale: scales, offset: offsets)
+        wk_rows(words: start, ld: stride, step: 1, scale: scales, offset: offsets)
     }
 
     /// Writes these rows to `target` in another precision, each feature times its factor.
@@ -163,11 +161,11 @@ struct OperandRows {
             switch from {
             case .float32:
                 gemm.convert(
-                    target.words, target.stride, target.scales, target.offsets, floats, stride,
+                    target.start, target.stride, target.scales, target.offsets, floats, stride,
                     count, features, factors)
             case .bfloat16:
                 gemm.convert_bfloat16(
-                    target.words, target.stride, target.scales, target.offsets, words, stride,
+                    target.start, target.stride, target.scales, target.offsets, start, stride,
                     count, features, factors)
             case .int8:
                 preconditionFailure("8-bit rows are not converted again")
@@ -191,29 +189,40 @@ struct OperandRows {
 /// Scratch memory for some rows of an operand.
 struct OperandScratch {
     private let precision: Precision
-    private let words: Storage
-    private let scales: Storage?
+    /// Keeps `start` valid.
+    private let memory: AnyObject
+    private let start: UnsafeMutableRawPointer
+    private let scales: Storage<Float>?
     private let stride: Int
     private let count: Int
 
     /// Room for rows.
     init(rows: Int, features: Int, _ precision: Precision) {
-        self.precision = precision
-        stride = precision.words(features)
-        count = rows
-        words =
-            precision == .bfloat16
-            ? Storage(bfloat16Rows: rows, of: features) : Storage(count: rows * stride)
-        scales = precision == .int8 ? Storage(count: 2 * rows) : nil
+        switch precision {
+        case .float32:
+            self.init(Storage<Float>(count: rows * features), rows, features, precision)
+        case .bfloat16:
+            self.init(Storage<UInt16>(rows: rows, of: features), rows, features, precision)
+        case .int8:
+            self.init(Storage<UInt8>(rows: rows, of: features), rows, features, precision)
+        }
     }
 
-    /// Floats or bfloat16 in scratch memory, converted if the matrix wants other numbers.
-    init(
-        _ words: Storage, _ precision: Precision = .float32, rows: Int, features: Int,
-        for matrix: PackedWeight
+    private init<Element>(
+        _ storage: Storage<Element>, _ rows: Int, _ features: Int, _ precision: Precision
     ) {
-        self.init(wrapping: words, rows: rows, features: features, precision)
-        self.init(self, rows: rows, features: features, for: matrix)
+        self.precision = precision
+        (memory, start) = (storage, UnsafeMutableRawPointer(storage.base))
+        scales = precision == .int8 ? Storage(count: 2 * rows) : nil
+        stride = precision.words(features)
+        count = rows
+    }
+
+    /// Floats in scratch memory, converted if the matrix wants other numbers.
+    init(_ floats: Storage<Float>, rows: Int, features: Int, for matrix: PackedWeight) {
+        self.init(
+            OperandScratch(floats, rows, features, .float32), rows: rows, features: features,
+            for: matrix)
     }
 
     /// Rows in scratch memory, converted if the matrix wants other numbers.
@@ -227,35 +236,21 @@ struct OperandScratch {
         }
     }
 
-    /// Rows that lie in scratch memory already: floats or bfloat16.
-    private init(wrapping words: Storage, rows: Int, features: Int, _ precision: Precision) {
-        self.precision = precision
-        self.words = words
-        scales = nil
-        stride = precision.words(features)
-        count = rows
-    }
-
     /// The rows; the scratch must outlive their use.
     var rows: OperandRows {
         OperandRows(
-            words.words, stride: stride, scales: scales?.base,
-            offsets: scales.map { $0.base + count })
+            start, stride: stride, scales: scales?.base, offsets: scales.map { $0.base + count })
     }
 
     /// The same as where results go: floats or bfloat16.
     var target: LayerTarget { rows.target(precision) }
 }
 
-extension Storage {
-    /// Room for rows of bfloat16, each filled up with zeros to a whole word.
-    fileprivate convenience init(bfloat16Rows rows: Int, of features: Int) {
-        self.init(count: rows * Precision.bfloat16.words(features))
-        if features % 2 == 1 { base.update(repeating: 0, count: count) }
-    }
-
-    /// The elements as words of another format.
-    var words: UnsafeMutablePointer<UInt32> {
-        UnsafeMutableRawPointer(base).assumingMemoryBound(to: UInt32.self)
+extension Storage where Element: FixedWidthInteger {
+    /// Room for rows of an operand, each filled up with zeros to a whole 32-bit word.
+    fileprivate convenience init(rows: Int, of features: Int) {
+        let inWord = 4 / MemoryLayout<Element>.stride
+        self.init(count: rows * ((features + inWord - 1) / inWord * inWord))
+        if features % inWord != 0 { base.update(repeating: 0, count: count) }
     }
 }

@@ -47,7 +47,7 @@ extension Panels {
         parallel(pieces.count) { index in
             let piece = pieces[index]
             unpack(
-                target + piece.lowerBound, outputs, words.words, piece.lowerBound, piece.upperBound,
+                target + piece.lowerBound, outputs, words.base, piece.lowerBound, piece.upperBound,
                 outputs, features)
         }
         return result

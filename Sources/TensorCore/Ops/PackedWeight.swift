@@ -163,7 +163,7 @@ public struct PackedWeight: Sendable {
         case .lowPrecision(let weight):
             // A few hundred kilobytes of widened rows at a time.
             let block = max(16, (1 << 16) / max(1, features))
-            let wide = Storage(count: min(block, columns.count) * features)
+            let wide = Storage<Float>(count: min(block, columns.count) * features)
             for first in Swift.stride(from: columns.lowerBound, to: columns.upperBound, by: block) {
                 let count = min(block, columns.upperBound - first)
                 weight.widen(first..<first + count, into: wide.base)
@@ -200,14 +200,14 @@ public struct PackedWeight: Sendable {
 /// A packed weight; see `wuerstchen_gemm.h` for the layout.
 struct Panels: Sendable {
     let gemm: wk_gemm
-    let words: Storage
+    let words: Storage<UInt32>
     /// Scales, then sums, of 8-bit columns.
-    private let scales: Storage?
+    private let scales: Storage<Float>?
     let outputs: Int
     private let depth: Int
 
     private init(
-        _ gemm: wk_gemm, words: Storage, scales: Storage?, outputs: Int, depth: Int
+        _ gemm: wk_gemm, words: Storage<UInt32>, scales: Storage<Float>?, outputs: Int, depth: Int
     ) {
         self.gemm = gemm
         self.words = words
@@ -224,10 +224,11 @@ struct Panels: Sendable {
             gemm,
             words: Storage(
                 count: Panels.columns(outputs) * precision.words(features), isLasting: isLasting),
-            scales: precision == .int8 ? Storage(count: 2 * outputs, isLasting: isLasting) : nil,
+            scales: precision == .int8
+                ? Storage<Float>(count: 2 * outputs, isLasting: isLasting) : nil,
             outputs: outputs,
             depth: precision.words(features))
-        let (target, scale) = (words.words, scales?.base)
+        let (target, scale) = (words.base, scales?.base)
         let pieces = PackedWeight.pieces(0..<outputs, of: PackedWeight.columnUnit)
         parallel(pieces.count) { index in
             let piece = pieces[index]
@@ -244,10 +245,10 @@ struct Panels: Sendable {
         _ pack: @escaping PackTransposed
     ) {
         let (depth, columns) = (weight.shape[0], weight.shape[1])
-        let words = Storage(count: Panels.columns(columns) * precision.words(depth))
+        let words = Storage<UInt32>(count: Panels.columns(columns) * precision.words(depth))
         self.init(
             gemm, words: words, scales: nil, outputs: columns, depth: precision.words(depth))
-        let target = words.words
+        let target = words.base
         let length = precision.words(depth)
         let pieces = PackedWeight.pieces(0..<columns, of: 4 * PackedWeight.columnUnit)
         parallel(pieces.count) { index in
@@ -268,16 +269,16 @@ struct Panels: Sendable {
 
     var kernelPanels: wk_panels {
         wk_panels(
-            words: words.words, count: depth, scale: scales?.base,
+            words: words.base, count: depth, scale: scales?.base,
             sums: scales.map { $0.base + outputs })
     }
 
     func scaled(by factors: UnsafePointer<Float>, _ outputs: Int, _ features: Int) -> Panels? {
         guard let scale = gemm.scale_panels else { return nil }
         let result = Panels(
-            gemm, words: Storage(count: words.count), scales: nil, outputs: outputs,
+            gemm, words: Storage<UInt32>(count: words.count), scales: nil, outputs: outputs,
             depth: depth)
-        let (source, target) = (words.words, result.words.words)
+        let (source, target) = (words.base, result.words.base)
         let pieces = PackedWeight.pieces(0..<outputs, of: PackedWeight.columnUnit)
         parallel(pieces.count) { index in
             scale(
@@ -290,44 +291,49 @@ struct Panels: Sendable {
 
 /// A weight of 16 or 8 bits for processors that cannot multiply it.
 struct LowPrecisionRows: Sendable {
-    private let numbers: Storage
-    private let scales: Storage?
+    private enum Rows: Sendable {
+        case bfloat16(Storage<UInt16>)
+        /// With a scale for each row.
+        case int8(Storage<Int8>, scales: Storage<Float>)
+    }
+
     let outputs: Int
     let features: Int
+    private let rows: Rows
 
     init(_ weight: Tensor, _ precision: Precision) {
         let (outputs, features) = (weight.shape[0], weight.shape[1])
         (self.outputs, self.features) = (outputs, features)
-        let bytes = outputs * features * (precision == .int8 ? 1 : 2)
-        numbers = Storage(count: (bytes + 3) / 4, isLasting: true)
-        scales = precision == .int8 ? Storage(count: outputs, isLasting: true) : nil
-        let (target, scale) = (UnsafeMutableRawPointer(numbers.base), scales?.base)
-        parallel(outputs) { output in
-            let row = weight.pointer + output * features
-            if let scale {
-                let bytes = target.assumingMemoryBound(to: Int8.self) + output * features
-                scale[output] = kernels.narrow_int8(bytes, row, features)
-            } else {
-                let words = target.assumingMemoryBound(to: UInt16.self) + output * features
-                kernels.narrow_bfloat16(words, row, features)
+        if precision == .int8 {
+            let numbers = Storage<Int8>(count: outputs * features, isLasting: true)
+            let scales = Storage<Float>(count: outputs, isLasting: true)
+            parallel(outputs) { row in
+                scales.base[row] = kernels.narrow_int8(
+                    numbers.base + row * features, weight.pointer + row * features, features)
             }
+            rows = .int8(numbers, scales: scales)
+        } else {
+            let numbers = Storage<UInt16>(count: outputs * features, isLasting: true)
+            parallel(outputs) { row in
+                kernels.narrow_bfloat16(
+                    numbers.base + row * features, weight.pointer + row * features, features)
+            }
+            rows = .bfloat16(numbers)
         }
     }
 
     /// Some of the rows as floats.
-    func widen(_ rows: Range<Int>, into target: UnsafeMutablePointer<Float>) {
-        let first = rows.lowerBound * features
-        let source = UnsafeRawPointer(numbers.base)
-        guard let scales else {
-            let words = source.assumingMemoryBound(to: UInt16.self) + first
-            kernels.widen_bfloat16(target, words, rows.count * features)
-            return
-        }
-        for row in rows {
-            kernels.widen_int8(
-                target + (row - rows.lowerBound) * features,
-                source.assumingMemoryBound(to: Int8.self) + row * features, features,
-                scales.base[row])
+    func widen(_ range: Range<Int>, into target: UnsafeMutablePointer<Float>) {
+        switch rows {
+        case .bfloat16(let numbers):
+            kernels.widen_bfloat16(
+                target, numbers.base + range.lowerBound * features, range.count * features)
+        case .int8(let numbers, let scales):
+            for row in range {
+                kernels.widen_int8(
+                    target + (row - range.lowerBound) * features, numbers.base + row * features,
+                    features, scales.base[row])
+            }
         }
     }
 }

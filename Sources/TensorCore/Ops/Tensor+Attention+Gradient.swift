@@ -36,9 +36,9 @@ extension Tensor {
         let block = max(1, min(queries, 96))
         parallel(samples / group * heads) { index in
             let head = index % heads
-            let scores = Storage(count: block * positions)
-            let changes = Storage(count: block * positions)
-            let statistics = Storage(count: 3 * block)
+            let scores = Storage<Float>(count: block * positions)
+            let changes = Storage<Float>(count: block * positions)
+            let statistics = Storage<Float>(count: 3 * block)
             for sample in index / heads * group..<(index / heads + 1) * group {
                 for first in Swift.stride(from: 0, to: queries, by: block) {
                     let rows = min(block, queries - first)

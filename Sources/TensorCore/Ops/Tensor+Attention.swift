@@ -96,9 +96,9 @@ private struct AttentionRun {
     private let scale: Float
     /// For each row the largest score so far, the sum of exponentials, and by what a step changed
     /// what was summed up before.
-    private let running: Storage
-    private let sums: Storage
-    private let scores: Storage
+    private let running: Storage<Float>
+    private let sums: Storage<Float>
+    private let scores: Storage<Float>
     private let probabilities: OperandScratch?
     private var isFirst = true
 
@@ -109,12 +109,12 @@ private struct AttentionRun {
         scale = 1 / Float(depth).squareRoot()
         queries = OperandScratch(rows: rows, features: depth, format)
         source.convert(from: .float32, count: rows, features: depth, to: format, queries.rows)
-        running = Storage(count: 3 * rows)
+        running = Storage<Float>(count: 3 * rows)
         running.base.update(repeating: -.infinity, count: rows)
         (running.base + rows).update(repeating: 0, count: 2 * rows)
-        sums = Storage(count: rows * depth)
+        sums = Storage<Float>(count: rows * depth)
         sums.base.update(repeating: 0, count: rows * depth)
-        scores = Storage(count: rows * AttentionMemory.largestPiece)
+        scores = Storage<Float>(count: rows * AttentionMemory.largestPiece)
         probabilities =
             format == .float32
             ? nil
@@ -140,7 +140,7 @@ private struct AttentionRun {
         keys(queries.rows, scores.base)
         let seen: OperandRows
         if let probabilities, let softmax = format.gemm?.pointee.softmax_block {
-            let words = probabilities.rows.words
+            let words = probabilities.rows.start
             let stride = format.words(count)
             softmax(
                 words, stride, scores.base, count, rows, count, scale, mask, limits, maxima,
@@ -179,7 +179,7 @@ private struct AttentionMemory {
     private let gemm: wk_gemm?
     /// For each sample and head the panels of its keys, then for each piece those of its values. A
     /// piece begins at a whole word, so that what lies before it follows from where it begins.
-    private let words: Storage?
+    private let words: Storage<UInt32>?
     private let keyWords: Int
     private let valueWords: Int
 
@@ -202,7 +202,7 @@ private struct AttentionMemory {
             words = nil
             return
         }
-        let words = Storage(count: samples * heads * (keyWords + valueWords))
+        let words = Storage<UInt32>(count: samples * heads * (keyWords + valueWords))
         let (keyWords, valueWords) = (keyWords, valueWords)
         let (pieces, positions, depth) = (pieces, positions, depth)
         parallel(samples * heads * pieces.count) { index in
@@ -210,7 +210,7 @@ private struct AttentionMemory {
             let piece = pieces[index % pieces.count]
             let corner =
                 (owner / heads * positions + piece.lowerBound) * channels + owner % heads * depth
-            let panels = words.words + owner * (keyWords + valueWords)
+            let panels = words.base + owner * (keyWords + valueWords)
             gemm.pack(
                 panels, nil, nil, segment.keys.pointer + corner, channels, piece.lowerBound,
                 piece.upperBound, positions, depth)
@@ -228,7 +228,7 @@ private struct AttentionMemory {
     ///   - firstQuery: The position of the first query if queries see only positions up to their own.
     func visit(by run: inout AttentionRun, sample: Int, head: Int, firstQuery: Int?) {
         let channels = heads * depth
-        let panels = words.map { $0.words + (sample * heads + head) * (keyWords + valueWords) }
+        let panels = words.map { $0.base + (sample * heads + head) * (keyWords + valueWords) }
         let rows = run.rows
         let (depth, positions) = (depth, positions)
         for piece in pieces {

@@ -40,7 +40,7 @@ struct Windows {
         // Windows overlap, so an image is one thread's.
         let block = blockSize
         parallel(shape[0]) { sample in
-            let windows = Storage(count: block * depth)
+            let windows = Storage<Float>(count: block * depth)
             for first in stride(from: 0, to: positions, by: block) {
                 let count = min(block, positions - first)
                 multiply(

@@ -117,7 +117,7 @@ extension Tensor {
             guard count > 0 else { return }
             let windows = source.windows(
                 part.geometry, ofSample: sample, first: first, count: count, for: matrix)
-            let sums = Storage(count: count * outputs)
+            let sums = Storage<Float>(count: count * outputs)
             multiply(
                 [(windows.rows, matrix)], rows: count, columns: 0..<outputs,
                 epilogue.steps(sample: sample, row: 0, columns: outputs),
@@ -234,12 +234,11 @@ private struct WindowSource {
         let depth = geometry.kernel * geometry.kernel * geometry.channels
         var geometry = geometry
         geometry.channels = pixels.precision.words(geometry.channels)
-        let words = Storage(count: count * geometry.kernel * geometry.kernel * geometry.channels)
+        let words = OperandScratch(rows: count, features: depth, pixels.precision)
         wk_gather_windows(
-            words.base, pixels.rows(from: sample * pixels.rowsInSample).floats, first, count,
+            words.rows.start, pixels.rows(from: sample * pixels.rowsInSample).start, first, count,
             &geometry)
-        return OperandScratch(
-            words, pixels.precision, rows: count, features: depth, for: matrix)
+        return OperandScratch(words, rows: count, features: depth, for: matrix)
     }
 }
 

@@ -76,7 +76,7 @@ extension Tensor {
         let bands = (height + band - 1) / band
         let target = result.mutablePointer()
         // Around each end of a band, the last rows before it and the first after it.
-        let borders = Storage(count: shape[0] * bands * 2 * margin * length)
+        let borders = Storage<Float>(count: shape[0] * bands * 2 * margin * length)
         func border(_ sample: Int, _ end: Int, row: Int) -> UnsafeMutablePointer<Float> {
             borders.base
                 + ((sample * bands + end / band - 1) * 2 * margin + row - end + margin) * length
@@ -93,7 +93,7 @@ extension Tensor {
             let outputs = number * band..<min(height, (number + 1) * band)
             let image = target + sample * height * length
             // A ring of normalised rows.
-            let ring = Storage(count: kernel * length)
+            let ring = Storage<Float>(count: kernel * length)
             func normed(_ row: Int) -> UnsafeMutablePointer<Float> {
                 ring.base + row % kernel * length
             }
@@ -240,7 +240,7 @@ private struct DepthwiseRows {
         let band = max(1, (1 << 15) / max(1, outputLength))
         let bands = (rowCount + band - 1) / band
         let length = (taps + 1) * channels
-        let sums = Storage(count: max(1, bands) * length)
+        let sums = Storage<Float>(count: max(1, bands) * length)
         sums.base.update(repeating: 0, count: sums.count)
         parallel(bands) { index in
             let target = sums.base + index * length

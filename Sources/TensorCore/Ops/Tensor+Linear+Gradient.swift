@@ -81,7 +81,7 @@ extension Operand {
                     sums, tensor.pointer + rows.lowerBound * channels, channels, rows.count,
                     channels)
             default:
-                let ones = Storage(count: channels)
+                let ones = Storage<Float>(count: channels)
                 ones.base.update(repeating: 1, count: channels)
                 let place = self.rows(from: rows.lowerBound)
                 kernels.dot_columns_bfloat16(
@@ -121,15 +121,15 @@ extension Operand {
 }
 
 extension OperandRows {
-    /// The words of an operand of bfloat16.
+    /// The elements of an operand of bfloat16.
     var bfloat16Words: UnsafeMutablePointer<UInt16> {
-        UnsafeMutableRawPointer(words).assumingMemoryBound(to: UInt16.self)
+        start.assumingMemoryBound(to: UInt16.self)
     }
 }
 
 /// Sums over blocks of rows, each block's by itself, so that their order depends on the shape alone.
 struct RowBlockSums {
-    private let sums: Storage
+    private let sums: Storage<Float>
     private let blocks: Int
     private let channels: Int
 
@@ -139,7 +139,7 @@ struct RowBlockSums {
     ) {
         let block = max(1, (1 << 16) / max(1, channels))
         let blocks = (rows + block - 1) / block
-        let sums = Storage(count: max(1, blocks) * channels)
+        let sums = Storage<Float>(count: max(1, blocks) * channels)
         sums.base.update(repeating: 0, count: sums.count)
         parallel(blocks) { index in
             add(index * block..<min(rows, (index + 1) * block), sums.base + index * channels)
@@ -282,8 +282,8 @@ extension Tensor {
         let unit = 512
         let chunk = 8 * unit
         let panelColumns = Panels.columns(features)
-        let left = Storage(count: outputs * chunk / 2)
-        let right = Storage(count: panelColumns * chunk / 2)
+        let left = Storage<UInt32>(count: outputs * chunk / 2)
+        let right = Storage<UInt32>(count: panelColumns * chunk / 2)
         let rowPieces = max(1, min(16, outputs / 8, (outputs * features * chunk) >> 21))
         let piece = max(8, (outputs + rowPieces * 8 - 1) / (rowPieces * 8) * 8)
         let pieces = (outputs + piece - 1) / piece
@@ -296,12 +296,12 @@ extension Tensor {
                 if index % 2 == 0 {
                     let source = a.rows(from: first)
                     interleave(
-                        left.words + (first - start) / 2 * outputs, outputs, source.words, true,
+                        left.base + (first - start) / 2 * outputs, outputs, source.start, true,
                         2 * source.stride, outputs, depth, nil, 0, 1)
                 } else {
                     let source = b.rows(from: first)
                     interleave(
-                        right.words + (first - start) / 2 * panelColumns, 0, source.words,
+                        right.base + (first - start) / 2 * panelColumns, 0, source.start,
                         isBFloat16, isBFloat16 ? 2 * source.stride : source.stride, features,
                         depth, scale?.pointer, first, max(1, b.rowsInSample))
                 }
@@ -311,10 +311,10 @@ extension Tensor {
                 for number in 0..<units {
                     let depth = min(unit, count - number * unit)
                     var rows = wk_rows(
-                        words: left.words + number * unit / 2 * outputs + first, ld: 1,
+                        words: left.base + number * unit / 2 * outputs + first, ld: 1,
                         step: outputs, scale: nil, offset: nil)
                     var panels = wk_panels(
-                        words: right.words + number * unit / 2 * panelColumns,
+                        words: right.base + number * unit / 2 * panelColumns,
                         count: (depth + 1) / 2, scale: nil, sums: nil)
                     gemm.multiply(
                         target + first * features, features, &rows, min(piece, outputs - first),

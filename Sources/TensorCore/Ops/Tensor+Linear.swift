@@ -93,14 +93,14 @@ extension Tensor {
 /// Sums over the rows of each sample, collected tile by tile so that their order depends on the
 /// shapes alone.
 struct TileSums {
-    private let sums: Storage
+    private let sums: Storage<Float>
     private let samples: Int
     private let tiles: Int
     private let columns: Int
 
     init(_ layer: LinearLayer) {
         (samples, tiles, columns) = (layer.samples, layer.tiling.rowTiles, layer.outputs)
-        sums = Storage(count: samples * tiles * columns)
+        sums = Storage<Float>(count: samples * tiles * columns)
         sums.base.update(repeating: 0, count: sums.count)
     }
 
@@ -275,7 +275,7 @@ func multiply(
         isInPlace = steps.residual != UnsafePointer(pointer)
     }
     let width = chunks.map(\.count).max() ?? 0
-    let scratch = isInPlace ? nil : Storage(count: rows * width)
+    let scratch = isInPlace ? nil : Storage<Float>(count: rows * width)
     for chunk in chunks {
         var steps = steps.moved(by: chunk.lowerBound)
         let (sums, stride): (UnsafeMutablePointer<Float>, Int)

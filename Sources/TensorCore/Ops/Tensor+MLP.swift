@@ -51,7 +51,7 @@ extension Tensor {
             let start = index % blocks * block
             let count = min(block, rows - start)
             let row = sample * rows + start
-            let normed = Storage(count: count * channels)
+            let normed = Storage<Float>(count: count * channels)
             let corner = target + row * channels
             kernels.layer_norm(
                 normed.base, channels, corner, channels, count, channels, 1e-6,

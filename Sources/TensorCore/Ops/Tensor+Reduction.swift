@@ -57,7 +57,7 @@ extension Tensor {
         // Each pair of neighbours adds its distance, and the sign of it to the gradient of both.
         var change = Tensor(repeating: 0, shape)
         let target = change.mutablePointer()
-        let sums = Storage(count: 2 * batch)
+        let sums = Storage<Float>(count: 2 * batch)
         parallel(batch) { sample in
             let x = pointer + sample * height * length
             let d = target + sample * height * length

@@ -12,7 +12,7 @@ public struct BatchNorm: Sendable {
     private struct Training: Sendable {
         let affine: (weight: Tensor, bias: Tensor)?
         let epsilon: Float
-        let note: @Sendable (_ mean: Tensor, _ variance: Tensor) -> Void
+        let record: @Sendable (_ mean: Tensor, _ variance: Tensor) -> Void
     }
     private let training: Training?
 
@@ -44,8 +44,8 @@ public struct BatchNorm: Sendable {
             scale = inverse
             shift = mean.scaled(by: -1) * scale
         }
-        training = parameters.noteStatistics.map {
-            Training(affine: affine, epsilon: epsilon, note: $0)
+        training = parameters.recordStatistics.map {
+            Training(affine: affine, epsilon: epsilon, record: $0)
         }
     }
 
@@ -58,7 +58,7 @@ public struct BatchNorm: Sendable {
         guard let training else { return x.scaledChannels(by: scale, shift: shift) }
         let (normed, mean, variance) = x.batchNormalized(epsilon: training.epsilon)
         let count = Float(x.count / max(1, x.shape.channels))
-        training.note(mean, variance.scaled(by: count / max(1, count - 1)))
+        training.record(mean, variance.scaled(by: count / max(1, count - 1)))
         guard let affine = training.affine else { return normed }
         return normed.scaledChannels(by: affine.weight, shift: affine.bias)
     }

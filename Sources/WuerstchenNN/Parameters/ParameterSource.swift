@@ -14,7 +14,7 @@ public protocol ParameterSource {
     /// is built from it is not there to be run.
     var hasValues: Bool { get }
 
-    /// In training, where batch norms note the statistics of the batch, which they then normalise
+    /// In training, where batch norms record the statistics of the batch, which they then normalise
     /// with; nil where they use their running statistics.
     var batchStatistics: BatchStatistics? { get }
 
@@ -146,11 +146,11 @@ public struct Parameters {
         Parameters(precision: .float32, reader: reader, prefix: prefix)
     }
 
-    /// In training, a function that notes what a batch norm with these parameters saw; else nil.
-    var noteStatistics: (@Sendable (_ mean: Tensor, _ variance: Tensor) -> Void)? {
+    /// In training, a function that records what a batch norm with these parameters saw; else nil.
+    var recordStatistics: (@Sendable (_ mean: Tensor, _ variance: Tensor) -> Void)? {
         guard let statistics = reader.batchStatistics else { return nil }
         let prefix = prefix
-        return { statistics.note(prefix, mean: $0, variance: $1) }
+        return { statistics.record(prefix, mean: $0, variance: $1) }
     }
 
     /// The parameters of a numbered part.

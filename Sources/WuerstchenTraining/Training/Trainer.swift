@@ -153,7 +153,7 @@ public struct Trainer<Objective: TrainingObjective> {
             number: state.step, count: options.steps, batchSize: options.batchSize,
             precision: options.precision,
             random: RandomStream(options.seed, 1, UInt64(state.step)))
-        let (loss, gradients, noted) = try gradients(of: step)
+        let (loss, gradients, statistics) = try gradients(of: step)
         let value = loss.value.elements[0]
         let norm = globalNorm(gradients)
         isSound = false
@@ -162,7 +162,7 @@ public struct Trainer<Objective: TrainingObjective> {
         state.update(
             gradients, scale: norm > options.clippingNorm ? options.clippingNorm / norm : 1
         ) { rate * objective.rateFactor($0) }
-        for (name, value) in noted {
+        for (name, value) in statistics {
             // PyTorch's momentum.
             state.parameters.values[name]?.move(towards: value, by: 0.1)
         }
@@ -204,7 +204,7 @@ public struct Trainer<Objective: TrainingObjective> {
     /// In a function of its own, so that everything tracked is gone when parameters change in place.
     private func gradients(
         of step: TrainingStep
-    ) throws -> (TrainingLoss, [String: Tensor], noted: [String: Tensor]) {
+    ) throws -> (TrainingLoss, [String: Tensor], statistics: [String: Tensor]) {
         let parameters = StepParameters(state.parameters.values, isTrainable: objective.isTrainable)
         var loss = try objective.loss(parameters, step)
         let found = try loss.value.gradients()
@@ -213,7 +213,7 @@ public struct Trainer<Objective: TrainingObjective> {
             if let gradient = found[leaf] { gradients[name] = gradient }
         }
         loss.value = loss.value.detached()
-        return (loss, gradients, parameters.noted)
+        return (loss, gradients, parameters.batchStatistics)
     }
 
     private mutating func check(

@@ -169,7 +169,7 @@ public struct StepParameters: Sendable {
     }
 
     /// Means and variances that batch norms saw, by the whole name of the running statistics.
-    var noted: [String: Tensor] {
+    var batchStatistics: [String: Tensor] {
         var result: [String: Tensor] = [:]
         for (scope, statistics) in statistics {
             for (name, value) in statistics.values { result["\(scope).\(name)"] = value }
