@@ -87,8 +87,8 @@ INLINE void micro(int m, int n, float *c, ptrdiff_t ldc, const wk_rows *a, ptrdi
     }
 }
 
-// All rows times one panel. The next panel, as long as this one, comes from the third-level cache or
-// from memory: fetched bit by bit by the time it is needed, it costs nothing.
+// All rows times one panel. The next panel, as long as this one, comes from the third-level cache
+// or from memory: fetched bit by bit by the time it is needed, it costs nothing.
 INLINE void panel_rows(int n, float *c, ptrdiff_t ldc, const wk_rows *a, ptrdiff_t rows,
                        ptrdiff_t word, ptrdiff_t count, const uint32_t *panel,
                        const uint32_t *next_panel, const wk_panels *b, ptrdiff_t column,
@@ -345,8 +345,8 @@ static void unpack_transposed(float *x, ptrdiff_t ldx, const uint32_t *words, pt
 }
 
 #if WG_FEATURES == 2
-// 2^x: x = n + r with |r| ≤ ½, and a minimax polynomial for 2^r (relative error 10⁻⁴, a twentieth of
-// what rounding to 16 bits costs). Zero far below.
+// 2^x: x = n + r with |r| ≤ ½, and a minimax polynomial for 2^r (relative error 10⁻⁴, a twentieth
+// of what rounding to 16 bits costs). Zero far below.
 INLINE __m512 power_of_two(__m512 x) {
     const __m512 n = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     const __m512 r = _mm512_sub_ps(x, n);

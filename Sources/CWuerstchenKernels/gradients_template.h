@@ -1,5 +1,5 @@
-// What training needs besides: the derivatives of the kernels, and the optimiser's update. Included by
-// kernels_template.h, whose vectors and functions it uses.
+// What training needs besides: the derivatives of the kernels, and the optimiser's update. Included
+// by kernels_template.h, whose vectors and functions it uses.
 
 // Φ(x) to 32-bit precision, from the tail that gelu() uses.
 INLINE vf normal_distribution(vf x) {

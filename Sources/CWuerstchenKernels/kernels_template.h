@@ -77,9 +77,9 @@ INLINE vf exponential(vf x) {
 
 INLINE vf sigmoid(vf x) { return 1.0f / (1.0f + exponential(-x)); }
 
-// Φ(−a), for x · Φ(x). Φ(−a) = 2^(q(a) − 1) with q(a) = log₂ erfc(a/√2), a minimax polynomial weighted for
-// the absolute error of the result (2.4·10⁻⁷, the rounding of the product). Beyond 6.5 the lower
-// tail is below 10⁻⁹.
+// Φ(−a), for x · Φ(x). Φ(−a) = 2^(q(a) − 1) with q(a) = log₂ erfc(a/√2), a minimax polynomial
+// weighted for the absolute error of the result (2.4·10⁻⁷, the rounding of the product). Beyond 6.5
+// the lower tail is below 10⁻⁹.
 INLINE vf normal_tail(vf a) {
     vf q = splat(3.356583988534112e-7f);
     q = q * a - 7.060477855702629e-6f;
@@ -148,8 +148,8 @@ INLINE vi rounded_bits(vf v) {
     return (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
 }
 
-// x · Φ(x) for a result of eight significant bits: Φ as ½ and an odd polynomial on −4…4, minimax for
-// the absolute error of the product (1.9·10⁻⁴, plus 1.5·10⁻⁵ |x| beyond).
+// x · Φ(x) for a result of eight significant bits: Φ as ½ and an odd polynomial on −4…4, minimax
+// for the absolute error of the product (1.9·10⁻⁴, plus 1.5·10⁻⁵ |x| beyond).
 INLINE vf short_normal(vf a) {
     const vf s = a * a;
     vf p = splat(2.2781427e-8f);
@@ -166,9 +166,9 @@ INLINE vf gelu_short(vf x) {
     return x * (short_normal(a) * a + 0.5f);
 }
 
-// One strip of `n` vectors of columns, or of the first `part` columns of one vector. What belongs to
-// the columns stays in registers for all rows. `n`, `kind` and `is_short`, which stands for bfloat16,
-// are constants at each call.
+// One strip of `n` vectors of columns, or of the first `part` columns of one vector. What belongs
+// to the columns stays in registers for all rows. `n`, `kind` and `is_short`, which stands for
+// bfloat16, are constants at each call.
 INLINE void epilogue_strip(int n, wk_activation kind, bool is_short, void *y, ptrdiff_t ldy,
                            const float *x, ptrdiff_t ldx, ptrdiff_t rows, ptrdiff_t column,
                            ptrdiff_t part, const wk_epilogue *s) {
@@ -253,8 +253,8 @@ static void activate(float *y, const float *x, ptrdiff_t count, wk_activation ki
 #undef BODY
 }
 
-// Rows of `n` whole vectors, a constant at each call: a row stays in registers, and with no loop inside it
-// several rows are under way at a time.
+// Rows of `n` whole vectors, a constant at each call: a row stays in registers, and with no loop
+// inside it several rows are under way at a time.
 INLINE void layer_norm_short(int n, float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx,
                              ptrdiff_t rows, float epsilon, float scale, float shift,
                              const float *weight, const float *bias) {

@@ -3,8 +3,9 @@ import TensorCore
 import Testing
 import _WuerstchenTestSupport
 
-/// Makes sure that floats are near the numbers that a plain loop gives: the sum of the squared errors
-/// is at most `squares` of the sum of the expected squares, and none is larger than `largest`.
+/// Makes sure that floats are near the numbers that a plain loop gives: the sum of the squared
+/// errors is at most `squares` of the sum of the expected squares, and none is larger than
+/// `largest`.
 func expectNear(
     _ got: [Float], _ want: [Double], squares: Double = .infinity, largest: Double = .infinity,
     _ comment: @autoclosure () -> String = "", sourceLocation: SourceLocation = #_sourceLocation

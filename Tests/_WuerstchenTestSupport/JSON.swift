@@ -1,7 +1,7 @@
 package import Foundation
 
-/// A JSON document whose structure is looked at, not decoded into a type: manifests describe cases of
-/// many kinds.
+/// A JSON document whose structure is looked at, not decoded into a type: manifests describe cases
+/// of many kinds.
 package struct JSON: Sendable {
     private enum Value: Sendable {
         case object([String: JSON])

@@ -81,8 +81,8 @@ typedef struct __attribute__((swift_attr("@Sendable"))) wk_gemm {
     // Pairs of rows of x, floats or bfloat16 (ldx counts those), as words: the word of rows 2k and
     // 2k + 1 and column c goes to k · ldw + c, or, where ldw is 0, to its place in the panels of a
     // matrix of `depth` features. So xᵀ becomes the left or the right factor of a product over the
-    // rows. Row r is multiplied with the factors of sample (first + r) / rows_in_sample first, where
-    // there are any. For bfloat16 only.
+    // rows. Row r is multiplied with the factors of sample (first + r) / rows_in_sample first,
+    // where there are any. For bfloat16 only.
     void (*_Nullable interleave)(uint32_t *_Nonnull words, ptrdiff_t ldw, const void *_Nonnull x,
                                  bool is_bfloat16, ptrdiff_t ldx, ptrdiff_t columns,
                                  ptrdiff_t depth, const float *_Nullable factors, ptrdiff_t first,

@@ -72,7 +72,8 @@ typedef struct __attribute__((swift_attr("@Sendable"))) wk_kernels {
     void (*_Nonnull activate)(float *_Nonnull y, const float *_Nonnull x, ptrdiff_t count,
                               wk_activation activation);
 
-    // y = (x − mean) / sqrt(variance + epsilon) · scale + shift per row; then · weight[c] + bias[c].
+    // y = (x − mean) / sqrt(variance + epsilon) · scale + shift per row; then · weight[c] +
+    // bias[c].
     void (*_Nonnull layer_norm)(float *_Nonnull y, ptrdiff_t ldy, const float *_Nonnull x,
                                 ptrdiff_t ldx, ptrdiff_t rows, ptrdiff_t columns, float epsilon,
                                 float scale, float shift, const float *_Nullable weight,

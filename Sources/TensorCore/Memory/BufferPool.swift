@@ -29,9 +29,9 @@ package final class BufferPool: @unchecked Sendable {
     }
 
     private struct State {
-        /// Up to so many bytes stay in the pool between the stages of a cascade and however their sizes
-        /// change: small images need no more, and fresh pages would cost them a good part of their
-        /// time.
+        /// Up to so many bytes stay in the pool between the stages of a cascade and however their
+        /// sizes change: small images need no more, and fresh pages would cost them a good part of
+        /// their time.
         let alwaysKept: Int
         /// The one that was given back last is at the end.
         private var idle: [Buffer] = []
@@ -81,7 +81,8 @@ package final class BufferPool: @unchecked Sendable {
 
         /// Takes idle buffers out, those first that have been idle longest, until there is room for
         /// `size` more bytes without much more memory than was once in use: reuse must not cost
-        /// much memory, but a step that needs the same buffers as the step before should find them all.
+        /// much memory, but a step that needs the same buffers as the step before should find them
+        /// all.
         mutating func takeExcess(for size: Int) -> [Buffer] {
             let limit = max(alwaysKept, peakBytes + Int(Double(peakBytes) * slack))
             var count = 0
@@ -118,8 +119,8 @@ package final class BufferPool: @unchecked Sendable {
     ///
     /// - Parameters:
     ///   - bytes: The size.
-    ///   - isLasting: Whether the memory will be kept for longer than a step, as weights are. Then an
-    ///     idle buffer that is much larger is not used for it.
+    ///   - isLasting: Whether the memory will be kept for longer than a step, as weights are. Then
+    ///     an idle buffer that is much larger is not used for it.
     /// - Returns: The memory, to be given back with ``give(_:)``.
     package func take(_ bytes: Int, isLasting: Bool = false) -> Buffer {
         let size = BufferPool.roundedSize(bytes)

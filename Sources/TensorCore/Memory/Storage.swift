@@ -6,12 +6,12 @@ private import Musl
 private import Darwin
 #endif
 
-/// The memory behind one or more tensors, or behind what tensors were packed into. It is bound to one
-/// type of elements for as long as it lives.
+/// The memory behind one or more tensors, or behind what tensors were packed into. It is bound to
+/// one type of elements for as long as it lives.
 ///
 /// Marked `@unchecked Sendable` under one rule: the elements change only through a `Tensor` that
-/// holds the only reference to the storage, or before the first value over it (a tensor, an operand,
-/// a packed matrix) is handed out. Scratch memory is never handed out.
+/// holds the only reference to the storage, or before the first value over it (a tensor, an
+/// operand, a packed matrix) is handed out. Scratch memory is never handed out.
 final class Storage<Element: BitwiseCopyable>: @unchecked Sendable {
     private enum Owner {
         /// From the pool, to go back there.
@@ -46,8 +46,8 @@ final class Storage<Element: BitwiseCopyable>: @unchecked Sendable {
         if case .pool = owner { true } else { false }
     }
 
-    /// Tells the system that some elements inside someone else's memory, which is a mapped file, are
-    /// not needed soon.
+    /// Tells the system that some elements inside someone else's memory, which is a mapped file,
+    /// are not needed soon.
     func releasePages(_ range: Range<Int>) {
         guard case .borrowed = owner else { return }
         let page = Int(sysconf(Int32(_SC_PAGESIZE)))

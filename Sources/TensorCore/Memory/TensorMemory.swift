@@ -2,8 +2,8 @@
 public enum TensorMemory {
     /// Gives memory that no tensor uses back to the system.
     ///
-    /// A cascade does so between stages and after each image if it is more than 64 MB. Worth calling
-    /// after other large work, before the process sits idle.
+    /// A cascade does so between stages and after each image if it is more than 64 MB. Worth
+    /// calling after other large work, before the process sits idle.
     public static func releaseIdle() {
         BufferPool.shared.releaseIdle()
     }

@@ -1,10 +1,11 @@
 internal import CWuerstchenKernels
 
 extension PackedWeight {
-    /// The transpose that gradients of results are multiplied with to become gradients of the input.
+    /// The transpose that gradients of results are multiplied with to become gradients of the
+    /// input.
     ///
-    /// A frozen weight is differentiated through like a tracked one. It keeps no copy of its elements
-    /// for that: they are read back from where they are packed, each time they are needed.
+    /// A frozen weight is differentiated through like a tracked one. It keeps no copy of its
+    /// elements for that: they are read back from where they are packed, each time they are needed.
     ///
     /// - Throws: ``WuerstchenError`` for 8-bit weights; see ``checkDifferentiable()``.
     func transposedForGradients() throws -> PackedWeight {
@@ -23,8 +24,8 @@ extension PackedWeight {
         }
     }
 
-    /// Makes sure that gradients can go through this weight: rounding to 8 bits, the activations' too,
-    /// leaves none that are worth following.
+    /// Makes sure that gradients can go through this weight: rounding to 8 bits, the activations'
+    /// too, leaves none that are worth following.
     func checkDifferentiable() throws {
         if precision == .int8 {
             throw WuerstchenError(

@@ -2,8 +2,8 @@ package import CWuerstchenKernels
 
 /// The weight of a linear layer, `[outputs, features]`, in the form in which it is multiplied.
 ///
-/// Where the processor has AVX-512, weights are packed once into the order in which the package's own
-/// products read them, in any ``Precision``. Elsewhere 32-bit weights are used as they lie, by
+/// Where the processor has AVX-512, weights are packed once into the order in which the package's
+/// own products read them, in any ``Precision``. Elsewhere 32-bit weights are used as they lie, by
 /// OpenBLAS; weights of 16 and 8 bits are kept row by row and widened for it block by block.
 public struct PackedWeight: Sendable {
     /// Rows of the weight.

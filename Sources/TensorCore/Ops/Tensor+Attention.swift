@@ -225,7 +225,8 @@ private struct AttentionMemory {
     ///   - run: The queries.
     ///   - sample: Whose keys and values.
     ///   - head: Which head.
-    ///   - firstQuery: The position of the first query if queries see only positions up to their own.
+    ///   - firstQuery: The position of the first query if queries see only positions up to their
+    ///     own.
     func visit(by run: inout AttentionRun, sample: Int, head: Int, firstQuery: Int?) {
         let channels = heads * depth
         let panels = words.map { $0.base + (sample * heads + head) * (keyWords + valueWords) }

@@ -42,10 +42,10 @@ extension Tensor {
     /// `x + gain · convolution of t`, with `t = layer norm of x · scale + shift` and a depthwise
     /// convolution whose border repeats.
     ///
-    /// It is computed in place where nobody else looks at the elements, in bands of rows: each row is
-    /// normalised into memory of the band's own just before the first output row that reads it. The
-    /// rows beyond the ends of a band, which its neighbours may have overwritten by then, are set
-    /// aside before the first band begins.
+    /// It is computed in place where nobody else looks at the elements, in bands of rows: each row
+    /// is normalised into memory of the band's own just before the first output row that reads it.
+    /// The rows beyond the ends of a band, which its neighbours may have overwritten by then, are
+    /// set aside before the first band begins.
     ///
     /// - Parameters:
     ///   - weight: `[kernel · kernel, channels]`.

@@ -92,7 +92,8 @@ extension Operand {
         return sums.total().reshaped(to: shape)
     }
 
-    /// The gradient of the sums before GELU from that of its results and that of their squares' sums.
+    /// The gradient of the sums before GELU from that of its results and that of their squares'
+    /// sums.
     func geluGradient(_ result: Tensor, sumOfSquares: Tensor?) -> Operand {
         let gradient = Operand(uninitialized: shape, precision)
         let (rows, channels) = (rowsInSample, shape.channels)
@@ -127,7 +128,8 @@ extension OperandRows {
     }
 }
 
-/// Sums over blocks of rows, each block's by itself, so that their order depends on the shape alone.
+/// Sums over blocks of rows, each block's by itself, so that their order depends on the shape
+/// alone.
 struct RowBlockSums {
     private let sums: Storage<Float>
     private let blocks: Int

@@ -71,8 +71,8 @@ extension Tensor {
     /// - Parameters:
     ///   - terms: The products.
     ///   - epilogue: What happens to their sum.
-    ///   - next: The matrix that the result will be multiplied with, which decides in what precision
-    ///     it is kept: as floats, or else as bfloat16.
+    ///   - next: The matrix that the result will be multiplied with, which decides in what
+    ///     precision it is kept: as floats, or else as bfloat16.
     /// - Returns: The result and its sums of squares.
     public static func linearWithSumOfSquares(
         _ terms: [Term], _ epilogue: Epilogue = Epilogue(), for next: PackedWeight
@@ -156,8 +156,8 @@ struct LinearLayer {
                 matrices = [term.matrix]
                 return
             }
-            // The scale goes into the smaller of the two factors. Rows that must be converted anyway
-            // are scaled on the way.
+            // The scale goes into the smaller of the two factors. Rows that must be converted
+            // anyway are scaled on the way.
             let samples = term.input.shape[0]
             if term.matrix.outputs < term.input.rowsInSample, term.input.precision == precision {
                 let scaled = (0..<samples).compactMap {
@@ -257,7 +257,8 @@ extension LayerTarget {
 /// - Parameters:
 ///   - factors: Rows, and the matrix for each.
 ///   - rows: How many rows.
-///   - columns: Which of the outputs; see ``PackedWeight/multiply(_:rows:columns:adding:into:stride:)``.
+///   - columns: Which of the outputs; see
+///     ``PackedWeight/multiply(_:rows:columns:adding:into:stride:)``.
 ///   - steps: The epilogue for the first row from column 0 on.
 ///   - target: The first row's results from column 0 on.
 ///   - unactivated: A place like it for the sums with scale and bias alone.

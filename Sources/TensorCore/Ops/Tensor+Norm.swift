@@ -75,8 +75,8 @@ extension Tensor {
         ]
     }
 
-    /// Calls `body` for blocks of rows, on several threads, with a function that normalises the block
-    /// into a place.
+    /// Calls `body` for blocks of rows, on several threads, with a function that normalises the
+    /// block into a place.
     private func normalizeRows(
         _ epsilon: Float, _ scale: Float, _ shift: Float,
         _ affine: (weight: Tensor, bias: Tensor)?,
@@ -198,8 +198,8 @@ extension Tensor {
     /// affine map.
     ///
     /// - Parameter epsilon: Added to the (biased) variance.
-    /// - Returns: The normalised tensor, and mean and biased variance over all samples and positions,
-    ///   each `[channels]`. Of the statistics nothing is recorded.
+    /// - Returns: The normalised tensor, and mean and biased variance over all samples and
+    ///   positions, each `[channels]`. Of the statistics nothing is recorded.
     public func batchNormalized(
         epsilon: Float
     ) -> (result: Tensor, mean: Tensor, variance: Tensor) {

@@ -98,8 +98,8 @@ extension Tensor {
 
     /// The mean over rows of the cross-entropy of the softmax of each row with a class.
     ///
-    /// - Parameter classes: For each row of the innermost axis the class, or nil for a row that does
-    ///   not count. The mean is over those that do; without any it is 0.
+    /// - Parameter classes: For each row of the innermost axis the class, or nil for a row that
+    ///   does not count. The mean is over those that do; without any it is 0.
     /// - Returns: The mean in nats, as a tensor without axes.
     public func crossEntropy(_ classes: [Int?]) -> Tensor {
         let width = shape.channels

@@ -1,7 +1,7 @@
 private import Foundation
 
-/// PyTorch's CPU random generator: a seed gives the numbers that `torch.randn` and `torch.rand` give
-/// with `torch.Generator("cpu").manual_seed(seed)`, to a few units in the last place.
+/// PyTorch's CPU random generator: a seed gives the numbers that `torch.randn` and `torch.rand`
+/// give with `torch.Generator("cpu").manual_seed(seed)`, to a few units in the last place.
 ///
 /// It is the Mersenne Twister MT19937 (Matsumoto and Nishimura, 1998) under PyTorch's own ways of
 /// making uniform and normal floats, whose outcome depends on how many numbers are asked for at

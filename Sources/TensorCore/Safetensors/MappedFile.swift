@@ -8,20 +8,20 @@ import Musl
 import Glibc
 #endif
 
-/// A file mapped read-only into memory: opening costs nothing, whatever the size, and the pages come
-/// from disk when they are first touched.
+/// A file mapped read-only into memory: opening costs nothing, whatever the size, and the pages
+/// come from disk when they are first touched.
 ///
-/// The mapping lasts as long as the object. It shows the file itself, not a copy: replacing the file
-/// by renaming another over it leaves the mapping intact, but a file that is truncated in place while
-/// it is mapped ends the process with a bus error on the next access, which no check made
-/// beforehand can prevent.
+/// The mapping lasts as long as the object. It shows the file itself, not a copy: replacing the
+/// file by renaming another over it leaves the mapping intact, but a file that is truncated in
+/// place while it is mapped ends the process with a bus error on the next access, which no check
+/// made beforehand can prevent.
 public final class MappedFile: Sendable {
     /// The file's bytes, valid only while this object is alive; empty for an empty file.
     ///
-    /// Reading this property does not keep the object alive, and it can go as early as right after its
-    /// last mention: use ``withBytes(_:)``, or `withExtendedLifetime` around the use of the pointer.
-    /// The pages are mapped without write permission and the pointer never changes, so any number of
-    /// threads may read it.
+    /// Reading this property does not keep the object alive, and it can go as early as right after
+    /// its last mention: use ``withBytes(_:)``, or `withExtendedLifetime` around the use of the
+    /// pointer. The pages are mapped without write permission and the pointer never changes, so any
+    /// number of threads may read it.
     public nonisolated(unsafe) let bytes: UnsafeRawBufferPointer
 
     /// Where the file was when it was opened.
@@ -30,9 +30,9 @@ public final class MappedFile: Sendable {
     /// Maps a file into memory.
     ///
     /// - Parameter url: A regular file, or a symbolic link to one.
-    /// - Throws: ``WuerstchenError`` with the code `invalidRequest` if the URL does not name a file on
-    ///   this machine, `fileNotFound` if there is none, and `unreadableFile` if it is a folder or a
-    ///   device, if permission to read it is missing, or if it cannot be mapped.
+    /// - Throws: ``WuerstchenError`` with the code `invalidRequest` if the URL does not name a file
+    ///   on this machine, `fileNotFound` if there is none, and `unreadableFile` if it is a folder
+    ///   or a device, if permission to read it is missing, or if it cannot be mapped.
     public init(contentsOf url: URL) throws {
         let path = try Safetensors.path(of: url)
         // Without O_NONBLOCK, opening a pipe would wait for its writer.

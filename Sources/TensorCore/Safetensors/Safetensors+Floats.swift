@@ -4,8 +4,8 @@ private import Foundation
 extension Safetensors {
     /// A tensor as 32-bit floats.
     ///
-    /// 32-bit floats are used where they lie in the mapped file; halves (F16, BF16) are widened, and F64
-    /// is rounded, into memory.
+    /// 32-bit floats are used where they lie in the mapped file; halves (F16, BF16) are widened,
+    /// and F64 is rounded, into memory.
     ///
     /// - Parameters:
     ///   - entry: One of this file's ``entries``.

@@ -36,8 +36,8 @@ public struct Safetensors: Sendable {
     /// Opens a file and checks its header.
     ///
     /// - Parameter url: The file.
-    /// - Throws: ``WuerstchenError`` with the code `malformedFile` if the file is not in the format,
-    ///   is incomplete or has element types of less than a byte; otherwise as
+    /// - Throws: ``WuerstchenError`` with the code `malformedFile` if the file is not in the
+    ///   format, is incomplete or has element types of less than a byte; otherwise as
     ///   ``MappedFile/init(contentsOf:)``.
     public init(contentsOf url: URL) throws {
         file = try MappedFile(contentsOf: url)

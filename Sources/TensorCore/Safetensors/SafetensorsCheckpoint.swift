@@ -31,11 +31,11 @@ public struct SafetensorsCheckpoint: Sendable {
     ///   - directory: The folder.
     ///   - stem: What the names of the files begin with, such as `diffusion_pytorch_model`.
     ///   - variant: The variant, such as `fp16`, or nil for the plain one.
-    /// - Throws: ``WuerstchenError`` with the code `fileNotFound` if the folder, the checkpoint or a
-    ///   shard is not there; `invalidRequest` if there are several variants and none is asked for, or
-    ///   if the stem or variant contains a slash; `malformedFile` if the index and the shards
-    ///   contradict each other or one of them is not in its format; `unreadableFile` if the folder or
-    ///   a file cannot be read.
+    /// - Throws: ``WuerstchenError`` with the code `fileNotFound` if the folder, the checkpoint or
+    ///   a shard is not there; `invalidRequest` if there are several variants and none is asked
+    ///   for, or if the stem or variant contains a slash; `malformedFile` if the index and the
+    ///   shards contradict each other or one of them is not in its format; `unreadableFile` if the
+    ///   folder or a file cannot be read.
     public init(directory: URL, stem: String, variant: String? = nil) throws {
         let names = SafetensorsFileNames(directory: directory, stem: stem)
         switch try names.find(variant: variant) {

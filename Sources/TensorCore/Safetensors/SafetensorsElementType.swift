@@ -1,8 +1,8 @@
 extension Safetensors {
     /// The type of a tensor's elements; the raw value is its name in the file.
     ///
-    /// The format's types of less than a byte (F4, F6_E2M3 and F6_E3M2) are not among them: files that
-    /// use them are refused.
+    /// The format's types of less than a byte (F4, F6_E2M3 and F6_E3M2) are not among them: files
+    /// that use them are refused.
     public enum ElementType: String, Sendable, Hashable, CaseIterable {
         /// One byte, 0 or 1.
         case bool = "BOOL"
@@ -55,8 +55,8 @@ extension Safetensors {
 
         /// The bytes a tensor of this type and shape takes, or nil if they cannot be counted.
         ///
-        /// Dimensions of zero do not excuse the others from being countable, so that whoever computes
-        /// strides from an accepted shape cannot overflow.
+        /// Dimensions of zero do not excuse the others from being countable, so that whoever
+        /// computes strides from an accepted shape cannot overflow.
         func byteCount(shape: [Int]) -> Int? {
             var extent = byteCount
             for dimension in shape {

@@ -19,8 +19,8 @@ extension Safetensors {
         ///   - name: The tensor's name, unique in its file.
         ///   - elementType: The type of the elements.
         ///   - shape: The dimensions, outermost first; empty for a scalar.
-        ///   - body: Hands the elements, row-major and little-endian, to the function it is given. It
-        ///     is called once, and what it throws ends the writing.
+        ///   - body: Hands the elements, row-major and little-endian, to the function it is given.
+        ///     It is called once, and what it throws ends the writing.
         public init(
             name: String, elementType: ElementType, shape: [Int],
             body: @escaping (_ write: Write) throws -> Void

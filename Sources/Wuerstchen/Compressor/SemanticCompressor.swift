@@ -149,8 +149,8 @@ public struct SemanticCompressor: Sendable {
     /// What Stage B takes, from images at the compressor's own resolution.
     ///
     /// - Parameter pixels: `[batch, height, width, 3]`, 0…1.
-    /// - Returns: `[batch, height / 32, width / 32, 16]`, sides rounded up with EfficientNetV2-S and
-    ///   down with residual blocks.
+    /// - Returns: `[batch, height / 32, width / 32, 16]`, sides rounded up with EfficientNetV2-S
+    ///   and down with residual blocks.
     /// - Throws: `CancellationError` between blocks when the task is cancelled.
     public func embed(_ pixels: Tensor) throws -> Tensor {
         try embed(pixels, trace: nil)

@@ -5,11 +5,11 @@ internal import WuerstchenNN
 /// convolution, layer norm, and two linear layers with GELU and global response normalisation
 /// between them.
 ///
-/// Stage B concatenates further maps to the normalised features: the output of the same level on the
-/// way down, and the semantic latent mapped to many channels. No concatenation is built: the first
-/// linear layer is a sum of products. And since mapping the semantic latent is linear, its mapper is
-/// multiplied into the weight once, when the block is loaded, which leaves a product with as few
-/// channels as the latent has.
+/// Stage B concatenates further maps to the normalised features: the output of the same level on
+/// the way down, and the semantic latent mapped to many channels. No concatenation is built: the
+/// first linear layer is a sum of products. And since mapping the semantic latent is linear, its
+/// mapper is multiplied into the weight once, when the block is loaded, which leaves a product with
+/// as few channels as the latent has.
 package struct ResidualBlock: Sendable {
     private let depthwise: DepthwiseConvolution
     private let expand: PackedWeight

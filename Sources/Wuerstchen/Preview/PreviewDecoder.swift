@@ -26,8 +26,8 @@ public struct PreviewDecoder: Sendable {
         }
     }
 
-    /// bfloat16 where the processor multiplies them: they differ from 32 bits by less than a preview
-    /// shows. A cascade of any precision takes it.
+    /// bfloat16 where the processor multiplies them: they differ from 32 bits by less than a
+    /// preview shows. A cascade of any precision takes it.
     public static var standardPrecision: Precision {
         Precision.bfloat16.isAccelerated ? .bfloat16 : .float32
     }

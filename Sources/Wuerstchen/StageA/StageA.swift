@@ -2,8 +2,8 @@ public import TensorCore
 public import WuerstchenNN
 
 /// Stage A: the VQGAN that turns images into latents of a quarter of their sides and back
-/// (`PaellaVQModel` of Rampas et al., "A Novel Sampling Scheme for Text- and Image-Conditional Image
-/// Synthesis in Quantized Latent Spaces", 2022).
+/// (`PaellaVQModel` of Rampas et al., "A Novel Sampling Scheme for Text- and Image-Conditional
+/// Image Synthesis in Quantized Latent Spaces", 2022).
 public struct StageA: Sendable {
     /// The architecture's numbers.
     public let configuration: Configuration

@@ -84,8 +84,8 @@ struct StageANetwork: Sendable {
         self.decoder = decoder
     }
 
-    /// Images `[batch, height, width, 3]` to latents `[batch, height', width', latentChannels]`. Throws
-    /// `CancellationError` between blocks when the task is cancelled.
+    /// Images `[batch, height, width, 3]` to latents `[batch, height', width', latentChannels]`.
+    /// Throws `CancellationError` between blocks when the task is cancelled.
     func encode(_ images: Tensor, trace: Trace?) throws -> Tensor {
         var y = input(images.pixelUnshuffled(patchSize))
         trace?("after_in_block", y)
@@ -97,8 +97,8 @@ struct StageANetwork: Sendable {
         return latentNorm(latent(y))
     }
 
-    /// Latents `[batch, height, width, latentChannels]` to images `[batch, height', width', 3]`. Throws
-    /// `CancellationError` between blocks when the task is cancelled.
+    /// Latents `[batch, height, width, latentChannels]` to images `[batch, height', width', 3]`.
+    /// Throws `CancellationError` between blocks when the task is cancelled.
     func decode(_ latents: Tensor) throws -> Tensor {
         var y = decoderInput(latents)
         for level in decoder {

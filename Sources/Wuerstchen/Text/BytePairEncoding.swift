@@ -132,8 +132,8 @@ struct BytePairEncoding: Sendable {
         UInt64(left) << 32 | UInt64(right)
     }
 
-    /// The printable character that stands for each byte in vocabularies: itself where it is visible
-    /// in Latin-1, and otherwise the next free one from U+0100 on.
+    /// The printable character that stands for each byte in vocabularies: itself where it is
+    /// visible in Latin-1, and otherwise the next free one from U+0100 on.
     private static func byteAlphabet() -> [String] {
         var substitute: UInt32 = 0x100
         return (UInt32(0)...255).map { byte in

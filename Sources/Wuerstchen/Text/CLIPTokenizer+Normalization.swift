@@ -159,15 +159,16 @@ private func withSortedMarks(_ text: some Sequence<Unicode.Scalar>) -> String {
 }
 
 extension Unicode.Scalar {
-    /// Whether this scalar is or decomposes into something that a mark after it may have to precede.
+    /// Whether this scalar is or decomposes into something that a mark after it may have to
+    /// precede.
     fileprivate var endsWithMark: Bool {
         String(self).decomposedStringWithCanonicalMapping.unicodeScalars.contains {
             $0.properties.canonicalCombiningClass != .notReordered
         }
     }
 
-    /// Whether NFC may join or reorder this scalar with what precedes it. All those that it does are
-    /// marks or, as the vowels of Hangul, letters without case.
+    /// Whether NFC may join or reorder this scalar with what precedes it. All those that it does
+    /// are marks or, as the vowels of Hangul, letters without case.
     fileprivate var mayCompose: Bool {
         switch properties.generalCategory {
         case .nonspacingMark, .spacingMark, .enclosingMark: true

@@ -2,11 +2,11 @@ public import Foundation
 
 /// Turns a prompt into the token ids that a CLIP text encoder reads.
 ///
-/// This is the lower-cased byte-pair encoding of CLIP (Radford et al. 2021), as the *fast* tokenizer
-/// does it: Unicode NFC, white space collapsed, lower case one scalar at a time, a split into letter
-/// runs, single digits and symbol runs, then byte-pair merges within each piece. Nothing is
-/// unescaped, transliterated or repaired. The vocabulary, the merges, the length and the special
-/// tokens all come from the tokenizer's files.
+/// This is the lower-cased byte-pair encoding of CLIP (Radford et al. 2021), as the *fast*
+/// tokenizer does it: Unicode NFC, white space collapsed, lower case one scalar at a time, a split
+/// into letter runs, single digits and symbol runs, then byte-pair merges within each piece.
+/// Nothing is unescaped, transliterated or repaired. The vocabulary, the merges, the length and the
+/// special tokens all come from the tokenizer's files.
 public struct CLIPTokenizer: Sendable {
     /// The ids and mask of one prompt.
     public struct Encoding: Sendable, Hashable {

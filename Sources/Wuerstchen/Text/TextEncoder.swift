@@ -55,8 +55,8 @@ public struct TextEncoder<Stage>: Sendable {
     ///   - prompts: What the images should show.
     ///   - negatives: What guidance leads away from, one for each prompt; nil for none.
     /// - Returns: `[prompts, tokens, channels]` for the prompts and for the negatives.
-    /// - Throws: As ``encode(_:negative:)``, and ``WuerstchenError`` with code `invalidRequest` when
-    ///   the numbers of prompts and negatives differ or are zero.
+    /// - Throws: As ``encode(_:negative:)``, and ``WuerstchenError`` with code `invalidRequest`
+    ///   when the numbers of prompts and negatives differ or are zero.
     public func encode(
         _ prompts: [String], negatives: [String]?
     ) throws -> TextEmbedding<Stage> {

@@ -42,8 +42,8 @@ public struct Attention: Sendable {
     ///   - names: What the four layers are called.
     ///   - initializer: How the weights of queries, keys and values are drawn.
     ///   - outputInitializer: How the weight of the result is drawn.
-    /// - Throws: ``WuerstchenError`` with code `invalidConfiguration` if the heads do not divide the
-    ///   channels, and what reading the parameters throws.
+    /// - Throws: ``WuerstchenError`` with code `invalidConfiguration` if the heads do not divide
+    ///   the channels, and what reading the parameters throws.
     public init(
         _ parameters: Parameters, channels: Int, heads: Int, names: Names = .diffusers,
         initializer: Initializer = .xavier(stacked: 3), outputInitializer: Initializer = .xavier()

@@ -16,7 +16,8 @@ public struct BatchNorm: Sendable {
     }
     private let training: Training?
 
-    /// A layer from `running_mean` and `running_var`, with a `weight` and a `bias` where it is affine.
+    /// A layer from `running_mean` and `running_var`, with a `weight` and a `bias` where it is
+    /// affine.
     ///
     /// - Parameters:
     ///   - parameters: The layer's parameters.

@@ -39,7 +39,8 @@ public struct DepthwiseConvolution: Sendable {
         x.depthwiseConvolution(weight, bias: bias, kernel: kernel, stride: stride)
     }
 
-    /// The convolution with zero padding, layer-normalised, for products with a matrix; for stride 1.
+    /// The convolution with zero padding, layer-normalised, for products with a matrix; for stride
+    /// 1.
     ///
     /// - Parameters:
     ///   - x: `[batch, height, width, channels]`.
@@ -49,8 +50,8 @@ public struct DepthwiseConvolution: Sendable {
         x.normalizedDepthwiseConvolution(weight, bias: bias, kernel: kernel, for: matrix)
     }
 
-    /// `x + gain · convolution of (layer norm of x · scale + shift)` with a border that repeats; for
-    /// stride 1.
+    /// `x + gain · convolution of (layer norm of x · scale + shift)` with a border that repeats;
+    /// for stride 1.
     ///
     /// - Parameters:
     ///   - x: `[batch, height, width, channels]`; given up, it is changed in place.

@@ -3,8 +3,8 @@ public import TensorCore
 
 /// The parameters in a safetensors checkpoint, as 32-bit floats.
 ///
-/// 32-bit parameters are used where they lie in the mapped file; halves (F16, BF16) are widened, and
-/// F64 is rounded, into memory when a network takes them.
+/// 32-bit parameters are used where they lie in the mapped file; halves (F16, BF16) are widened,
+/// and F64 is rounded, into memory when a network takes them.
 public struct CheckpointParameters: ParameterSource {
     /// The checkpoint's path.
     public let origin: String
@@ -33,8 +33,8 @@ public struct CheckpointParameters: ParameterSource {
         self.tensors = tensors
     }
 
-    /// These parameters, and those of another checkpoint where there are none: a network that shares
-    /// layers with another need not store them.
+    /// These parameters, and those of another checkpoint where there are none: a network that
+    /// shares layers with another need not store them.
     public func merging(over base: CheckpointParameters) -> CheckpointParameters {
         CheckpointParameters(
             origin: "\(origin) over \(base.origin)", tensors: base.tensors.merging(tensors) { $1 })
@@ -51,8 +51,8 @@ public struct CheckpointParameters: ParameterSource {
         return Shape(shape)
     }
 
-    /// All parameters by name, such as for training to begin with. What is not stored as floats is left
-    /// out.
+    /// All parameters by name, such as for training to begin with. What is not stored as floats is
+    /// left out.
     ///
     /// - Throws: ``WuerstchenError`` when the file cannot be read.
     public func values() throws -> [String: Tensor] {

@@ -2,7 +2,8 @@ public import TensorCore
 
 /// How a parameter is drawn when training begins.
 ///
-/// A layer states it with its ``ParameterRequest``. Sources that have values of their own pass it over.
+/// A layer states it with its ``ParameterRequest``. Sources that have values of their own pass it
+/// over.
 public enum Initializer: Sendable, Hashable {
     /// All elements alike.
     case constant(Float)
@@ -16,8 +17,8 @@ public enum Initializer: Sendable, Hashable {
     /// gradients at their scale (Glorot and Bengio, "Understanding the difficulty of training deep
     /// feedforward neural networks", 2010).
     ///
-    /// Of several matrices on the same input, `stacked` counts as one, as do the queries, keys and values
-    /// of attention that are one matrix in PyTorch.
+    /// Of several matrices on the same input, `stacked` counts as one, as do the queries, keys and
+    /// values of attention that are one matrix in PyTorch.
     case xavier(gain: Float = 1, stacked: Int = 1)
 
     /// All elements 0.
@@ -37,8 +38,8 @@ public enum Initializer: Sendable, Hashable {
 
     /// What the elements of a parameter are drawn from.
     ///
-    /// - Parameter shape: `[outputs, inputs, …]`, as the parameter is stored. A parameter of one axis
-    ///   has no inputs; where they would decide, it begins at zero.
+    /// - Parameter shape: `[outputs, inputs, …]`, as the parameter is stored. A parameter of one
+    ///   axis has no inputs; where they would decide, it begins at zero.
     /// - Returns: The distribution.
     public func distribution(for shape: Shape) -> Distribution {
         switch self {

@@ -28,8 +28,8 @@ public enum ParameterRole: Sendable, Hashable, CaseIterable {
         }
     }
 
-    /// What a parameter of this role begins with unless its layer says otherwise: PyTorch's defaults,
-    /// but zeros for biases.
+    /// What a parameter of this role begins with unless its layer says otherwise: PyTorch's
+    /// defaults, but zeros for biases.
     public var standardInitializer: Initializer {
         switch self {
         case .weight, .inputWeight, .outputWeight: .fanIn()

@@ -10,8 +10,8 @@ public protocol ParameterSource {
     var names: Set<String>? { get }
 
     /// Whether the values of the parameters mean something. For a source that only knows or notes
-    /// names and shapes, large matrices are not packed, which would take their memory; a network that
-    /// is built from it is not there to be run.
+    /// names and shapes, large matrices are not packed, which would take their memory; a network
+    /// that is built from it is not there to be run.
     var hasValues: Bool { get }
 
     /// In training, where batch norms record the statistics of the batch, which they then normalise
@@ -46,8 +46,8 @@ public enum FoundParameter: Sendable {
 
 /// A view of a ``ParameterSource`` from which a network's layers take their parameters by name.
 ///
-/// What does not fit is collected, and ``load(from:precision:ignoring:_:)`` reports all of it together when the
-/// network is complete.
+/// What does not fit is collected, and ``load(from:precision:ignoring:_:)`` reports all of it
+/// together when the network is complete.
 public struct Parameters {
     /// The precision of the network's large matrices.
     public let precision: Precision
@@ -198,8 +198,8 @@ public struct Parameters {
         return matrix(weight.reshaped(to: [outputs, features]))
     }
 
-    /// Says that a parameter was copied or multiplied into others and is not needed as it is. What of
-    /// it lies in a mapped file no longer takes memory.
+    /// Says that a parameter was copied or multiplied into others and is not needed as it is. What
+    /// of it lies in a mapped file no longer takes memory.
     public func release(_ parameter: Tensor) { parameter.releasePages() }
 
     /// A matrix that was computed from parameters, or is part of one, in ``precision``.

@@ -4,8 +4,8 @@ internal import TensorCore
 /// out before there is a checkpoint.
 ///
 /// Each value depends on the seed, the parameter's name and its own place alone. Matrices are
-/// uniform with the variance that keeps features at their scale (LeCun et al., "Efficient BackProp",
-/// 1998); biases and gains stay close to 0, weights of norms close to 1.
+/// uniform with the variance that keeps features at their scale (LeCun et al., "Efficient
+/// BackProp", 1998); biases and gains stay close to 0, weights of norms close to 1.
 public struct RandomParameters: ParameterSource {
     /// A name for messages.
     public let origin = "random parameters"

@@ -2,7 +2,8 @@ import TensorCore
 import Testing
 import _WuerstchenTestSupport
 
-/// Gradients of an input through weights that are not learnt, in every form that weights are kept in.
+/// Gradients of an input through weights that are not learnt, in every form that weights are kept
+/// in.
 @Suite("Gradients through frozen weights") struct FrozenWeightTests {
     /// A function of an input and of weights that are packed for it.
     struct Function: Sendable, CustomTestStringConvertible {
@@ -18,7 +19,8 @@ import _WuerstchenTestSupport
             (testDescription, self.input, self.weights, self.body) = (name, input, weights, body)
         }
 
-        /// The function's gradients with respect to its input and to those weights that are tracked.
+        /// The function's gradients with respect to its input and to those weights that are
+        /// tracked.
         func gradients(
             _ form: PackedWeightForm, tracked: Set<Int> = [], tracksInput: Bool = true
         ) throws -> (input: Tensor?, weights: [Tensor?]) {

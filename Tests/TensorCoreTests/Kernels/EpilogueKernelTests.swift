@@ -78,8 +78,8 @@ struct EpilogueKernelTests {
         var bfloat16 = [UInt16](repeating: mark, count: rows * y.stride)
         try level.kernels.epilogue_bfloat16(
             &bfloat16, y.stride, x.memory, x.stride, rows, columns, &steps)
-        // The GELU of a result of eight bits is off by 1.9·10⁻⁴, and 1.5·10⁻⁵ of its argument, before
-        // it is rounded; everything else is rounded from the same floats.
+        // The GELU of a result of eight bits is off by 1.9·10⁻⁴, and 1.5·10⁻⁵ of its argument,
+        // before it is rounded; everything else is rounded from the same floats.
         let isShort = kind.activation == .gelu
         for (place, float) in y.memory.enumerated() {
             if place % y.stride >= columns {

@@ -157,8 +157,8 @@ struct LinearTests {
         }
     }
 
-    /// As in a residual block: rows of an odd length that were kept for the next matrix, with a scale
-    /// for each sample.
+    /// As in a residual block: rows of an odd length that were kept for the next matrix, with a
+    /// scale for each sample.
     @Test(
         "what was kept for a matrix, times it", arguments: PackedWeightForm.allCases,
         [1, 2, 15, 16, 67])
