@@ -14,6 +14,7 @@ let package = Package(
     products: [
         .library(name: "Wuerstchen", targets: ["Wuerstchen"]),
         .library(name: "WuerstchenTraining", targets: ["WuerstchenTraining"]),
+        .library(name: "WuerstchenScenes", targets: ["WuerstchenScenes"]),
         .library(name: "WuerstchenMiniature", targets: ["WuerstchenMiniature"]),
         .library(name: "WuerstchenNN", targets: ["WuerstchenNN"]),
         .library(name: "TensorCore", targets: ["TensorCore"]),
@@ -42,6 +43,10 @@ let package = Package(
         .target(
             name: "WuerstchenTraining",
             dependencies: ["Wuerstchen", "WuerstchenNN", "TensorCore"],
+            swiftSettings: settings),
+        .target(
+            name: "WuerstchenScenes",
+            dependencies: ["WuerstchenTraining", "Wuerstchen", "WuerstchenNN", "TensorCore"],
             resources: [.copy("Resources/Probe")],
             swiftSettings: settings),
         .target(
@@ -70,13 +75,21 @@ let package = Package(
         .testTarget(
             name: "WuerstchenMiniatureTests",
             dependencies: [
-                "WuerstchenMiniature", "WuerstchenTraining", "Wuerstchen", "TensorCore",
+                "WuerstchenMiniature", "WuerstchenScenes", "Wuerstchen", "TensorCore",
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "WuerstchenScenesTests",
+            dependencies: [
+                "WuerstchenScenes", "WuerstchenTraining", "Wuerstchen", "WuerstchenNN",
+                "TensorCore", "_WuerstchenTestSupport",
             ],
             swiftSettings: settings),
         .testTarget(
             name: "WuerstchenTrainingTests",
             dependencies: [
-                "WuerstchenTraining", "Wuerstchen", "WuerstchenNN", "TensorCore",
+                "WuerstchenScenes", "WuerstchenTraining", "Wuerstchen", "WuerstchenNN",
+                "TensorCore",
                 "_WuerstchenTestSupport",
             ],
             resources: [.copy("Fixtures")],

@@ -14,6 +14,7 @@ func example(_ name: String, folder: String, _ dependencies: [Target.Dependency]
         dependencies: [
             .product(name: "Wuerstchen", package: "Wuerstchen"),
             .product(name: "WuerstchenTraining", package: "Wuerstchen"),
+            .product(name: "WuerstchenScenes", package: "Wuerstchen"),
             .product(name: "WuerstchenMiniature", package: "Wuerstchen"),
         ] + dependencies,
         path: "Sources/\(folder)",

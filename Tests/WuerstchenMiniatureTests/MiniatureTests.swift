@@ -3,7 +3,7 @@ import TensorCore
 import Testing
 import Wuerstchen
 import WuerstchenMiniature
-import WuerstchenTraining
+import WuerstchenScenes
 
 /// The cascade that ships in the package does what its card says, in small.
 @Suite("Miniature") struct MiniatureTests {

@@ -1,8 +1,8 @@
 import TensorCore
 import Testing
 import Wuerstchen
-import WuerstchenTraining
 import WuerstchenNN
+import WuerstchenTraining
 
 /// Gradients with respect to a network's inputs where nothing of the network is learnt, against the
 /// reference's.

@@ -1,4 +1,5 @@
 import Wuerstchen
+import WuerstchenScenes
 import WuerstchenTraining
 
 /// One step of training: forwards, backwards, clipping, AdamW, average.

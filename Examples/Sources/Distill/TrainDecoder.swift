@@ -3,6 +3,7 @@ import ExampleSupport
 import Foundation
 import TensorCore
 import Wuerstchen
+import WuerstchenScenes
 import WuerstchenTraining
 
 struct TrainDecoder: AsyncParsableCommand {

@@ -2,6 +2,7 @@ import ArgumentParser
 import ExampleSupport
 import Foundation
 import Wuerstchen
+import WuerstchenScenes
 import WuerstchenTraining
 
 @main struct Evaluate: ParsableCommand {

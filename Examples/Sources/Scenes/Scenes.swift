@@ -1,7 +1,7 @@
 import ArgumentParser
 import Foundation
 import Wuerstchen
-import WuerstchenTraining
+import WuerstchenScenes
 
 @main struct Scenes: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -2,7 +2,8 @@ public import ArgumentParser
 import ExampleSupport
 import Foundation
 import Wuerstchen
-public import WuerstchenTraining
+public import WuerstchenScenes
+import WuerstchenTraining
 
 struct TrainMiniature: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

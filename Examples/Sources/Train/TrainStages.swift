@@ -3,6 +3,7 @@ import ExampleSupport
 import Foundation
 import Wuerstchen
 import WuerstchenMiniature
+import WuerstchenScenes
 public import WuerstchenTraining
 
 struct TrainStageA: AsyncParsableCommand {
@@ -128,6 +129,12 @@ struct TrainCompressorAndB: AsyncParsableCommand {
             var objective = CompressorObjective(images: images)
             objective.validationImages = validation
             objective.architecture = (compressorNetwork ?? .residual).architecture
+            if let scenes = images as? SceneImages {
+                objective.auxiliary = [
+                    CompressorHeads(
+                        labels: scenes, validationLabels: validation as? SceneImages)
+                ]
+            }
             let trained = try arguments.run(objective, in: "compressor")
             compressorValues = trained.scope("compressor")
             try arguments.export.write(compressorValues, toFile: "compressor.safetensors")

@@ -6,14 +6,11 @@ public struct ImageBatch: Sendable {
     public var pixels: Tensor
     /// A caption for each image; empty where there is none.
     public var captions: [String]
-    /// For drawn scenes what each image shows, as a class for each ``SceneAttribute``.
-    public var labels: [SceneLabels]
 
     /// A batch of the given images.
-    public init(pixels: Tensor, captions: [String], labels: [SceneLabels] = []) {
+    public init(pixels: Tensor, captions: [String]) {
         self.pixels = pixels
         self.captions = captions
-        self.labels = labels
     }
 }
 

@@ -70,13 +70,13 @@ public protocol ConditionSource: Sendable {
     func conditions(_ range: Range<Int>) throws -> CouplingConditions
 }
 
-/// The captions of drawn scenes or of a folder of images, for Stage C.
+/// Captions, for Stage C.
 public struct CaptionConditions: ConditionSource {
     private let caption: @Sendable (Int) throws -> String
 
-    /// The captions of drawn scenes, which need not be drawn for it.
-    public init(of scenes: SceneImages) {
-        caption = { scenes.example($0).caption }
+    /// Captions that a function of their number gives.
+    public init(_ caption: @escaping @Sendable (_ number: Int) throws -> String) {
+        self.caption = caption
     }
 
     /// Captions of your own, over and over.

@@ -32,5 +32,5 @@ public func peakSignalToNoise(_ images: Tensor, _ wanted: Tensor) -> Float {
 
 extension Tensor {
     /// The elements cut off at 0 and 1, as an image shows them.
-    func clamped() -> Tensor { mapped { min(max($0, 0), 1) } }
+    package func clamped() -> Tensor { mapped { min(max($0, 0), 1) } }
 }

@@ -35,6 +35,12 @@ public struct TrainableParameters: Sendable {
         for (name, role) in recorder.roles { roles[prefix + name] = role }
     }
 
+    /// Adds other parameters with their roles, in place of those of the same names.
+    public mutating func merge(_ other: TrainableParameters) {
+        values.merge(other.values) { $1 }
+        roles.merge(other.roles) { $1 }
+    }
+
     /// The parameters whose names begin with a scope, under the rest of their names.
     public func scope(_ name: String) -> [String: Tensor] {
         let prefix = name + "."

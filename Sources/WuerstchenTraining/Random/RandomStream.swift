@@ -85,8 +85,8 @@ public struct RandomStream: Sendable {
 }
 
 /// A buffer whose elements several threads write, each its own.
-struct UnsafeSendable: @unchecked Sendable {
-    let value: UnsafeMutableBufferPointer<Float>
+package struct UnsafeSendable: @unchecked Sendable {
+    package let value: UnsafeMutableBufferPointer<Float>
 
-    init(_ value: UnsafeMutableBufferPointer<Float>) { self.value = value }
+    package init(_ value: UnsafeMutableBufferPointer<Float>) { self.value = value }
 }

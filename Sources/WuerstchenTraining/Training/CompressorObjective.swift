@@ -1,11 +1,11 @@
-internal import TensorCore
+public import TensorCore
 public import Wuerstchen
 
 /// The semantic compressor together with the preview decoder, as an autoencoder.
 ///
-/// Reconstruction alone sees an object of a fiftieth of the image last. Where images are labelled,
-/// linear classifiers on the latents make them say what matters; they stand in for the ImageNet
-/// training of the published compressor. Half of the latents are noised, as Stage B will see them.
+/// Reconstruction alone sees an object of a fiftieth of the image last. Auxiliary losses on the latents
+/// can make them say what matters, in place of the ImageNet training of the published compressor. Half
+/// of the latents are noised, as Stage B will see them.
 public struct CompressorObjective: TrainingObjective {
     /// The part's name.
     public let name = "compressor"
@@ -17,22 +17,33 @@ public struct CompressorObjective: TrainingObjective {
     public var validationImages: (any ImageSource)?
     /// What is wanted of reconstructions.
     public var reconstruction = ReconstructionLoss(edges: 0.3)
-    /// The weight of the classifiers' losses, for images with labels.
-    public var headWeight: Float = 0.02
+    /// Losses beside the reconstruction.
+    public var auxiliary: [any AuxiliaryLoss<Output>] = []
     /// The largest time up to which latents are noised.
     public var largestTime: Float = 0.4
     /// How noise grows with time.
     public var schedule = NoiseSchedule()
 
-    /// Rows and columns of the latents of labelled images, for the classifiers.
-    private static let side = 6
+    /// What auxiliary losses are given.
+    public struct Output: Sendable {
+        /// Which batch of images.
+        public let batch: Int
+        /// The compressor's output for each image, some of it noised, `[batch, rows, columns, 16]`.
+        public let latents: Tensor
+
+        /// What a compressor made of a batch.
+        public init(batch: Int, latents: Tensor) {
+            self.batch = batch
+            self.latents = latents
+        }
+    }
 
     /// An objective, learnt from images.
     public init(images: any ImageSource) {
         self.images = images
     }
 
-    /// The parameters of compressor, preview decoder and classifiers.
+    /// The parameters of compressor, preview decoder and auxiliary losses.
     public func initialParameters(seed: UInt64) throws -> TrainableParameters {
         var parameters = TrainableParameters()
         let start = InitialParameters(seed: seed)
@@ -40,13 +51,9 @@ public struct CompressorObjective: TrainingObjective {
             _ = try SemanticCompressor(architecture: architecture, parameters: $0)
         }
         try parameters.add("preview", from: start) { _ = try PreviewDecoder(residual: $0) }
-        try parameters.add("heads", from: start) {
-            _ = try AttributeHeads($0, features: CompressorObjective.features)
-        }
+        try auxiliary.addInitialParameters(to: &parameters, seed: seed)
         return parameters
     }
-
-    static let features = side * side * 16
 
     /// The loss of a batch.
     public func loss(_ parameters: StepParameters, _ step: TrainingStep) throws -> TrainingLoss {
@@ -64,20 +71,22 @@ public struct CompressorObjective: TrainingObjective {
         let noisy = NoisyLatents(latents, times: times, schedule: schedule, random: &random).latents
         let decoded = try preview.pixels(of: noisy)
         let wanted = batch.pixels.resized(toMatch: decoded)
-        var loss = reconstruction(decoded, wanted)
-        var metrics = ["psnr": peakSignalToNoise(decoded.detached(), wanted)]
-        if !batch.labels.isEmpty, latents.shape[1] == CompressorObjective.side,
-            latents.shape[2] == CompressorObjective.side
-        {
-            let heads = try AttributeHeads(
-                parameters.source("heads"), features: CompressorObjective.features)
-            let (sum, accuracy) = heads.loss(
-                noisy.reshaped(to: [step.batchSize, CompressorObjective.features]),
-                batch.labels.map(\.visible))
-            loss = Tensor.combine(1, loss, headWeight, sum)
-            metrics["heads"] = accuracy
-        }
-        return TrainingLoss(loss, metrics: metrics)
+        var loss = TrainingLoss(
+            reconstruction(decoded, wanted),
+            metrics: ["psnr": peakSignalToNoise(decoded.detached(), wanted)])
+        try auxiliary.add(
+            to: &loss, Output(batch: step.number, latents: noisy), parameters, step)
+        return loss
+    }
+
+    /// The learning rate of auxiliary losses' parameters is up to them.
+    public func rateFactor(_ name: String) -> Float { auxiliary.rateFactor(name) ?? 1 }
+
+    /// Lets auxiliary losses finish the step.
+    public func finish(
+        _ parameters: inout TrainableParameters, _ step: TrainingStep, _ loss: TrainingLoss
+    ) throws {
+        try auxiliary.finish(&parameters, step)
     }
 
     /// The same over images that are not learnt from.
@@ -85,6 +94,7 @@ public struct CompressorObjective: TrainingObjective {
         validationImages.map {
             var result = self
             result.images = $0
+            result.auxiliary = auxiliary.validation()
             return result
         }
     }
@@ -145,7 +155,7 @@ public struct PreviewObjective: TrainingObjective {
 
 extension Tensor {
     /// These images in the size of others.
-    func resized(toMatch other: Tensor) -> Tensor {
+    package func resized(toMatch other: Tensor) -> Tensor {
         guard shape[1] != other.shape[1] || shape[2] != other.shape[2] else { return self }
         return resized(
             rows: .antialiasedBilinear(from: shape[1], to: other.shape[1]),

@@ -18,13 +18,8 @@ public struct StageCObjective: TrainingObjective {
     public var validationSemantics: (any SemanticSource)?
     /// Shows what latents mean, for contact sheets.
     public var preview: PreviewDecoder?
-    /// Reads what the latents of drawn scenes show; see ``AttributeHeads``.
-    public var reader: AttributeHeads?
-    /// The weight, falling to 0 over the training, of what ``reader`` gets wrong of mentioned attributes
-    /// in the clean latents predicted at times from 0.88 to 0.98. The squared error alone hardly notices
-    /// a moon on the wrong side. Before, the noisy latent itself shows where things are; beyond, the slope
-    /// of the clean latents grows without bounds.
-    public var readerWeight: Float = 0
+    /// Losses beside the error of the noise.
+    public var auxiliary: [any AuxiliaryLoss<Output>] = []
     /// How often each noise level is learnt.
     public var times = TimeDistribution()
     /// How errors at different noise levels count.
@@ -52,11 +47,27 @@ public struct StageCObjective: TrainingObjective {
         self.trainsText = trainsText
     }
 
-    /// The parameters of stage and text encoder.
+    /// What auxiliary losses are given.
+    public struct Output: Sendable {
+        /// Which batch of latents.
+        public let batch: Int
+        /// The captions as the stage saw them; empty where they were dropped.
+        public let captions: [String]
+        /// The noisy latents.
+        public let noisy: NoisyLatents
+        /// The noise that is predicted in them.
+        public let predicted: Tensor
+
+        /// The clean latents that the prediction implies, `[batch, rows, columns, channels]`.
+        public var clean: Tensor { noisy.clean(predicted) }
+    }
+
+    /// The parameters of stage, text encoder and auxiliary losses.
     public func initialParameters(seed: UInt64) throws -> TrainableParameters {
         var parameters = TrainableParameters()
         try parameters.addStageC(configuration, seed: seed)
         try parameters.addText(textConfiguration, seed: seed)
+        try auxiliary.addInitialParameters(to: &parameters, seed: seed)
         return parameters
     }
 
@@ -79,19 +90,21 @@ public struct StageCObjective: TrainingObjective {
             random: &random)
         let predicted = try stage.predictNoise(
             noisy.latents, times: noisy.times, conditioning: stage.prepare(text: text))
-        let loss = noisy.loss(predicted, weighting)
-        let weight = readerWeight * (1 - Float(step.number) / Float(max(1, step.count)))
-        guard let reader, weight > 0, !batch.labels.isEmpty else { return TrainingLoss(loss) }
-        let asked = batch.labels.indices.map { row in
-            (0.88...0.98).contains(noisy.times[row]) && !captions[row].isEmpty
-                ? batch.labels[row].mentioned : SceneAttribute.allCases.map { _ in nil }
-        }
-        guard asked.contains(where: { $0.contains { $0 != nil } }) else {
-            return TrainingLoss(loss)
-        }
-        let (unread, accuracy) = reader.loss(noisy.clean(predicted).flattenedSamples, asked)
-        return TrainingLoss(
-            Tensor.combine(1, loss, weight, unread), metrics: ["read": accuracy])
+        var loss = TrainingLoss(noisy.loss(predicted, weighting))
+        let output = Output(
+            batch: step.number, captions: captions, noisy: noisy, predicted: predicted)
+        try auxiliary.add(to: &loss, output, parameters, step)
+        return loss
+    }
+
+    /// The learning rate of auxiliary losses' parameters is up to them.
+    public func rateFactor(_ name: String) -> Float { auxiliary.rateFactor(name) ?? 1 }
+
+    /// Lets auxiliary losses finish the step.
+    public func finish(
+        _ parameters: inout TrainableParameters, _ step: TrainingStep, _ loss: TrainingLoss
+    ) throws {
+        try auxiliary.finish(&parameters, step)
     }
 
     /// The same over latents that are not learnt from.
@@ -99,13 +112,13 @@ public struct StageCObjective: TrainingObjective {
         validationSemantics.map {
             var result = self
             result.semantics = $0
-            result.readerWeight = 0
+            result.auxiliary = auxiliary.validation()
             return result
         }
     }
 
-    /// What captions do at strong noise; see ``captionErrors(_:batch:count:times:precision:)`` and
-    /// ``attributesRead(_:batch:count:time:)``.
+    /// What captions do at strong noise; see ``captionErrors(_:batch:count:times:precision:)``, and what
+    /// auxiliary losses measure where there is next to nothing but noise to see.
     public func measurements(_ parameters: [String: Tensor]) throws -> [String: Float] {
         let looked = validation ?? self
         let errors = try looked.captionErrors(parameters, batch: 0, count: 64, times: [0.85])
@@ -113,8 +126,11 @@ public struct StageCObjective: TrainingObjective {
             "error, right caption": errors[0].right, "error, no caption": errors[0].empty,
             "error, wrong caption": errors[0].wrong,
         ]
-        for (attribute, share) in try looked.attributesRead(parameters, batch: 1, count: 256) {
-            result["\(attribute) read"] = share
+        if !looked.auxiliary.isEmpty {
+            let output = try looked.output(parameters, batch: 1, count: 256, time: 0.96)
+            for auxiliary in looked.auxiliary {
+                result.merge(try auxiliary.measurements(output)) { $1 }
+            }
         }
         return result
     }
@@ -203,33 +219,25 @@ public struct StageCObjective: TrainingObjective {
         )
     }
 
-    /// What of a caption the network has decided on when there is next to nothing but noise to see:
-    /// the shares of mentioned attributes that ``reader`` finds in the clean latents that it predicts.
+    /// What the network makes of a batch with its captions at one noise level, under always the same
+    /// noise.
     ///
     /// - Parameters:
     ///   - parameters: Parameters to look at.
     ///   - number: Which batch.
     ///   - count: How many latents.
     ///   - time: The noise level.
-    /// - Returns: The shares of those attributes that are mentioned; none without a reader.
+    /// - Returns: What auxiliary losses are given.
     /// - Throws: What data and networks throw.
-    public func attributesRead(
-        _ parameters: [String: Tensor], batch number: Int, count: Int, time: Float = 0.96
-    ) throws -> [SceneAttribute: Float] {
-        guard let reader else { return [:] }
+    public func output(
+        _ parameters: [String: Tensor], batch number: Int, count: Int, time: Float
+    ) throws -> Output {
         let batch = try semantics.semantics(number, count: count)
         let (stage, encode) = try networks(parameters, .bfloat16)
         let (noisy, predicted) = try prediction(
             stage, batch.latents, stage.prepare(text: encode(batch.captions)), time: time,
             noise: number)
-        return reader.accuracy(
-            noisy.clean(predicted).flattenedSamples, batch.labels.map(\.mentioned))
-    }
-}
-
-extension Tensor {
-    /// `[samples, everything else]`
-    fileprivate var flattenedSamples: Tensor {
-        reshaped(to: [shape[0], count / max(1, shape[0])])
+        return Output(
+            batch: number, captions: batch.captions, noisy: noisy, predicted: predicted)
     }
 }

@@ -165,7 +165,7 @@ public struct TrainingState: Sendable {
 
 extension Safetensors.Source {
     /// A tensor as 32-bit floats.
-    init(name: String, _ tensor: Tensor) {
+    package init(name: String, _ tensor: Tensor) {
         self.init(name: name, elementType: .f32, shape: tensor.shape.array) { write in
             try tensor.withUnsafeElements { try write(UnsafeRawBufferPointer($0)) }
         }

@@ -1,6 +1,7 @@
 import TensorCore
 import Testing
 import Wuerstchen
+import WuerstchenScenes
 import WuerstchenTraining
 import _WuerstchenTestSupport
 

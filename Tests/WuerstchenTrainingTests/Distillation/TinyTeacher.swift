@@ -1,5 +1,6 @@
 import TensorCore
 import Wuerstchen
+import WuerstchenScenes
 import WuerstchenTraining
 import _WuerstchenTestSupport
 

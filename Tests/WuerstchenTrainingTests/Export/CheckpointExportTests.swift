@@ -3,6 +3,7 @@ import TensorCore
 import Testing
 import Wuerstchen
 import WuerstchenTraining
+import _WuerstchenTestSupport
 
 @Suite("Exporting checkpoints")
 struct CheckpointExportTests {

@@ -1,6 +1,7 @@
 import TensorCore
 import Testing
 import Wuerstchen
+import WuerstchenScenes
 import _WuerstchenTestSupport
 
 @testable import WuerstchenTraining
@@ -82,20 +83,6 @@ import _WuerstchenTestSupport
         let variance = try #require(
             state.parameters.values["compressor.mapper.2.running_var"])
         #expect(variance.elements.contains { $0 != 1 })
-    }
-
-    @Test("the text encoder learns what captions mention")
-    func text() throws {
-        let folder = try TemporaryFolder()
-        try SceneTokenizer.write(to: folder.url)
-        var c = CLIPTextModel.Configuration(channels: 32, hiddenChannels: 64, layers: 1, heads: 2)
-        (c.positions, c.vocabularySize) = (32, 810)
-        let objective = TextObjective(
-            configuration: c, tokenizer: try CLIPTokenizer(contentsOf: folder.url),
-            captions: SceneImages(seed: 1))
-        let (losses, metrics, _) = try train(objective, steps: 40, batch: 16, rate: 1e-2)
-        expectFall(losses)
-        #expect((metrics["accuracy"] ?? 0) > 0.4)
     }
 
     private func tinyStageB(compressor: SemanticCompressor?) throws -> StageBObjective {
@@ -186,52 +173,6 @@ import _WuerstchenTestSupport
         #expect(errors.count == 4)
         #expect(errors.allSatisfy { $0.right > 0 && $0.right.isFinite && $0.empty.isFinite })
         #expect(errors.contains { $0.right != $0.wrong && $0.right != $0.empty })
-        #expect(try objective.attributesRead(state.average.values, batch: 0, count: 4).isEmpty)
-    }
-
-    @Test(
-        "a reader of latents pulls predictions to what captions mention, and dropped ones are not asked"
-    )
-    func reader() throws {
-        let folder = try TemporaryFolder()
-        try SceneTokenizer.write(to: folder.url)
-        var text = CLIPTextModel.Configuration(
-            channels: 8, hiddenChannels: 16, layers: 1, heads: 2)
-        (text.positions, text.vocabularySize) = (32, 810)
-        var c = TinyStageC.configuration
-        c.latentChannels = 16
-        var objective = StageCObjective(
-            configuration: c, textConfiguration: text,
-            tokenizer: try CLIPTokenizer(contentsOf: folder.url), semantics: LabelledNoise(),
-            weighting: .clean, trainsText: true)
-        objective.reader = try AttributeHeads(
-            RandomParameters(seed: 8), features: LabelledNoise.features)
-        objective.times = TimeDistribution(highNoiseShare: 1)
-        let start = try objective.initialParameters(seed: 0).values
-        func read(_ parameters: [String: Tensor]) throws -> Float {
-            let shares = try objective.attributesRead(parameters, batch: 0, count: 16, time: 0.95)
-            return shares.values.reduce(0, +) / Float(shares.count)
-        }
-        let before = try read(start)
-        objective.readerWeight = 1
-        let (_, metrics, state) = try train(objective, steps: 60, batch: 16)
-        #expect(metrics["read"] != nil)
-        #expect(try read(state.parameters.values) > before + 0.15)
-        objective.captionDropout = 1
-        let (_, unasked, _) = try train(objective, steps: 2, batch: 16)
-        #expect(unasked["read"] == nil)
-    }
-}
-
-/// Random latents with the labels and captions of scenes.
-private struct LabelledNoise: SemanticSource {
-    static let features = 2 * 2 * 16
-
-    func semantics(_ number: Int, count: Int) -> SemanticBatch {
-        let examples = (0..<count).map { SceneImages(seed: 9).example($0) }
-        return SemanticBatch(
-            latents: .random([count, 2, 2, 16], seed: 1), captions: examples.map(\.caption),
-            labels: examples.map(\.labels))
     }
 }
 

@@ -1,3 +1,5 @@
+public import WuerstchenTraining
+
 /// A scene that can be drawn and described: an object in a landscape under a sky.
 ///
 /// The scenes are a domain small enough to be learnt from nothing on two processor cores, and

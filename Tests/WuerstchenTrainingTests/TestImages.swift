@@ -1,28 +1,5 @@
-import Foundation
 import Synchronization
 import Wuerstchen
-
-/// Runs a test with an empty folder, which is removed afterwards.
-func withFolder<Result>(_ body: (URL) throws -> Result) throws -> Result {
-    let url = FileManager.default.temporaryDirectory
-        .appendingPathComponent("training-\(UUID().uuidString)", isDirectory: true)
-    try FileManager.default.createDirectory(at: url, withIntermediateDirectories: false)
-    defer { try? FileManager.default.removeItem(at: url) }
-    return try body(url)
-}
-
-/// An empty folder that is removed when nobody holds it any more.
-final class TemporaryFolder {
-    let url: URL
-
-    init() throws {
-        url = FileManager.default.temporaryDirectory
-            .appendingPathComponent("training-\(UUID().uuidString)", isDirectory: true)
-        try FileManager.default.createDirectory(at: url, withIntermediateDirectories: false)
-    }
-
-    deinit { try? FileManager.default.removeItem(at: url) }
-}
 
 /// Keeps what was reported, from whichever thread.
 final class Messages: Sendable {

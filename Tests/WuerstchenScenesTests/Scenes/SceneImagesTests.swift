@@ -1,25 +1,27 @@
 import TensorCore
 import Testing
 import Wuerstchen
+import WuerstchenTraining
 
-@testable import WuerstchenTraining
+@testable import WuerstchenScenes
 
 @Suite struct SceneImagesTests {
     @Test func batchesHoldTheExamples() {
         let images = SceneImages(seed: 3)
         let batch = images.batch(2, count: 3)
+        let labels = images.labels(2, count: 3)
         #expect(batch.pixels.shape == [3, 256, 256, 3])
-        #expect(batch.captions.count == 3 && batch.labels.count == 3)
+        #expect(batch.captions.count == 3 && labels.count == 3)
         for index in 0..<3 {
             let example = images.example(2 * 3 + index)
             #expect(batch.captions[index] == example.caption)
-            #expect(batch.labels[index] == example.labels)
+            #expect(labels[index] == example.labels)
             let samples = batch.pixels.elements[index * 3 * 256 * 256..<(index + 1) * 3 * 256 * 256]
             #expect(samples.elementsEqual(example.draw().map { Float($0) / 255 }))
         }
         let captions = images.captions(2, count: 3)
         #expect(captions.map(\.text) == batch.captions)
-        #expect(captions.map(\.labels) == batch.labels)
+        #expect(captions.map(\.labels) == labels)
     }
 
     @Test func batchesDependOnSeedAndNumberAlone() {

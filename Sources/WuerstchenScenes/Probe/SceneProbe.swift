@@ -2,6 +2,7 @@ public import Foundation
 public import TensorCore
 internal import Wuerstchen
 public import WuerstchenNN
+public import WuerstchenTraining
 
 /// Reads an image of a drawn scene back: what it shows, attribute by attribute.
 ///
@@ -62,7 +63,7 @@ public struct SceneProbe: Sendable {
     ///   where its executables are.
     public static func shipped() throws -> SceneProbe {
         try SceneProbe(
-            contentsOf: ShippedFiles.folder("Probe/probe.safetensors", of: "WuerstchenTraining")
+            contentsOf: ShippedFiles.folder("Probe/probe.safetensors", of: "WuerstchenScenes")
         )
     }
 
@@ -105,10 +106,10 @@ public struct ProbeObjective: TrainingObjective {
     /// The part's name.
     public let name = "probe"
     /// The images.
-    public var images: any ImageSource
+    public var images: any ImageSource & SceneLabelSource
 
     /// An objective, learnt from labelled images.
-    public init(images: any ImageSource) {
+    public init(images: any ImageSource & SceneLabelSource) {
         self.images = images
     }
 
@@ -134,7 +135,8 @@ public struct ProbeObjective: TrainingObjective {
         }
         seen = Tensor.combine(1, seen, random.uniform(0..<0.04), random.normal(seen.shape))
         let probe = try SceneProbe(parameters.source("probe"), precision: step.precision)
-        let (loss, accuracy) = probe.loss(probe.features(of: seen), batch.labels.map(\.visible))
+        let labels = images.labels(step.number, count: step.batchSize)
+        let (loss, accuracy) = probe.loss(probe.features(of: seen), labels.map(\.visible))
         return TrainingLoss(loss, metrics: ["accuracy": accuracy])
     }
 }

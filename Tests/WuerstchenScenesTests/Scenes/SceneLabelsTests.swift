@@ -1,5 +1,5 @@
 import Testing
-import WuerstchenTraining
+import WuerstchenScenes
 
 @Suite struct SceneLabelsTests {
     @Test func attributesHaveTheClassesOfTheDomain() {

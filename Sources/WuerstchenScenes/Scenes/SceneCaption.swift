@@ -1,3 +1,5 @@
+internal import WuerstchenTraining
+
 /// Captions of scenes: sentences and keyword lists that leave out some of what there is to say, so
 /// that a model learns to fill in what a prompt leaves open.
 ///

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import WuerstchenTraining
+@testable import WuerstchenScenes
 
 @Suite struct SceneRendererTests {
     private static let side = SceneRenderer.side

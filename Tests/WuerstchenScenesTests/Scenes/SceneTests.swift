@@ -1,6 +1,7 @@
 import Testing
+import WuerstchenTraining
 
-@testable import WuerstchenTraining
+@testable import WuerstchenScenes
 
 @Suite struct SceneTests {
     private func scenes(_ count: Int, _ split: Scene.Split, seed: UInt64 = 1) -> [Scene] {

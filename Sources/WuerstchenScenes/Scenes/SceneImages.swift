@@ -1,7 +1,8 @@
 internal import TensorCore
+public import WuerstchenTraining
 
 /// Drawn scenes with captions, fresh ones for every batch.
-public struct SceneImages: ImageSource, CaptionSource {
+public struct SceneImages: ImageSource, SceneLabelSource, CaptionSource {
     /// What everything random depends on.
     public var seed: UInt64
     /// Which combinations are drawn.
@@ -49,7 +50,7 @@ public struct SceneImages: ImageSource, CaptionSource {
             labels: SceneLabels(classes: classes, isMentioned: isMentioned))
     }
 
-    /// Images, captions and labels of a batch.
+    /// Images and captions of a batch.
     public func batch(_ number: Int, count: Int) -> ImageBatch {
         let examples = (0..<count).map { example(number * count + $0) }
         let side = crop ?? SceneRenderer.side
@@ -75,8 +76,12 @@ public struct SceneImages: ImageSource, CaptionSource {
                 }
             }
         }
-        return ImageBatch(
-            pixels: pixels, captions: examples.map(\.caption), labels: examples.map(\.labels))
+        return ImageBatch(pixels: pixels, captions: examples.map(\.caption))
+    }
+
+    /// What the images of a batch show, and what their captions say of it.
+    public func labels(_ number: Int, count: Int) -> [SceneLabels] {
+        (0..<count).map { example(number * count + $0).labels }
     }
 
     /// Captions and labels of a batch, without its images.

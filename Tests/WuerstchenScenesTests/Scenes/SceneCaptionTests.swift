@@ -1,6 +1,7 @@
 import Testing
+import WuerstchenTraining
 
-@testable import WuerstchenTraining
+@testable import WuerstchenScenes
 
 @Suite struct SceneCaptionTests {
     private struct Sample {

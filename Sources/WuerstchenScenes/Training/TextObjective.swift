@@ -1,5 +1,6 @@
 internal import TensorCore
 public import Wuerstchen
+public import WuerstchenTraining
 
 /// Captions of drawn scenes, for learning language alone.
 public protocol CaptionSource: Sendable {
@@ -59,27 +60,5 @@ public struct TextObjective: TrainingObjective {
         let (loss, accuracy) = heads.loss(
             pairs.reshaped(to: [step.batchSize, 2 * width]), batch.map(\.labels.mentioned))
         return TrainingLoss(loss, metrics: ["accuracy": accuracy])
-    }
-}
-
-extension StepParameters {
-    /// The text encoder under `text`.
-    func textModel(
-        _ configuration: CLIPTextModel.Configuration, precision: Precision
-    ) throws -> CLIPTextModel {
-        try CLIPTextModel(
-            configuration: configuration, parameters: source("text"), precision: precision)
-    }
-
-    /// The hidden states of captions.
-    ///
-    /// - Returns: `[captions, tokens, channels]`.
-    func encode(
-        _ captions: [String], _ tokenizer: CLIPTokenizer,
-        _ configuration: CLIPTextModel.Configuration, precision: Precision
-    ) throws -> Tensor {
-        let encodings = captions.map(tokenizer.encode)
-        return try textModel(configuration, precision: precision)(
-            ids: encodings.map(\.ids), mask: encodings.map(\.mask))
     }
 }

@@ -1,5 +1,6 @@
 public import TensorCore
 public import Wuerstchen
+public import WuerstchenTraining
 
 /// How well images show what they should, by a probe.
 public struct SceneEvaluation: Sendable {
@@ -163,10 +164,11 @@ public struct CascadeEvaluation: Sendable {
         for number in 0..<(count + batchSize - 1) / batchSize {
             try Task.checkCancellation()
             let batch = images.batch(number, count: batchSize)
+            let labels = images.labels(number, count: batchSize)
             let isFromText = gate == .text || gate == .textPreview
             let made = try make(gate, batch, seed: UInt64(number * batchSize))
             collector.add(
-                made, wanted: batch.labels.map { isFromText ? $0.mentioned : $0.visible },
+                made, wanted: labels.map { isFromText ? $0.mentioned : $0.visible },
                 truth: isFromText || gate == .renders ? nil : batch.pixels.resized(toMatch: made))
             progress((number + 1) * batchSize)
         }

@@ -1,37 +1,14 @@
 public import Foundation
-public import TensorCore
+internal import TensorCore
 public import Wuerstchen
-
-/// Semantic latents with captions.
-public struct SemanticBatch: Sendable {
-    /// `[batch, rows, columns, channels]`, as Stage C makes them.
-    public var latents: Tensor
-    /// A caption for each.
-    public var captions: [String]
-    /// For drawn scenes what each shows.
-    public var labels: [SceneLabels]
-
-    /// A batch of the given latents.
-    public init(latents: Tensor, captions: [String], labels: [SceneLabels] = []) {
-        self.latents = latents
-        self.captions = captions
-        self.labels = labels
-    }
-}
-
-/// Semantic latents with captions, such as a compressor makes of images.
-public protocol SemanticSource: Sendable {
-    /// A batch, the same for the same number and count.
-    ///
-    /// - Throws: What reading images throws.
-    func semantics(_ number: Int, count: Int) throws -> SemanticBatch
-}
+internal import WuerstchenNN
+public import WuerstchenTraining
 
 /// Semantic latents of drawn scenes, computed once and kept, with a fresh caption at every visit.
 ///
 /// The latents do not change while Stage C learns, so that drawing and compressing each image once
 /// leaves all the time to Stage C.
-public struct CachedSemantics: SemanticSource {
+public struct CachedSemantics: SemanticSource, SceneLabelSource {
     private let latents: Tensor
     private let classes: [[Int]]
     private let seed: UInt64
@@ -112,38 +89,27 @@ public struct CachedSemantics: SemanticSource {
 
     /// Latents drawn at random, with captions drawn afresh.
     public func semantics(_ number: Int, count: Int) throws -> SemanticBatch {
-        var random = RandomStream(seed, 5, UInt64(number))
-        let chosen = (0..<count).map { _ in random.integer(below: classes.count) }
+        let (chosen, drawn) = draw(number, count: count)
         let width = latents.count / max(1, latents.shape[0])
         let rows = latents.reshaped(to: [latents.shape[0], width]).embeddingLookup(chosen)
-        let drawn = chosen.map { SceneCaption.draw(classes[$0], &random) }
         return SemanticBatch(
             latents: rows.reshaped(to: Shape([count] + latents.shape.array.dropFirst())),
-            captions: drawn.map(\.text),
-            labels: zip(chosen, drawn).map {
-                SceneLabels(classes: classes[$0], isMentioned: $1.isMentioned)
-            })
-    }
-}
-
-/// The semantic latents of captioned images of any kind, compressed as they come.
-public struct CompressedImages: SemanticSource {
-    /// The images.
-    public var images: any ImageSource
-    /// What makes latents of them.
-    public var compressor: SemanticCompressor
-
-    /// Latents of images under a compressor.
-    public init(_ images: any ImageSource, compressor: SemanticCompressor) {
-        self.images = images
-        self.compressor = compressor
+            captions: drawn.map(\.text))
     }
 
-    /// The latents and captions of a batch of images.
-    public func semantics(_ number: Int, count: Int) throws -> SemanticBatch {
-        let batch = try images.batch(number, count: count)
-        return SemanticBatch(
-            latents: try compressor.encode(batch.pixels).values,
-            captions: batch.captions, labels: batch.labels)
+    /// What the images of a batch show, and what the captions say of it.
+    public func labels(_ number: Int, count: Int) -> [SceneLabels] {
+        let (chosen, drawn) = draw(number, count: count)
+        return zip(chosen, drawn).map {
+            SceneLabels(classes: classes[$0], isMentioned: $1.isMentioned)
+        }
+    }
+
+    private func draw(
+        _ number: Int, count: Int
+    ) -> (scenes: [Int], captions: [(text: String, isMentioned: [Bool])]) {
+        var random = RandomStream(seed, 5, UInt64(number))
+        let chosen = (0..<count).map { _ in random.integer(below: classes.count) }
+        return (chosen, chosen.map { SceneCaption.draw(classes[$0], &random) })
     }
 }

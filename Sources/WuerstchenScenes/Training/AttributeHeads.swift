@@ -91,21 +91,6 @@ public struct AttributeHeads: Sendable {
     }
 }
 
-extension SceneLabels {
-    /// The class of each attribute; nil for the place of a sun or moon that is not there.
-    public var visible: [Int?] {
-        SceneAttribute.allCases.map { attribute in
-            attribute == .side && classes[SceneAttribute.celestial.rawValue] == 0
-                ? nil : classes[attribute.rawValue]
-        }
-    }
-
-    /// The class of each attribute that the caption mentions.
-    public var mentioned: [Int?] {
-        SceneAttribute.allCases.map { isMentioned[$0.rawValue] ? classes[$0.rawValue] : nil }
-    }
-}
-
 extension Tensor {
     /// For each row of the innermost axis the channel of the largest element.
     func largestChannels() -> [Int] {

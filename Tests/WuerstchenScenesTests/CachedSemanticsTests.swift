@@ -2,6 +2,7 @@ import Foundation
 import TensorCore
 import Testing
 import Wuerstchen
+import WuerstchenScenes
 import WuerstchenTraining
 import _WuerstchenTestSupport
 

@@ -1,3 +1,5 @@
+internal import WuerstchenTraining
+
 /// Draws scenes: sky, sun or moon, clouds, ground and object, back to front.
 public enum SceneRenderer {
     /// The side of an image, in pixels.

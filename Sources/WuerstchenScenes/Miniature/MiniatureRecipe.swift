@@ -1,6 +1,8 @@
 public import Foundation
 internal import TensorCore
 internal import Wuerstchen
+internal import WuerstchenNN
+public import WuerstchenTraining
 
 /// How the small cascade is trained from nothing, piece by piece, each in a folder of its own.
 ///
@@ -93,6 +95,9 @@ public struct MiniatureRecipe: Sendable {
         case .compressor:
             var objective = CompressorObjective(images: images(.training))
             objective.validationImages = images(.heldOut)
+            objective.auxiliary = [
+                CompressorHeads(labels: images(.training), validationLabels: images(.heldOut))
+            ]
             _ = try TrainingRun(objective, options, in: folder)
                 .run(resumes: true, progress: &progress)
         case .text:
@@ -140,10 +145,13 @@ public struct MiniatureRecipe: Sendable {
                 images(.heldOut), compressor: compressor)
             objective.preview = try PreviewDecoder(
                 residual: ParameterValues(average(of: .compressor, "preview")))
-            objective.reader = try AttributeHeads(
-                ParameterValues(average(of: .compressor, "heads")),
-                features: CompressorObjective.features)
-            objective.readerWeight = 0.3
+            objective.auxiliary = [
+                CaptionReader(
+                    try AttributeHeads(
+                        ParameterValues(average(of: .compressor, "heads")),
+                        features: CompressorHeads.features),
+                    labels: semantics, validationLabels: images(.heldOut), weight: 0.3)
+            ]
             objective.times = TimeDistribution(highNoiseShare: 0.5)
             _ = try TrainingRun(objective, options, in: folder)
                 .run(resumes: true, start: try pretrainedText(), progress: &progress)

@@ -1,4 +1,5 @@
 private import Foundation
+internal import WuerstchenTraining
 
 extension SceneDrawing {
     /// The landscape.

@@ -1,5 +1,6 @@
 public import Foundation
 private import TensorCore
+private import WuerstchenTraining
 
 /// The tokenizer of the captions of scenes, in CLIP's layout: every word of a caption is one token,
 /// and anything else is spelt in smaller ones.

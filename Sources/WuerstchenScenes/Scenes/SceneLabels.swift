@@ -34,3 +34,24 @@ public struct SceneLabels: Sendable, Hashable {
         self.isMentioned = isMentioned
     }
 }
+
+extension SceneLabels {
+    /// The class of each attribute; nil for the place of a sun or moon that is not there.
+    public var visible: [Int?] {
+        SceneAttribute.allCases.map { attribute in
+            attribute == .side && classes[SceneAttribute.celestial.rawValue] == 0
+                ? nil : classes[attribute.rawValue]
+        }
+    }
+
+    /// The class of each attribute that the caption mentions.
+    public var mentioned: [Int?] {
+        SceneAttribute.allCases.map { isMentioned[$0.rawValue] ? classes[$0.rawValue] : nil }
+    }
+}
+
+/// What the images of a source's batches show.
+public protocol SceneLabelSource: Sendable {
+    /// The labels of the batch of the same number and count.
+    func labels(_ number: Int, count: Int) -> [SceneLabels]
+}

@@ -1,8 +1,10 @@
 import Foundation
 import Testing
 import Wuerstchen
+import WuerstchenTraining
+import _WuerstchenTestSupport
 
-@testable import WuerstchenTraining
+@testable import WuerstchenScenes
 
 @Suite struct SceneTokenizerTests {
     private static let files = [
