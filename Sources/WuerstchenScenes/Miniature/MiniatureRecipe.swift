@@ -7,8 +7,8 @@ public import WuerstchenTraining
 /// How the small cascade is trained from nothing, piece by piece, each in a folder of its own.
 ///
 /// A piece that was stopped goes on where it was; one that is done is done. Later pieces stand on
-/// earlier ones: the order of ``Piece`` is one that works, and pieces that do not stand on each other
-/// can be trained at the same time.
+/// earlier ones: the order of ``Piece`` is one that works, and pieces that do not stand on each
+/// other can be trained at the same time.
 public struct MiniatureRecipe: Sendable {
     /// What is trained.
     public enum Piece: String, Sendable, CaseIterable {
@@ -79,9 +79,9 @@ public struct MiniatureRecipe: Sendable {
     /// - Parameters:
     ///   - piece: What to train.
     ///   - progress: Where to report.
-    /// - Throws: `CancellationError` when the task is cancelled, ``WuerstchenError`` when a piece that
-    ///   this one stands on is not trained, and what ``TrainingRun/run(resumes:start:progress:)``
-    ///   throws.
+    /// - Throws: `CancellationError` when the task is cancelled, `WuerstchenError` when a piece
+    ///   that this one stands on is not trained, and what
+    ///   ``TrainingRun/run(resumes:start:progress:)`` throws.
     public func train(_ piece: Piece, progress: inout TrainingProgress) throws {
         let (options, folder) = (options(piece), folder(of: piece))
         switch piece {
@@ -212,7 +212,7 @@ public struct MiniatureRecipe: Sendable {
     /// Writes what is trained as a checkpoint in the published layout, with compressor and
     /// preview decoder, in 16-bit floats; and the probe as `probe.safetensors` beside its folder.
     ///
-    /// - Throws: ``WuerstchenError`` when a piece is not trained or files cannot be written.
+    /// - Throws: `WuerstchenError` when a piece is not trained or files cannot be written.
     public func export(to target: URL) throws {
         let export = CheckpointExport(to: target)
         _ = try tokenizer()

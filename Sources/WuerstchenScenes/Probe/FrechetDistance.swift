@@ -32,9 +32,9 @@ public struct FeatureStatistics: Sendable {
         self.covariance = covariance.map { $0 / Double(rows - 1) }
     }
 
-    /// The Fréchet distance to other features, both taken to be normally distributed (Heusel et al.,
-    /// "GANs Trained by a Two Time-Scale Update Rule", 2017):
-    /// `|μ₁ − μ₂|² + tr(C₁ + C₂ − 2 (C₁ C₂)^½)`.
+    /// The Fréchet distance to other features, both taken to be normally distributed (Heusel et
+    /// al., "GANs Trained by a Two Time-Scale Update Rule", 2017): `|μ₁ − μ₂|² + tr(C₁ + C₂ − 2 (C₁
+    /// C₂)^½)`.
     public func distance(to other: FeatureStatistics) -> Double {
         let width = mean.count
         let root = symmetricFunction(covariance, width) { max($0, 0).squareRoot() }

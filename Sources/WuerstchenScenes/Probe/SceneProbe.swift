@@ -22,7 +22,7 @@ public struct SceneProbe: Sendable {
 
     /// A probe with the given parameters.
     ///
-    /// - Throws: ``WuerstchenError`` when parameters are missing, surplus or misshapen, or when
+    /// - Throws: `WuerstchenError` when parameters are missing, surplus or misshapen, or when
     ///   OpenBLAS is not installed.
     public init(_ source: any ParameterSource, precision: Precision = .float32) throws {
         _ = try BLAS.load()
@@ -52,14 +52,14 @@ public struct SceneProbe: Sendable {
 
     /// A probe from a safetensors file.
     ///
-    /// - Throws: ``WuerstchenError`` when the file cannot be read or holds something else.
+    /// - Throws: `WuerstchenError` when the file cannot be read or holds something else.
     public init(contentsOf file: URL) throws {
         try self.init(CheckpointParameters(contentsOf: file))
     }
 
     /// The probe that ships in the package, trained by ``MiniatureRecipe``.
     ///
-    /// - Throws: ``WuerstchenError`` with code `fileNotFound` when the package's resources are not
+    /// - Throws: `WuerstchenError` with code `fileNotFound` when the package's resources are not
     ///   where its executables are.
     public static func shipped() throws -> SceneProbe {
         try SceneProbe(

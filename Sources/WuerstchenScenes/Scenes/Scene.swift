@@ -3,8 +3,8 @@ public import WuerstchenTraining
 /// A scene that can be drawn and described: an object in a landscape under a sky.
 ///
 /// The scenes are a domain small enough to be learnt from nothing on two processor cores, and
-/// rich enough that a caption matters: eight attributes, 700 combinations of the four that stand out
-/// most, a tenth of which no training image shows.
+/// rich enough that a caption matters: eight attributes, 700 combinations of the four that stand
+/// out most, a tenth of which no training image shows.
 public struct Scene: Sendable, Hashable {
     /// The value of each ``SceneAttribute``, by its raw value.
     public var classes: [Int]

@@ -1,11 +1,11 @@
 /// A square image that shapes are painted on, one over the other.
 ///
 /// Coordinates run from 0 to 1, x to the right and y down. A shape is a signed distance in these
-/// units, negative inside, and covers a pixel by how far its centre lies within the edge: that gives
-/// edges one pixel of antialiasing.
+/// units, negative inside, and covers a pixel by how far its centre lies within the edge: that
+/// gives edges one pixel of antialiasing.
 struct SceneCanvas: ~Copyable {
-    /// Neighbouring pixels. Eight: sixteen would not leave enough registers for what is computed from
-    /// them, and drawing takes three times as long.
+    /// Neighbouring pixels. Eight: sixteen would not leave enough registers for what is computed
+    /// from them, and drawing takes three times as long.
     typealias Vector = SIMD8<Float>
     typealias Color = SIMD3<Float>
     /// Red, green and blue of a few pixels.
@@ -45,7 +45,8 @@ struct SceneCanvas: ~Copyable {
         }
     }
 
-    /// Paints what `paint` gives for a few neighbouring pixels at a time: their coverage and colour.
+    /// Paints what `paint` gives for a few neighbouring pixels at a time: their coverage and
+    /// colour.
     ///
     /// - Parameters:
     ///   - box: What is painted, and a pixel around it.

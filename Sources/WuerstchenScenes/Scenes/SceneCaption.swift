@@ -3,8 +3,8 @@ internal import WuerstchenTraining
 /// Captions of scenes: sentences and keyword lists that leave out some of what there is to say, so
 /// that a model learns to fill in what a prompt leaves open.
 ///
-/// No caption has more than ``longest`` words and commas: all that there is to say never takes more,
-/// and an opening is only put before a sentence that leaves room for it.
+/// No caption has more than ``longest`` words and commas: all that there is to say never takes
+/// more, and an opening is only put before a sentence that leaves room for it.
 enum SceneCaption {
     /// The most words and commas: what fits between the two special tokens of a length of 32.
     static let longest = SceneTokenizer.length - 2
@@ -43,7 +43,8 @@ enum SceneCaption {
         return (text, SceneAttribute.allCases.map(mentioned.contains))
     }
 
-    /// How often a caption does not mention an attribute, although it mentions what that belongs to.
+    /// How often a caption does not mention an attribute, although it mentions what that belongs
+    /// to.
     private static func omissionRate(of attribute: SceneAttribute) -> Float {
         switch attribute {
         case .object: 0.04
@@ -63,7 +64,8 @@ private struct Description {
     let classes: [Int]
     let mentioned: Set<SceneAttribute>
 
-    /// The object first, then the rest in any order: "huge golden house in the middle, night, hills".
+    /// The object first, then the rest in any order: "huge golden house in the middle, night,
+    /// hills".
     func keywords(_ random: inout RandomStream) -> String {
         var others = [
             phrase(.ground, SceneWords.groundKeywords, &random),

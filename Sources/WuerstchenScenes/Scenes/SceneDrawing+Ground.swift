@@ -86,7 +86,8 @@ extension SceneDrawing {
         canvas.polygon(
             [(x, top), (x + width, base), (foot, base)],
             land([0.38, 0.41, 0.52]).mixed(haze, 0.15))
-        // Snow above a zigzag, in the light on one side of the ridge and in its shadow on the other.
+        // Snow above a zigzag, in the light on one side of the ridge and in its shadow on the
+        // other.
         let (depth, phase) = (height * chance(0.38..<0.5), chance(0..<1))
         let period = 0.36 * width
         let (slope, ridge) = (width / (base - top), (foot - x) / (base - top))

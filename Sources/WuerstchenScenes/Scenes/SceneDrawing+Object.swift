@@ -188,7 +188,8 @@ extension SceneDrawing {
         canvas.fill(
             SceneCanvas.Box(x - radius * s, x + radius * s, y - s, y - 0.25 * s),
             shade: { px, py in
-                // Gores: half-widths of the envelope at this height, cut into strips of equal angle.
+                // Gores: half-widths of the envelope at this height, cut into strips of equal
+                // angle.
                 let (u, v) = ((px - x) / s, (y - py) / s)
                 let above = max(v, centre - 0.05) - centre
                 var half = max(radius * radius - above * above, 0.004).squareRoot()

@@ -12,7 +12,8 @@ public struct AttributeHeads: Sendable {
     /// Heads on a number of features.
     ///
     /// - Parameters:
-    ///   - source: `weight` `[classes, features]` and `bias` `[classes]` of all attributes together.
+    ///   - source: `weight` `[classes, features]` and `bias` `[classes]` of all attributes
+    ///     together.
     ///   - features: The number of features.
     /// - Throws: What reading the parameters throws.
     public init(_ source: any ParameterSource, features: Int) throws {

@@ -2,8 +2,8 @@ internal import TensorCore
 internal import WuerstchenNN
 public import WuerstchenTraining
 
-/// Attribute heads on the compressor's latents, trained along with it: they make the latents say what
-/// a drawn scene shows, as training on ImageNet does for the published compressor.
+/// Attribute heads on the compressor's latents, trained along with it: they make the latents say
+/// what a drawn scene shows, as training on ImageNet does for the published compressor.
 public struct CompressorHeads: AuxiliaryLoss {
     /// What the images show.
     public var labels: any SceneLabelSource
@@ -55,12 +55,12 @@ public struct CompressorHeads: AuxiliaryLoss {
     }
 }
 
-/// Trained attribute heads, kept as they are, on the clean latents that Stage C predicts: they ask for
-/// what captions mention.
+/// Trained attribute heads, kept as they are, on the clean latents that Stage C predicts: they ask
+/// for what captions mention.
 ///
-/// The squared error alone hardly notices a moon on the wrong side. The heads look at times from 0.88 to
-/// 0.98: before, the noisy latent itself shows where things are; beyond, the slope of the clean latents
-/// grows without bounds.
+/// The squared error alone hardly notices a moon on the wrong side. The heads look at times from
+/// 0.88 to 0.98: before, the noisy latent itself shows where things are; beyond, the slope of the
+/// clean latents grows without bounds.
 public struct CaptionReader: AuxiliaryLoss {
     /// The heads.
     public var heads: AttributeHeads
@@ -98,8 +98,8 @@ public struct CaptionReader: AuxiliaryLoss {
         return AuxiliaryTerms([(weight, unread)], metrics: ["read": accuracy])
     }
 
-    /// The shares of mentioned attributes that are read from the predicted latents: what of its captions
-    /// the stage has decided on.
+    /// The shares of mentioned attributes that are read from the predicted latents: what of its
+    /// captions the stage has decided on.
     public func measurements(_ output: StageCObjective.Output) -> [String: Float] {
         let labels = labels.labels(output.batch, count: output.captions.count)
         let shares = heads.accuracy(output.clean.flattenedSamples, labels.map(\.mentioned))

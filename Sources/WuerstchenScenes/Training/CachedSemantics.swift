@@ -21,9 +21,9 @@ public struct CachedSemantics: SemanticSource, SceneLabelSource {
     ///   - compressor: What makes latents of images.
     ///   - file: Where they are kept; nil to keep them in memory alone.
     ///   - progress: Called with the number of scenes done.
-    /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError`` when the file
-    ///   holds something else, such as the latents of other scenes or of another compressor, or cannot
-    ///   be written.
+    /// - Throws: `CancellationError` when the task is cancelled, or `WuerstchenError` when the file
+    ///   holds something else, such as the latents of other scenes or of another compressor, or
+    ///   cannot be written.
     public init(
         of images: SceneImages, count: Int, compressor: SemanticCompressor, file: URL? = nil,
         progress: (Int) -> Void = { _ in }
@@ -56,9 +56,9 @@ public struct CachedSemantics: SemanticSource, SceneLabelSource {
         }
     }
 
-    /// The latents in a file, if it says that they are those of the scenes and the first of them are
-    /// what the compressor makes now: its parameters have no name that could be noted, and a training
-    /// on the latents of another one would look well and be useless.
+    /// The latents in a file, if it says that they are those of the scenes and the first of them
+    /// are what the compressor makes now: its parameters have no name that could be noted, and a
+    /// training on the latents of another one would look well and be useless.
     private static func latents(
         in file: URL, of scenes: String, _ count: Int, first: @autoclosure () throws -> Tensor
     ) throws -> Tensor {
