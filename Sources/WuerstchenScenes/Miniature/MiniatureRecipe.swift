@@ -81,7 +81,7 @@ public struct MiniatureRecipe: Sendable {
     ///   - progress: Where to report.
     /// - Throws: `CancellationError` when the task is cancelled, `WuerstchenError` when a piece
     ///   that this one stands on is not trained, and what
-    ///   ``TrainingRun/run(resumes:start:progress:)`` throws.
+    ///   `TrainingRun.run(resumes:start:progress:)` throws.
     public func train(_ piece: Piece, progress: inout TrainingProgress) throws {
         let (options, folder) = (options(piece), folder(of: piece))
         switch piece {

@@ -34,7 +34,7 @@ public struct ImageFolder: ImageSource {
     ///   - options: How batches are made.
     ///   - report: Called with a sentence about each file that cannot be used, once for each; from
     ///     any thread.
-    /// - Throws: ``WuerstchenError`` when the options contradict themselves or the folder has no
+    /// - Throws: `WuerstchenError` when the options contradict themselves or the folder has no
     ///   image that can be used.
     public init(
         _ url: URL, options: ImageFolderOptions = ImageFolderOptions(),
@@ -107,7 +107,7 @@ public struct ImageFolder: ImageSource {
     ///   - number: Which batch, from 0.
     ///   - count: How many images, at least one.
     /// - Returns: The images, the same for the same number and count.
-    /// - Throws: ``WuerstchenError`` when no image can be read any more.
+    /// - Throws: `WuerstchenError` when no image can be read any more.
     public func batch(_ number: Int, count: Int) throws -> ImageBatch {
         precondition(number >= 0 && count > 0, "batch \(number) of \(count) images")
         let schedule = BatchSchedule(

@@ -26,6 +26,6 @@ public protocol ImageSource: Sendable {
     ///   - number: Which batch, from 0; usually the training step.
     ///   - count: How many images.
     /// - Returns: The images, the same for the same number and count.
-    /// - Throws: ``WuerstchenError`` when no image can be read.
+    /// - Throws: `WuerstchenError` when no image can be read.
     func batch(_ number: Int, count: Int) throws -> ImageBatch
 }

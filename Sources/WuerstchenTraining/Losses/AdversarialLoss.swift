@@ -1,7 +1,8 @@
 internal import TensorCore
 
 /// Learning from an adversary that learns in the same step, under least squares (Mao et al., "Least
-/// Squares Generative Adversarial Networks", 2017): it says 1 of what is wanted and 0 of what is made.
+/// Squares Generative Adversarial Networks", 2017): it says 1 of what is wanted and 0 of what is
+/// made.
 struct AdversarialLoss {
     /// The scope of the adversary's parameters.
     static let scope = "adversary"

@@ -2,9 +2,9 @@ public import TensorCore
 
 /// A loss beside an objective's own, such as a discriminator's or a classifier's.
 ///
-/// An objective says what it made of a batch, and each of its auxiliary losses adds to the objective's
-/// loss what it finds in that. Parameters that it brings along are trained in the same step, under a
-/// scope of their own.
+/// An objective says what it made of a batch, and each of its auxiliary losses adds to the
+/// objective's loss what it finds in that. Parameters that it brings along are trained in the same
+/// step, under a scope of their own.
 public protocol AuxiliaryLoss<Output>: Sendable {
     /// What an objective makes of a batch, such as images and their reconstructions.
     associatedtype Output
@@ -16,8 +16,8 @@ public protocol AuxiliaryLoss<Output>: Sendable {
     /// - Throws: What building networks throws.
     func initialParameters(seed: UInt64) throws -> TrainableParameters
 
-    /// A factor for the learning rate of one of its own parameters; nil for everybody else's, which is
-    /// the default.
+    /// A factor for the learning rate of one of its own parameters; nil for everybody else's, which
+    /// is the default.
     func rateFactor(_ name: String) -> Float?
 
     /// What it adds to the loss of a step.
@@ -32,7 +32,8 @@ public protocol AuxiliaryLoss<Output>: Sendable {
         _ output: Output, _ parameters: StepParameters, _ step: TrainingStep
     ) throws -> AuxiliaryTerms?
 
-    /// Called after each step's update, for what is not trained by gradients; does nothing by default.
+    /// Called after each step's update, for what is not trained by gradients; does nothing by
+    /// default.
     ///
     /// - Parameters:
     ///   - parameters: The parameters after the update.

@@ -1,13 +1,14 @@
 public import TensorCore
 public import WuerstchenNN
 
-/// Tells a teacher's latents from a student's, position by position and beside the noise that they came
-/// from, under least squares (Mao et al., "Least Squares Generative Adversarial Networks", 2017).
+/// Tells a teacher's latents from a student's, position by position and beside the noise that they
+/// came from, under least squares (Mao et al., "Least Squares Generative Adversarial Networks",
+/// 2017).
 ///
-/// A student that learns a mean error takes the middle of what it cannot tell apart; that, an adversary
-/// sees. InstaFlow has a perceptual distance in this place, which latents have none of. Because it sees the
-/// noise, too, it asks for the teacher's latent of this noise rather than for any (Lin et al.,
-/// "SDXL-Lightning", 2024). It is thrown away after training.
+/// A student that learns a mean error takes the middle of what it cannot tell apart; that, an
+/// adversary sees. InstaFlow has a perceptual distance in this place, which latents have none of.
+/// Because it sees the noise, too, it asks for the teacher's latent of this noise rather than for
+/// any (Lin et al., "SDXL-Lightning", 2024). It is thrown away after training.
 public struct LatentAdversary: Sendable {
     private let patch: Int
     private let inputs: (latents: Convolution, noise: Convolution)
@@ -22,7 +23,7 @@ public struct LatentAdversary: Sendable {
     ///   - patch: Side of the squares of the latents that are folded into channels first.
     ///   - precision: The numbers that the large matrices are multiplied with.
     ///   - width: Channels of the layers.
-    /// - Throws: ``WuerstchenError`` when parameters are missing, surplus or misshapen.
+    /// - Throws: `WuerstchenError` when parameters are missing, surplus or misshapen.
     public init(
         _ source: any ParameterSource, channels: Int, patch: Int = 1,
         precision: Precision = .float32, width: Int = 96

@@ -4,12 +4,12 @@ public import Wuerstchen
 
 /// How the errors at different noise levels are weighted when a stage learns to predict noise.
 public enum NoiseWeighting: String, Sendable, Hashable, CaseIterable, Codable {
-    /// 1 − ᾱ (Choi et al., "Perception Prioritized Training of Diffusion Models", 2022, with k = γ =
-    /// 1), as the stages were published with.
+    /// 1 − ᾱ (Choi et al., "Perception Prioritized Training of Diffusion Models", 2022, with k = γ
+    /// = 1), as the stages were published with.
     case p2
     /// (1 − ᾱ) / max(ᾱ, 0.002): the same weight for errors of the clean latent at every noise level
-    /// but the last three in a hundred, which would drown all others. It is at the highest levels that
-    /// a text decides what is where; further down the latent itself shows it.
+    /// but the last three in a hundred, which would drown all others. It is at the highest levels
+    /// that a text decides what is where; further down the latent itself shows it.
     case clean
     /// min(1 / ᾱ, 25): between the two.
     case inverseSignal
@@ -70,8 +70,8 @@ public struct NoisyLatents: Sendable {
 
 /// How often each time, and with it each noise level, is learnt.
 public struct TimeDistribution: Sendable, Hashable {
-    /// The share of times from 0.8…1, where a text decides what is where. A large network sees enough
-    /// of them anyway; a small one on few images hardly learns left from right without.
+    /// The share of times from 0.8…1, where a text decides what is where. A large network sees
+    /// enough of them anyway; a small one on few images hardly learns left from right without.
     public var highNoiseShare: Float = 0
 
     /// Times as the stages were published with: `clamp(1.08 · (1 − U) + 0.001, 0.001, 1)`.

@@ -1,12 +1,12 @@
 public import TensorCore
 public import WuerstchenNN
 
-/// Tells images from reconstructions, patch by patch (Isola et al., "Image-to-Image Translation with
-/// Conditional Adversarial Networks", 2017), under least squares (Mao et al., "Least Squares Generative
-/// Adversarial Networks", 2017).
+/// Tells images from reconstructions, patch by patch (Isola et al., "Image-to-Image Translation
+/// with Conditional Adversarial Networks", 2017), under least squares (Mao et al., "Least Squares
+/// Generative Adversarial Networks", 2017).
 ///
-/// What it learns to see, a mean error hardly counts: that edges are soft and textures smooth. It is
-/// thrown away after training.
+/// What it learns to see, a mean error hardly counts: that edges are soft and textures smooth. It
+/// is thrown away after training.
 public struct PatchAdversary: Sendable {
     private let layers: [Convolution]
     private let output: Convolution
@@ -17,7 +17,7 @@ public struct PatchAdversary: Sendable {
     ///   - source: The parameters.
     ///   - precision: The numbers that the large matrices are multiplied with.
     ///   - width: Channels of the first layer.
-    /// - Throws: ``WuerstchenError`` when parameters are missing, surplus or misshapen.
+    /// - Throws: `WuerstchenError` when parameters are missing, surplus or misshapen.
     public init(
         _ source: any ParameterSource, precision: Precision = .float32, width: Int = 32
     ) throws {
