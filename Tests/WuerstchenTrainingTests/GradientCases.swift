@@ -52,9 +52,9 @@ struct GradientCase: ParameterSource, Sendable, CustomStringConvertible {
     let results: [String: Tensor]
     /// Weights whose gradient vanishes, so that only an absolute error means anything.
     let zeroGradients: Set<String>
-    /// How far the reference's gradients in single precision are from those in double, which are the
-    /// ones that are stored: the largest error in a tensor over its largest element, at the worst
-    /// tensor.
+    /// How far the reference's gradients in single precision are from those in double, which are
+    /// the ones that are stored: the largest error in a tensor over its largest element, at the
+    /// worst tensor.
     let float32Error: Double?
     private let document: Data
 

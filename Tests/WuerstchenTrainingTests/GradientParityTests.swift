@@ -4,8 +4,8 @@ import Wuerstchen
 import WuerstchenTraining
 import _WuerstchenTestSupport
 
-/// Gradients of whole networks against the reference's, which were computed in double precision; see
-/// `Tests/Reference/make_gradients.py`.
+/// Gradients of whole networks against the reference's, which were computed in double precision;
+/// see `Tests/Reference/make_gradients.py`.
 @Suite("Gradients as in the reference") struct GradientParityTests {
     /// The allowed length of a difference, relative to the gradient's.
     private static let tolerance = 1e-4

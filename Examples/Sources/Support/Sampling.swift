@@ -1,8 +1,8 @@
 public import Wuerstchen
 
 extension Cascade {
-    /// How Stage C samples with what a command was told to change; nil if that was nothing, so that it
-    /// samples as it was made to.
+    /// How Stage C samples with what a command was told to change; nil if that was nothing, so that
+    /// it samples as it was made to.
     public func priorSampling(
         steps: Int?, guidance: Float? = nil, method: SamplingMethod? = nil
     ) throws -> SamplingOptions? {

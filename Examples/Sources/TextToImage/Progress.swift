@@ -1,8 +1,8 @@
 import Foundation
 import Wuerstchen
 
-/// Shows on standard error how far the work is: a bar with the time left on a terminal, a plain line
-/// now and then elsewhere.
+/// Shows on standard error how far the work is: a bar with the time left on a terminal, a plain
+/// line now and then elsewhere.
 final class Progress {
     private let isQuiet: Bool
     private let isTerminal = isatty(STDERR_FILENO) != 0

@@ -32,7 +32,8 @@ public struct GenerationStep: Sendable {
     public let stageCount: Int
     /// What the stage now takes the clean latents to be, `[batch, rows, columns, channels]`.
     public let predictedClean: Tensor
-    /// Whether the prompt or the negative prompt was too long for the text encoder and lost its end.
+    /// Whether the prompt or the negative prompt was too long for the text encoder and lost its
+    /// end.
     public let isPromptTruncated: Bool
     /// For Stage C, the same as a latent that any ``SemanticDecoder`` can show.
     public let semanticLatent: SemanticLatent?

@@ -6,8 +6,8 @@ public struct GenerationRequest: Sendable, Hashable {
     public var prompt: String
     /// What guidance leads away from.
     public var negativePrompt: String
-    /// The size in pixels, each side 128…4096, which is met exactly; nil for what the checkpoint was
-    /// trained at.
+    /// The size in pixels, each side 128…4096, which is met exactly; nil for what the checkpoint
+    /// was trained at.
     public var size: ImageSize?
     /// The seed of the first image.
     public var seed: UInt64

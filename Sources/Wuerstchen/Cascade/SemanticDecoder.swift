@@ -85,7 +85,8 @@ public struct DiffusionDecoder: SemanticDecoder {
     ///   - stageA: Stage A.
     ///   - configuration: Stage B's architecture.
     ///   - latentScale: Positions of the image latent per position of the semantic latent.
-    ///   - pixelsPerPosition: Pixels per position of the image latent, ``StageA/pixelsPerPosition``.
+    ///   - pixelsPerPosition: Pixels per position of the image latent,
+    ///     ``StageA/pixelsPerPosition``.
     public init(
         textEncoder: Part<TextEncoder<StageB>>, stageB: Part<StageB>, stageA: Part<StageA>,
         configuration: StageB.Configuration, latentScale: Double, pixelsPerPosition: Int

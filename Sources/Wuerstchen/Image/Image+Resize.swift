@@ -1,10 +1,10 @@
 extension Image {
     /// The whole image at another size, with bilinear interpolation.
     ///
-    /// Pixels are squares with their samples at the centre, so corners stay on corners. Along a side
-    /// that shrinks, the triangle filter widens with the ratio, so that every pixel counts and
-    /// nothing aliases. The aspect ratio is free, and the interpolation works on the sRGB values
-    /// as they are.
+    /// Pixels are squares with their samples at the centre, so corners stay on corners. Along a
+    /// side that shrinks, the triangle filter widens with the ratio, so that every pixel counts and
+    /// nothing aliases. The aspect ratio is free, and the interpolation works on the sRGB values as
+    /// they are.
     ///
     /// - Parameter size: The new size, in pixels: sides of 1 to ``ImageSize/maximumSide``.
     /// - Returns: The resized image; the same image when the size is already right.

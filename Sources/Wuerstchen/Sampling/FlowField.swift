@@ -4,9 +4,11 @@ public import TensorCore
 /// `dy/dτ = v(y, τ)`.
 ///
 /// For a network that predicts noise this is an exact view of it, its probability-flow ODE in other
-/// variables (see ``FlowMap``); networks that were trained as flows predict the velocity themselves.
+/// variables (see ``FlowMap``); networks that were trained as flows predict the velocity
+/// themselves.
 public struct FlowField: Sendable {
-    /// What a network sees in the flow's latents; any two of these follow from the third and the latents.
+    /// What a network sees in the flow's latents; any two of these follow from the third and the
+    /// latents.
     public struct Prediction: Sendable {
         /// `v = u − ε`
         public let velocity: Tensor

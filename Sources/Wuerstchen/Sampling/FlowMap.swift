@@ -6,8 +6,9 @@ public import TensorCore
 ///
 /// Diffusion has `x = α(t) · z + σ(t) · ε` with t from 1, noise, to 0. A flow has
 /// `y = τ · u + (1 − τ) · ε` with τ from 0, noise, to 1, where `z = mean + deviation · u`. With
-/// `κ = α · deviation + σ` they are the same point: `τ = α · deviation / κ`, `y = (x − α · mean) / κ`.
-/// A network that predicts noise is therefore the velocity field of a flow, without any training.
+/// `κ = α · deviation + σ` they are the same point: `τ = α · deviation / κ`, `y = (x − α · mean) /
+/// κ`. A network that predicts noise is therefore the velocity field of a flow, without any
+/// training.
 public struct FlowMap: Sendable, Hashable {
     /// How noise grows with diffusion's time.
     public var schedule: NoiseSchedule
@@ -15,8 +16,8 @@ public struct FlowMap: Sendable, Hashable {
     public var mean: Double
     /// The standard deviation of clean latents.
     public var deviation: Double
-    /// Whether ᾱ stays within 0.0001…0.9999, as networks that predict noise have learnt it. Otherwise
-    /// time 1 is nothing but noise.
+    /// Whether ᾱ stays within 0.0001…0.9999, as networks that predict noise have learnt it.
+    /// Otherwise time 1 is nothing but noise.
     public var isClamped: Bool
 
     /// A map for a schedule.

@@ -5,9 +5,9 @@ public import TensorCore
 public enum FlowSolver: Sendable, Hashable {
     /// Steps between given times of diffusion's, which should end at 0.
     case fixed(Timesteps, FlowMethod)
-    /// Steps as long as the error allows: the third-order method of Bogacki and Shampine (1989) with
-    /// its second-order error estimate, the root of whose mean square stays below the tolerance in
-    /// each sample.
+    /// Steps as long as the error allows: the third-order method of Bogacki and Shampine (1989)
+    /// with its second-order error estimate, the root of whose mean square stays below the
+    /// tolerance in each sample.
     case adaptive(tolerance: Double)
 }
 
@@ -47,7 +47,8 @@ extension FlowField {
                 .invalidRequest, "a flow's tolerance is \(tolerance); it must be positive")
         }
         var flowTime = map.point(time: 1).flowTime
-        // Beyond this a clamped schedule's network has learnt nothing; the rest is what it sees there.
+        // Beyond this a clamped schedule's network has learnt nothing; the rest is what it sees
+        // there.
         let end = map.point(time: 0).flowTime
         var y = start(noise)
         var evaluations = 1

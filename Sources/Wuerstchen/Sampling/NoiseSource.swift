@@ -2,8 +2,8 @@ public import TensorCore
 
 /// Where a sampler's random numbers come from.
 public protocol NoiseSource: Sendable {
-    /// The next standard normal numbers, `[batch, height, width, channels]`. A sampler asks once for
-    /// the noise to start from and once for each step.
+    /// The next standard normal numbers, `[batch, height, width, channels]`. A sampler asks once
+    /// for the noise to start from and once for each step.
     mutating func next(batch: Int, height: Int, width: Int, channels: Int) -> Tensor
 }
 

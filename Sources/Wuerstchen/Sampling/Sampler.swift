@@ -7,11 +7,12 @@ public enum SamplingMethod: String, Sendable, Hashable, CaseIterable {
     case ddpm
     /// The deterministic path (Song et al., "Denoising Diffusion Implicit Models", 2021).
     case ddim
-    /// Straight steps along the velocity field in a flow's variables; see ``FlowSampler``. For networks
-    /// that predict noise the same as ``ddim``, but for the last step, which ends at clean latents.
+    /// Straight steps along the velocity field in a flow's variables; see ``FlowSampler``. For
+    /// networks that predict noise the same as ``ddim``, but for the last step, which ends at clean
+    /// latents.
     case euler
-    /// Steps along the mean of the velocities at both ends (Heun's method): twice the work and an error
-    /// of second order.
+    /// Steps along the mean of the velocities at both ends (Heun's method): twice the work and an
+    /// error of second order.
     case heun
 }
 
@@ -44,7 +45,8 @@ public struct SamplingOptions: Sendable, Hashable {
 
     /// The weight of guidance; nil for none.
     ///
-    /// - Throws: ``WuerstchenError`` with code `invalidRequest` for what is no number of ordinary size.
+    /// - Throws: ``WuerstchenError`` with code `invalidRequest` for what is no number of ordinary
+    ///   size.
     static func weight(_ guidance: Float) throws -> Float? {
         guard guidance.isFinite, abs(guidance) <= 1000 else {
             throw WuerstchenError(

@@ -15,8 +15,8 @@ struct StageSampling {
         try flow?.validate(options, schedule, name)
     }
 
-    /// The sampler that the options ask for, of a network that predicts noise, or velocities where there
-    /// is a flow.
+    /// The sampler that the options ask for, of a network that predicts noise, or velocities where
+    /// there is a flow.
     func sampler(
         _ options: SamplingOptions, initial: Tensor, noise: any NoiseSource,
         _ network: @escaping GuidedDenoiser.Network

@@ -2,8 +2,8 @@ public import TensorCore
 
 /// How straight a flow is (Liu et al., "Flow Straight and Fast", 2022).
 public struct Straightness: Sendable, Hashable {
-    /// `∫ E‖(Z₁ − Z₀) − v(Z, τ)‖² dτ` for each element: 0 for a flow along straight lines, of which one
-    /// step is exact.
+    /// `∫ E‖(Z₁ − Z₀) − v(Z, τ)‖² dτ` for each element: 0 for a flow along straight lines, of which
+    /// one step is exact.
     public let curvature: Double
     /// `E‖Z₁ − Z₀‖²` for each element: what the flow costs in transport.
     public let cost: Double

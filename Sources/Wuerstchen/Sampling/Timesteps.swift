@@ -1,6 +1,7 @@
 internal import TensorCore
 
-/// The times at which a latent is denoised, from 1 (or less) down, ending in the time of the result.
+/// The times at which a latent is denoised, from 1 (or less) down, ending in the time of the
+/// result.
 public struct Timesteps: Sendable, Hashable {
     /// Falling times, the last one, usually 0, being where sampling ends.
     public let times: [Float]
@@ -40,8 +41,8 @@ public struct Timesteps: Sendable, Hashable {
     /// Twelve equal steps, as published for Stage B.
     static let equal12 = Timesteps(unchecked: Timesteps.equal(12))
 
-    /// As torch.linspace(1, 0, count + 1) rounds: from both ends towards the middle, multiplying and
-    /// adding at once.
+    /// As torch.linspace(1, 0, count + 1) rounds: from both ends towards the middle, multiplying
+    /// and adding at once.
     private static func equal(_ count: Int) -> [Float] {
         let step = -1 / Float(count)
         return (0...count).map { index in

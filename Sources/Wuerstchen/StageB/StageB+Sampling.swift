@@ -18,8 +18,8 @@ extension StageB: SampledStage {
     ///
     /// - Parameters:
     ///   - semantic: What Stage C or the semantic compressor made.
-    ///   - text: One prompt for all images, or one for each; nil only for a stage that does not read
-    ///     text.
+    ///   - text: One prompt for all images, or one for each; nil only for a stage that does not
+    ///     read text.
     ///   - seed: The seed of the first image; the following ones count up from it.
     ///   - options: Steps, guidance and method; ``defaultSampling`` if nil.
     /// - Returns: One image latent for each semantic latent.
@@ -47,8 +47,8 @@ extension StageB: SampledStage {
     ///     and at each step.
     ///   - options: Steps, guidance and method; ``defaultSampling`` if nil.
     /// - Returns: The sampler, before its first step.
-    /// - Throws: ``WuerstchenError`` when the latent's size or channels do not fit the network, when
-    ///   the text does not, or when guidance finds no negative prompts.
+    /// - Throws: ``WuerstchenError`` when the latent's size or channels do not fit the network,
+    ///   when the text does not, or when guidance finds no negative prompts.
     public func sampler(
         _ semantic: SemanticLatent, text: TextEmbedding<StageB>?, initial: Tensor? = nil,
         noise: any NoiseSource, options: SamplingOptions? = nil
@@ -65,13 +65,13 @@ extension StageB: SampledStage {
         return try sampling.sampler(options, initial: start, noise: noise, network)
     }
 
-    /// The stage as a velocity field under some semantic latents and prompts. Unlike a sampler it does
-    /// not mind how many steps a student was distilled to.
+    /// The stage as a velocity field under some semantic latents and prompts. Unlike a sampler it
+    /// does not mind how many steps a student was distilled to.
     ///
     /// - Parameters:
     ///   - semantic: What Stage C or the semantic compressor made.
-    ///   - text: Prompts whose number divides that of the images; with negatives if there is guidance.
-    ///     Nil only for a stage that does not read text.
+    ///   - text: Prompts whose number divides that of the images; with negatives if there is
+    ///     guidance. Nil only for a stage that does not read text.
     ///   - guidance: The weight of guidance; up to 1 there is none.
     /// - Returns: The field.
     /// - Throws: ``WuerstchenError`` as ``sampler(_:text:initial:noise:options:)`` does.

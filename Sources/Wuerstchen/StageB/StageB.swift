@@ -4,9 +4,9 @@ public import WuerstchenNN
 /// Stage B: latent diffusion from the semantic latent into the space of the VQGAN, Stage A
 /// (`WuerstchenDiffNeXt` of Pernias et al., "Würstchen", 2023).
 ///
-/// A U-Net of residual, timestep and attention blocks over a noisy image latent. The semantic latent
-/// is resized to every level and concatenated to the features of its residual blocks; the text
-/// enters through attention.
+/// A U-Net of residual, timestep and attention blocks over a noisy image latent. The semantic
+/// latent is resized to every level and concatenated to the features of its residual blocks; the
+/// text enters through attention.
 public struct StageB: Sendable {
     /// The architecture's numbers.
     public let configuration: Configuration
@@ -144,8 +144,8 @@ public struct StageB: Sendable {
         return flow.map(schedule).noise(predicted, x, times)
     }
 
-    /// What the network is trained to predict of a latent: noise, or the velocity of a stage that is a
-    /// flow.
+    /// What the network is trained to predict of a latent: noise, or the velocity of a stage that
+    /// is a flow.
     package func predict(
         _ x: Tensor, times: [Float], conditioning: Conditioning
     ) throws -> Tensor {

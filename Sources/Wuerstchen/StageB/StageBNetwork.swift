@@ -36,8 +36,8 @@ struct StageBNetwork: Sendable {
         patchSize = c.patchSize
         timestepChannels = c.timestepChannels
         let ends = root.float32
-        // Initialisers as in the published code: Xavier's bounds, a small first layer, and a last layer
-        // of zeros, so that training begins by taking the input for the noise.
+        // Initialisers as in the published code: Xavier's bounds, a small first layer, and a last
+        // layer of zeros, so that training begins by taking the input for the noise.
         textMapper = try Linear(
             ends["clip_mapper"], c.textChannels, c.conditioningChannels, role: .inputWeight,
             initializer: .normal(deviation: 0.02))
@@ -146,8 +146,8 @@ struct StageBNetwork: Sendable {
         }
     }
 
-    /// Returns `[batch, height, width, 2 · outputChannels]`, numerator's shift and denominator, or the
-    /// velocity of half as many channels.
+    /// Returns `[batch, height, width, 2 · outputChannels]`, numerator's shift and denominator, or
+    /// the velocity of half as many channels.
     func callAsFunction(
         _ x: Tensor, times: [Float], conditioning: StageB.Conditioning, recomputes: Bool,
         trace: Trace?

@@ -5,8 +5,8 @@ public import WuerstchenNN
 /// (`WuerstchenPrior` of Pernias et al., "Würstchen", 2023).
 ///
 /// A flat stack of residual, timestep and attention blocks at the resolution of the latent. It
-/// predicts the noise in a noisy latent, or, where its configuration has a `flow`, a velocity; ``sample(_:imageSize:seed:options:)`` turns text into a
-/// ``SemanticLatent``.
+/// predicts the noise in a noisy latent, or, where its configuration has a `flow`, a velocity;
+/// ``sample(_:imageSize:seed:options:)`` turns text into a ``SemanticLatent``.
 public struct StageC: Sendable {
     /// The architecture's numbers.
     public let configuration: Configuration
@@ -81,8 +81,8 @@ public struct StageC: Sendable {
         return flow.map(schedule).noise(predicted, x, times)
     }
 
-    /// What the network is trained to predict of a latent: noise, or the velocity of a stage that is a
-    /// flow.
+    /// What the network is trained to predict of a latent: noise, or the velocity of a stage that
+    /// is a flow.
     package func predict(
         _ x: Tensor, times: [Float], conditioning: Conditioning, trace: Trace? = nil
     ) throws -> Tensor {

@@ -20,8 +20,8 @@ struct StageCNetwork: Sendable {
         let ends = root.float32
         let blocks = root["blocks"]
         timestepChannels = c.timestepChannels
-        // Initialisers as in the published code: Xavier's bounds, and a last layer of zeros, so that
-        // training begins by taking the input for the noise.
+        // Initialisers as in the published code: Xavier's bounds, and a last layer of zeros, so
+        // that training begins by taking the input for the noise.
         projection = try Linear(
             ends["projection"], c.latentChannels, c.channels, .pointwiseConvolution,
             role: .inputWeight, initializer: .normal(deviation: 0.02))
@@ -58,8 +58,8 @@ struct StageCNetwork: Sendable {
         return triples.map { $0.attention.prepare(mapped) }
     }
 
-    /// Returns `[batch, height, width, 2 · latentChannels]`, numerator's shift and denominator, or the
-    /// velocity of half as many channels.
+    /// Returns `[batch, height, width, 2 · latentChannels]`, numerator's shift and denominator, or
+    /// the velocity of half as many channels.
     func callAsFunction(
         _ x: Tensor, times: [Float], text: [Tensor.KeyValues], checkpoints: Bool, trace: Trace?
     ) throws -> Tensor {

@@ -38,7 +38,8 @@ extension CouplingConditions {
     ///   - space: How semantic latents relate to what the stage takes.
     ///   - guidance: The weight of guidance away from no caption; up to 1 there is none.
     /// - Returns: The field.
-    /// - Throws: ``WuerstchenError`` where there are no semantic latents, and what the networks throw.
+    /// - Throws: ``WuerstchenError`` where there are no semantic latents, and what the networks
+    ///   throw.
     public func field(
         of stage: StageB, _ encoder: TextEncoder<StageB>, space: SemanticLatentSpace,
         guidance: Float = 1
@@ -96,8 +97,8 @@ public struct CaptionConditions: ConditionSource {
     }
 }
 
-/// Semantic latents and captions for Stage B: every other one is what the compressor makes of an image,
-/// the rest are from Stage C, whose latents are what the student will see in the end.
+/// Semantic latents and captions for Stage B: every other one is what the compressor makes of an
+/// image, the rest are from Stage C, whose latents are what the student will see in the end.
 public struct SemanticConditions: ConditionSource {
     /// The images and captions.
     public var images: any ImageSource

@@ -1,13 +1,13 @@
 public import TensorCore
 public import Wuerstchen
 
-// Students with fewer blocks than their teachers (Kim et al., "BK-SDM: A Lightweight, Fast, and Cheap
-// Version of Stable Diffusion", 2023): some groups of blocks are left out, the others begin as the
-// teacher's, and distillation mends what is missing.
+// Students with fewer blocks than their teachers (Kim et al., "BK-SDM: A Lightweight, Fast, and
+// Cheap Version of Stable Diffusion", 2023): some groups of blocks are left out, the others begin
+// as the teacher's, and distillation mends what is missing.
 
 extension StageC.Configuration {
-    /// The parameters that a stage of this architecture begins with: those of a deeper one, of whose
-    /// groups of blocks it takes the first and others at equal distances.
+    /// The parameters that a stage of this architecture begins with: those of a deeper one, of
+    /// whose groups of blocks it takes the first and others at equal distances.
     ///
     /// - Parameters:
     ///   - parameters: The deeper stage's parameters under their published names.
@@ -25,9 +25,9 @@ extension StageC.Configuration {
 }
 
 extension StageB.Configuration {
-    /// The parameters that a stage of this architecture begins with: those of one with more groups of
-    /// blocks, of which it takes each level's first and others at equal distances. Types of blocks that
-    /// it lacks, such as attention, are left out of each.
+    /// The parameters that a stage of this architecture begins with: those of one with more groups
+    /// of blocks, of which it takes each level's first and others at equal distances. Types of
+    /// blocks that it lacks, such as attention, are left out of each.
     ///
     /// - Parameters:
     ///   - parameters: The deeper stage's parameters under their published names.
@@ -42,8 +42,8 @@ extension StageB.Configuration {
             else { return nil }
             let isDown = path[0] == "down_blocks"
             guard isDown || path[0] == "up_blocks" else { return nil }
-            // Levels are numbered from the coarsest on the way up, and begin with a layer that leads
-            // into them on the way down.
+            // Levels are numbered from the coarsest on the way up, and begin with a layer that
+            // leads into them on the way down.
             let level = isDown ? index : blocks.count - 1 - index
             return (
                 2,
@@ -56,8 +56,8 @@ extension StageB.Configuration {
 }
 
 extension StageA.Configuration {
-    /// The parameters that a stage of this architecture begins with: those of one with more bottleneck
-    /// blocks in its decoder, of which it takes the first and others at equal distances.
+    /// The parameters that a stage of this architecture begins with: those of one with more
+    /// bottleneck blocks in its decoder, of which it takes the first and others at equal distances.
     ///
     /// - Parameters:
     ///   - parameters: The deeper stage's parameters under their published names.
@@ -118,8 +118,8 @@ private struct GroupChoice {
 ///
 /// - Parameters:
 ///   - parameters: The parameters by name.
-///   - choice: For the components of a name, which of them is a block's number, and in which list; nil
-///     for a parameter that is in none.
+///   - choice: For the components of a name, which of them is a block's number, and in which list;
+///     nil for a parameter that is in none.
 /// - Returns: Those that are kept.
 private func renamed(
     _ parameters: [String: Tensor],

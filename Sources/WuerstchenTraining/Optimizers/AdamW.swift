@@ -64,7 +64,8 @@ public struct AdamW: Sendable {
 
 /// The length of all gradients together.
 ///
-/// - Returns: The root of the sum of all squares, in an order that does not depend on the dictionary.
+/// - Returns: The root of the sum of all squares, in an order that does not depend on the
+///   dictionary.
 public func globalNorm(_ gradients: [String: Tensor]) -> Float {
     var sum = 0.0
     for name in gradients.keys.sorted() { sum += gradients[name]?.squareSum() ?? 0 }

@@ -1,11 +1,11 @@
 private import Foundation
 public import TensorCore
 
-/// Random numbers for training: SplitMix64 (Steele, Lea and Flood, 2014), whose n-th number is a hash
-/// of its place, so that large tensors are filled on several threads.
+/// Random numbers for training: SplitMix64 (Steele, Lea and Flood, 2014), whose n-th number is a
+/// hash of its place, so that large tensors are filled on several threads.
 ///
-/// A stream is named by numbers, such as a seed and a step. What a step draws depends on those alone,
-/// so that nothing about randomness need be saved to go on where training stopped.
+/// A stream is named by numbers, such as a seed and a step. What a step draws depends on those
+/// alone, so that nothing about randomness need be saved to go on where training stopped.
 public struct RandomStream: Sendable {
     private let key: UInt64
     private var place: UInt64 = 0

@@ -2,8 +2,8 @@ import Foundation
 import TensorCore
 import Wuerstchen
 
-/// What a perfect network predicts of data that are normal with a mean and a deviation, all elements
-/// alike and independent: everything about its flow has a closed form.
+/// What a perfect network predicts of data that are normal with a mean and a deviation, all
+/// elements alike and independent: everything about its flow has a closed form.
 struct AnalyticFlow {
     var mean: Double
     var deviation: Double

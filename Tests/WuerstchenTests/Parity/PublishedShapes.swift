@@ -4,8 +4,8 @@ import Testing
 import Wuerstchen
 import _WuerstchenTestSupport
 
-/// A published model's keys and shapes, with zeros for values: all parameters are parts of one tensor,
-/// so that a full-size network takes little memory.
+/// A published model's keys and shapes, with zeros for values: all parameters are parts of one
+/// tensor, so that a full-size network takes little memory.
 struct PublishedShapes: ParameterSource {
     let origin: String
     let names: Set<String>?

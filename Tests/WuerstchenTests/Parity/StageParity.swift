@@ -93,8 +93,8 @@ func checkStageC(
         default: try comparison.check(map: name, value)
         }
     }
-    // A residual block's last layer does the work of the timestep block behind it, so the map between
-    // the two never exists.
+    // A residual block's last layer does the work of the timestep block behind it, so the map
+    // between the two never exists.
     for block in 0..<stage.configuration.depth { comparison.leaveOut("block_\(3 * block)") }
     try comparison.check(map: "y", y)
 }

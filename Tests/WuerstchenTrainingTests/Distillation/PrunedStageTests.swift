@@ -61,8 +61,8 @@ import WuerstchenTraining
             #expect(
                 kept[name] != nil && kept[name]?.elements == weights[source]?.elements, "\(name)")
         }
-        // The layer into the last level, its second group, which was its second too, and the layer out
-        // of it behind two groups instead of three.
+        // The layer into the last level, its second group, which was its second too, and the layer
+        // out of it behind two groups instead of three.
         expectSame("down_blocks.2.0.1.weight", "down_blocks.2.0.1.weight")
         expectSame("down_blocks.2.4.depthwise.weight", "down_blocks.2.4.depthwise.weight")
         expectSame("up_blocks.0.6.1.weight", "up_blocks.0.9.1.weight")

@@ -3,8 +3,8 @@ import Wuerstchen
 import WuerstchenTraining
 import _WuerstchenTestSupport
 
-/// A very small Stage C that learns to predict fixed noise in fixed latents: fast, and as good as any
-/// network for what trainers do.
+/// A very small Stage C that learns to predict fixed noise in fixed latents: fast, and as good as
+/// any network for what trainers do.
 struct TinyStageC: TrainingObjective {
     let name = "tiny"
     var breaksAt: Int?
