@@ -1,4 +1,4 @@
-import Foundation
+package import Foundation
 
 #if canImport(Darwin)
 import Darwin
@@ -9,9 +9,16 @@ import Glibc
 #endif
 
 /// A file written under a temporary name, to appear under its own only when it is complete.
-struct AtomicFile {
+package struct AtomicFile {
     private let descriptor: Int32
     private let path: String
+
+    /// Replaces a file by some data, or leaves everything as it was.
+    package static func replace(_ url: URL, with data: Data) throws {
+        try replace(url) { file in
+            try data.withUnsafeBytes { try file.append($0) }
+        }
+    }
 
     /// Replaces a file by what the closure appends, or leaves everything as it was.
     static func replace(_ url: URL, _ body: (AtomicFile) throws -> Void) throws {

@@ -28,6 +28,15 @@ public struct MetricsLog: Sendable {
             self.metrics = metrics
             self.imagesPerSecond = imagesPerSecond
         }
+
+        /// The entry that a report makes.
+        public init(_ report: TrainingReport) {
+            self.init(
+                step: report.step, loss: report.loss,
+                metrics: Dictionary(
+                    report.metrics.map { ($0.name, $0.value) }, uniquingKeysWith: { $1 }),
+                imagesPerSecond: report.imagesPerSecond)
+        }
     }
 
     /// The file.
@@ -56,12 +65,7 @@ public struct MetricsLog: Sendable {
     ///
     /// - Throws: ``WuerstchenError`` with code `unwritableFile`.
     public func append(_ report: TrainingReport) throws {
-        try append(
-            Entry(
-                step: report.step, loss: report.loss,
-                metrics: Dictionary(
-                    report.metrics.map { ($0.name, $0.value) }, uniquingKeysWith: { $1 }),
-                imagesPerSecond: report.imagesPerSecond))
+        try append(Entry(report))
     }
 
     /// Adds an entry.
@@ -107,21 +111,6 @@ public struct MetricsLog: Sendable {
                         + "correct it, or move the file away", underlying: error)
             }
         }
-    }
-
-    /// The values over the steps, for a ``LossCurve``: "loss" or the name of a metric.
-    ///
-    /// - Parameters:
-    ///   - metric: The name in the log.
-    ///   - name: What the legend calls it; nil for the same.
-    /// - Returns: A point for each entry that has the value.
-    /// - Throws: The errors of ``entries()``.
-    public func series(_ metric: String, name: String? = nil) throws -> LossCurve.Series {
-        let points = try entries().compactMap { entry -> LossCurve.Point? in
-            let value = metric == "loss" ? entry.loss : entry.metrics[metric]
-            return value.map { LossCurve.Point(step: entry.step, value: $0) }
-        }
-        return LossCurve.Series(name ?? metric, points)
     }
 
     private static func line(_ entry: Entry) throws -> Data {

@@ -1,10 +1,10 @@
 public import Foundation
 public import TensorCore
 
-/// A training run in a folder of its own: the state it goes on from, a log, an image of the losses
-/// and a sheet of what it makes.
+/// A training run in a folder of its own: the state it goes on from, a log, and a page with the
+/// curves of the log, the settings and images of what the run makes.
 ///
-/// In the folder are `state.safetensors`, `log.jsonl`, `loss.png` and `sheet.png`.
+/// In the folder are `state.safetensors`, `log.jsonl` and `report.html`.
 public struct TrainingRun<Objective: TrainingObjective>: Sendable {
     /// What is trained.
     public let objective: Objective
@@ -99,14 +99,13 @@ public struct TrainingRun<Objective: TrainingObjective>: Sendable {
         report.metrics += measured.sorted { $0.key < $1.key }.map {
             TrainingReport.Metric($0.key, Double($0.value))
         }
-        if let sheet = try objective.contactSheet(parameters) {
-            try sheet.write(to: folder.appendingPathComponent("sheet.png"))
-        }
-        try log.append(report)
-        var curve = LossCurve(title: objective.name, isLogarithmic: true)
-        curve.series = [try log.series("loss"), try log.series("validation")]
-            .filter { !$0.points.isEmpty }
-        try curve.write(to: folder.appendingPathComponent("loss.png"))
+        let entry = MetricsLog.Entry(report)
+        let page = try RunReport(
+            name: objective.name, steps: options.steps, settings: RunReport.settings(of: options),
+            entries: log.entries() + [entry], sheet: objective.contactSheet(parameters)
+        ).page()
+        try page.write(to: folder.appendingPathComponent("report.html"))
+        try log.append(entry)
     }
 
     /// The mean loss of a few fixed batches that are not learnt from.

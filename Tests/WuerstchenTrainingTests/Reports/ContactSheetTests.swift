@@ -7,6 +7,15 @@ import _WuerstchenTestSupport
 @testable import WuerstchenTraining
 
 @Suite struct ContactSheetTests {
+    private struct Area {
+        let x: Int
+        let y: Int
+        let width: Int
+        let height: Int
+        var maxX: Int { x + width }
+        var maxY: Int { y + height }
+    }
+
     /// The smallest area that holds all pixels of a colour, and how many they are.
     private func extent(
         of color: (UInt8, UInt8, UInt8), in image: Image
@@ -67,30 +76,32 @@ import _WuerstchenTestSupport
         #expect(sizes.map(\.height) == [50, 60, 100])
     }
 
-    @Test func captionsAndLabelsLeaveInk() throws {
-        func ink(_ label: String, _ captions: [String], title: String = "") throws -> Int {
-            var sheet = ContactSheet(title: title, imageSide: 100)
-            sheet.addRow(label, [try sample(100, 100, 0)], captions: captions)
-            return try sheet.image().inkCount
-        }
-        let bare = try ink("", [])
-        #expect(bare == 0)
-        #expect(try ink("", ["a house"]) > 50)
-        #expect(try ink("label", []) > 50)
-        #expect(try ink("", [], title: "title") > 50)
-        #expect(try ink("", [" \n"]) == 0)
+    @Test func labelsAndCaptionsAreText() throws {
+        var sheet = ContactSheet(imageSide: 100, columns: 3)
+        sheet.addRow(
+            "a < b", [try sample(100, 80, 0), try sample(20, 10, 1)],
+            captions: ["a \"house\" & more"])
+        let html = try sheet.html()
+        #expect(html.contains("<h3>a &lt; b</h3>"))
+        #expect(html.contains("<figcaption>a &quot;house&quot; &amp; more</figcaption>"))
+        #expect(html.contains("alt=\"a &quot;house&quot; &amp; more\""))
+        #expect(html.components(separatedBy: "<figcaption>").count == 2, "one has no caption")
+        #expect(html.contains("repeat(2,"), "no column is empty")
+        #expect(html.contains("class=\"pixels\" width=\"100\" height=\"50\""))
     }
 
-    @Test func captionsKeepTheirLinesBelowTheImage() throws {
-        var sheet = ContactSheet(imageSide: 120, captionLines: 2)
-        let long = String(repeating: "many words ", count: 40)
-        sheet.addRow("", [try sample(120, 50, 0), try sample(120, 50, 1)], captions: [long])
-        let image = try sheet.image()
-        let first = try #require(extent(of: color(0), in: image)).area
-        let ink = try #require(extent(of: (40, 44, 52), in: image)).area
-        #expect(ink.y > first.maxY && ink.x >= first.x && ink.maxX <= first.maxX)
-        #expect(ink.height <= 2 * TextSize.small.lineHeight)
-        #expect(ink.maxY < image.height)
+    @Test func imagesAreWithinThePage() throws {
+        var sheet = ContactSheet(imageSide: 100)
+        let image = try sample(40, 30, 7)
+        sheet.addRow("", [image])
+        let html = try sheet.html()
+        let start = try #require(html.range(of: "data:image/png;base64,")).upperBound
+        let data = try #require(Data(base64Encoded: String(html[start...].prefix { $0 != "\"" })))
+        try withFolder { folder in
+            let url = folder.appendingPathComponent("image.png")
+            try data.write(to: url)
+            #expect(try Image(contentsOf: url) == image)
+        }
     }
 
     @Test func tensorsAreClamped() throws {
@@ -104,9 +115,10 @@ import _WuerstchenTestSupport
 
     @Test func anEmptySheetIsAImage() throws {
         #expect(try ContactSheet().image().width > 0)
-        var sheet = ContactSheet(title: "nothing", columns: 0, captionLines: -1)
+        var sheet = ContactSheet(title: "nothing", imageSide: -1, columns: 0)
         sheet.addRow("no images", [], captions: ["one"])
-        #expect(try sheet.image().inkCount > 0)
+        #expect(try sheet.image().pixels.allSatisfy { $0 == 255 })
+        #expect(try sheet.html().contains("<h3>no images</h3>"))
     }
 
     @Test func aSheetThatIsTooLargeIsRefused() throws {
@@ -123,34 +135,10 @@ import _WuerstchenTestSupport
             let url = folder.appendingPathComponent("sheet.png")
             try sheet.write(to: url)
             #expect(try Image(contentsOf: url) == sheet.image())
-        }
-    }
-}
-
-@Suite struct SheetTextTests {
-    @Test func textIsBrokenBetweenWords() {
-        #expect("a small red house".wrapped(width: 9, lines: 3) == ["a small", "red house"])
-        #expect("one\n two\tthree".wrapped(width: 40, lines: 3) == ["one two three"])
-        #expect("".wrapped(width: 10, lines: 3) == [])
-        #expect("abcdefghij".wrapped(width: 4, lines: 3) == ["abcd", "efgh", "ij"])
-        #expect("ab abcdefghij".wrapped(width: 4, lines: 9) == ["ab", "abcd", "efgh", "ij"])
-    }
-
-    @Test func whatDoesNotFitEndsInAnEllipsis() {
-        #expect("one two three four".wrapped(width: 9, lines: 1) == ["one tw..."])
-        #expect("aa bbb cc dd".wrapped(width: 6, lines: 1) == ["aa..."])
-        #expect("one two".wrapped(width: 3, lines: 0) == [])
-    }
-
-    @Test func everyCharacterHasALetter() {
-        #expect(BitmapFont.codes("Grün “×” – naïve…") == Array("Grun \"x\" - naive...".utf8))
-        #expect(BitmapFont.codes("猫\u{7}🌭") == [127, 127, 127])
-        var seen: Set<[Bool]> = []
-        for code in UInt8(32)...127 {
-            let glyph = BitmapFont.glyph(code)
-            #expect(glyph.count == BitmapFont.width * BitmapFont.height)
-            #expect(glyph.contains(true) == (code != 32))
-            #expect(seen.insert(glyph).inserted, "\(code) looks like another letter")
+            let page = folder.appendingPathComponent("sheet.html")
+            try sheet.write(to: page)
+            let text = try String(contentsOf: page, encoding: .utf8)
+            #expect(text.contains("<h1>written</h1>") && text.contains("<h3>row</h3>"))
         }
     }
 }

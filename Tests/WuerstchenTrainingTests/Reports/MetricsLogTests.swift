@@ -91,15 +91,4 @@ import _WuerstchenTestSupport
             expectError(.unreadableFile, other.path) { _ = try log.entries() }
         }
     }
-
-    @Test func seriesAreOfTheEntriesThatHaveThem() throws {
-        try withLog(1...3) { url in
-            let log = try MetricsLog(url, resumingAfter: 3)
-            try log.append(MetricsLog.Entry(step: 4, loss: 9))
-            #expect(try log.series("loss").points.map(\.step) == [1, 2, 3, 4])
-            #expect(try log.series("psnr").points.map(\.value) == [21, 22, 23])
-            #expect(try log.series("psnr", name: "quality").name == "quality")
-            #expect(try log.series("none").points == [])
-        }
-    }
 }

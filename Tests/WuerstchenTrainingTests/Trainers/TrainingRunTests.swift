@@ -99,15 +99,34 @@ import _WuerstchenTestSupport
         expectError(.unwritableFile, "state.safetensors") { try train(objective) }
     }
 
+    @Test("the report of a resumed run shows all of its steps")
+    func report() throws {
+        var interrupted = Faulty()
+        interrupted.fails = { if $0 == .images, $1 == 3 { throw Faulty.Failure() } }
+        #expect(throws: Faulty.Failure.self) { try train(interrupted, looksAlways: true) }
+        func page() throws -> String {
+            try String(contentsOf: file("report.html"), encoding: .utf8)
+        }
+        #expect(try page().contains("Step 3 of 6"))
+        try train(Faulty())
+        let text = try page()
+        #expect(text.contains("Step 6 of 6") && text.contains("Training of faulty"))
+        #expect(text.contains("<th>batch size</th><td>2</td>"))
+        #expect(text.contains("<th>rate, warm up</th>"), "settings within settings are listed")
+        let entries = try MetricsLog(file("log.jsonl"), resumingAfter: 6).entries()
+        #expect(entries.count >= 4, "those before the interruption are there")
+        #expect(text.contains("data:image/png;base64,") && text.contains("<svg viewBox"))
+    }
+
     @Test("a run that was stopped at its last look is looked at when it is resumed, and once")
     func lastLook() throws {
         var interrupted = Faulty()
         interrupted.fails = { place, _ in if place == .sheet { throw CancellationError() } }
         #expect(throws: CancellationError.self) { try train(interrupted) }
         #expect(try state().step == 6)
-        #expect(!exists("sheet.png") && !exists("loss.png"))
+        #expect(!exists("report.html"))
         try train(Faulty())
-        #expect(exists("sheet.png") && exists("loss.png"))
+        #expect(exists("report.html"))
         try train(Faulty(), in: "whole")
         let logs = try ["run", "whole"].map { run in
             try #require(
@@ -116,9 +135,9 @@ import _WuerstchenTestSupport
         #expect(logs[0].step == 6 && logs[0].loss == logs[1].loss)
         #expect(logs[0].metrics["validation"] != nil)
         #expect(logs[0].metrics["validation"] == logs[1].metrics["validation"])
-        try FileManager.default.removeItem(at: file("sheet.png"))
+        try FileManager.default.removeItem(at: file("report.html"))
         try train(Faulty())
-        #expect(!exists("sheet.png"), "it was looked at before")
+        #expect(!exists("report.html"), "it was looked at before")
     }
 }
 
