@@ -14,7 +14,8 @@ extension Image {
     ///   with a side longer than ``ImageSize/maximumSide``), `malformedFile` (not a PNG file, or a
     ///   truncated or damaged one) or `invalidRequest` (not a file URL).
     public init(contentsOf url: URL) throws {
-        self = try Self.read(contentsOf: url).image
+        self =
+            try PNGCodec.decode(Self.readPNG(at: url), name: url.path, keepsText: false).image
     }
 
     /// The image in a PNG file, as ``init(contentsOf:)`` gives it, and the file's text.
@@ -22,12 +23,21 @@ extension Image {
     /// - Parameter url: The file.
     /// - Returns: The image, and the text for each keyword of the file's tEXt, zTXt and iTXt
     ///   chunks: the last one where a keyword has several. Text that is not well-formed or takes
-    ///   more than 1 MiB once decompressed is left out.
+    ///   more than 1 MiB once decompressed is left out, and so is what follows the first 63 texts.
     /// - Throws: The errors of ``init(contentsOf:)``.
     public static func read(
         contentsOf url: URL
     ) throws -> (image: Image, text: [String: String]) {
-        try PNGCodec.decode(readPNG(at: url), name: url.path)
+        try PNGCodec.decode(readPNG(at: url), name: url.path, keepsText: true)
+    }
+
+    /// The image as the bytes of a PNG file: 8-bit RGB, marked as sRGB.
+    ///
+    /// - Parameter text: Keywords and their text, as for ``write(to:text:)``.
+    /// - Throws: A `WuerstchenError` with code `invalidRequest` for a keyword or text that a PNG
+    ///   file cannot hold.
+    public func pngData(text: [(key: String, value: String)] = []) throws -> Data {
+        Data(try PNGCodec.encode(self, text: text))
     }
 
     /// Writes the image as a PNG file: 8-bit RGB, marked as sRGB.
@@ -45,7 +55,7 @@ extension Image {
     ///   or text that a PNG file cannot hold or a URL that is not a file's.
     public func write(to url: URL, text: [(key: String, value: String)] = []) throws {
         try Self.requireFileURL(url)
-        let file = try PNGCodec.encode(self, text: text)
+        let file = try pngData(text: text)
 
         // A rename would replace a symbolic link, and even a device, with the file.
         let destination = url.resolvingSymlinksInPath()
@@ -57,7 +67,7 @@ extension Image {
                     + "give the path of a file to write")
         }
         do {
-            try Data(file).write(to: destination, options: .atomic)
+            try file.write(to: destination, options: .atomic)
         } catch {
             throw WuerstchenError(
                 .unwritableFile,
@@ -84,8 +94,8 @@ extension Image {
         do {
             let handle = try FileHandle(forReadingFrom: url)
             defer { try? handle.close() }
-            start = Array(try handle.read(upToCount: PNGChunk.signature.count) ?? Data())
-            rest = start == PNGChunk.signature ? try handle.readToEnd() ?? Data() : Data()
+            start = Array(try handle.read(upToCount: PNGCodec.signature.count) ?? Data())
+            rest = start == PNGCodec.signature ? try handle.readToEnd() ?? Data() : Data()
         } catch {
             throw WuerstchenError(
                 .unreadableFile, "\(name) cannot be read; check its permissions",
@@ -94,7 +104,7 @@ extension Image {
         guard !start.isEmpty else {
             throw PNGCodec.malformed(name, "is empty")
         }
-        guard start == PNGChunk.signature else {
+        guard start == PNGCodec.signature else {
             let found = start.map { String(format: "%02X", $0) }.joined(separator: " ")
             throw PNGCodec.malformed(name, "is not a PNG file: it starts with the bytes \(found)")
         }

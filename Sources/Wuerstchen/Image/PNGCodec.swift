@@ -1,91 +1,99 @@
 import CWuerstchenPNG
 import TensorCore
 
-/// Images as the bytes of PNG files. The pixels are libpng's work; text is put in and taken out of
-/// the chunks around them.
+#if canImport(Darwin)
+import Darwin
+#elseif canImport(Musl)
+import Musl
+#else
+import Glibc
+#endif
+
+/// Images and text as the bytes of PNG files, by libpng.
 enum PNGCodec {
-    /// The image and the text in the bytes of a PNG file; `name` is for messages.
+    /// The eight bytes that every PNG file starts with.
+    static let signature: [UInt8] = [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]
+
+    /// The image in the bytes of a PNG file, and its text if wanted.
+    ///
+    /// - Parameters:
+    ///   - bytes: The file.
+    ///   - name: What messages call it.
+    ///   - keepsText: Whether text is read; otherwise it is passed over, and costs nothing.
     static func decode(
-        _ file: [UInt8], name: String
+        _ bytes: [UInt8], name: String, keepsText: Bool
     ) throws -> (image: Image, text: [String: String]) {
-        let chunks: [PNGChunk]
-        do {
-            chunks = try PNGChunk.chunks(of: file)
-        } catch {
-            throw malformed(name, error.found)
+        try bytes.withUnsafeBufferPointer { bytes in
+            var file = wuerstchen_png_file()
+            // Reading does not change them.
+            file.bytes = UnsafeMutablePointer(mutating: bytes.baseAddress)
+            file.count = bytes.count
+            // What libpng is given the address of must stay where it is.
+            return try withUnsafeMutablePointer(to: &file) { file in
+                defer { wuerstchen_png_close(file) }
+                return try decode(file, name: name, keepsText: keepsText)
+            }
         }
-        guard let header = chunks.first, header.type == "IHDR", header.data.count == 13 else {
-            throw malformed(name, "does not start with an IHDR chunk of 13 bytes")
+    }
+
+    private static func decode(
+        _ file: UnsafeMutablePointer<wuerstchen_png_file>, name: String, keepsText: Bool
+    ) throws -> (image: Image, text: [String: String]) {
+        guard wuerstchen_png_open(file, keepsText ? 1 : 0) != 0 else {
+            throw malformed(name, "cannot be decoded (\(message(of: file)))")
         }
+        let (png, info) = (file.pointee.png, file.pointee.info)
         let size = ImageSize(
-            width: PNGChunk.integer(header.data.prefix(4)),
-            height: PNGChunk.integer(header.data.dropFirst(4).prefix(4)))
+            width: Int(png_get_image_width(png, info)),
+            height: Int(png_get_image_height(png, info)))
         guard size.width <= ImageSize.maximumSide && size.height <= ImageSize.maximumSide else {
             throw WuerstchenError(
                 .unreadableFile,
                 "\(name) has \(size) pixels; images can have up to \(ImageSize.maximumSide) a side,"
                     + " so make it smaller")
         }
-
         var samples = [UInt8](repeating: 0, count: 4 * size.width * size.height)
-        var message = [CChar](repeating: 0, count: 128)
-        let succeeded = wuerstchen_png_read(
-            file, file.count, &samples, samples.count, &message, message.count)
-        guard succeeded != 0 else {
-            throw malformed(name, "cannot be decoded (\(string(message)))")
+        guard wuerstchen_png_decode(file, &samples, samples.count) != 0 else {
+            throw malformed(name, "cannot be decoded (\(message(of: file)))")
         }
         let image = try Image(
             width: size.width, height: size.height, pixels: overWhite(samples))
 
+        var entries: png_textp?
         var text: [String: String] = [:]
-        for entry in chunks.lazy.compactMap(PNGText.decode) {
-            text[entry.keyword] = entry.text
+        for index in 0..<Int(png_get_text(png, info, &entries, nil)) {
+            guard let entry = entries?[index], let decoded = PNGText.decode(entry) else { continue }
+            text[decoded.keyword] = decoded.text
         }
         return (image, text)
     }
 
     /// The bytes of a PNG file of the image and the text.
     static func encode(_ image: Image, text: [(key: String, value: String)]) throws -> [UInt8] {
-        let chunks = try text.map { try PNGText.chunk(keyword: $0.key, text: $0.value) }
-        var file = try encode(image)
-        // IHDR is the first chunk and takes 25 bytes. Right after it, text is found without going
-        // through the pixels.
-        file.insert(contentsOf: chunks.flatMap(\.encoded), at: PNGChunk.signature.count + 25)
-        return file
+        let texts = try text.map { try PNGText(keyword: $0.key, text: $0.value) }
+        var file = wuerstchen_png_file()
+        return try withUnsafeMutablePointer(to: &file) { file in
+            defer { free(file.pointee.bytes) }
+            let succeeded = PNGText.withEntries(texts) { entries in
+                wuerstchen_png_encode(
+                    file, UInt32(image.width), UInt32(image.height), image.pixels, &entries,
+                    Int32(entries.count))
+            }
+            guard succeeded != 0 else {
+                throw WuerstchenError(
+                    .unwritableFile,
+                    "an image of \(image.size) pixels cannot be encoded as PNG "
+                        + "(\(message(of: file))); free some memory")
+            }
+            return Array(
+                UnsafeBufferPointer(start: file.pointee.bytes, count: file.pointee.position))
+        }
     }
 
     /// The error for a file that contradicts the PNG format.
     static func malformed(_ name: String, _ found: String) -> WuerstchenError {
         WuerstchenError(
             .malformedFile, "\(name) \(found); give a PNG file, or save or copy this one again")
-    }
-
-    private static func encode(_ image: Image) throws -> [UInt8] {
-        var control = png_image()
-        control.version = png_uint_32(PNG_IMAGE_VERSION)
-        control.width = png_uint_32(image.width)
-        control.height = png_uint_32(image.height)
-        control.format = png_uint_32(PNG_FORMAT_RGB)
-
-        var succeeded = false
-        let capacity = wuerstchen_png_size_max(&control)
-        let file = [UInt8](unsafeUninitializedCapacity: capacity) { buffer, count in
-            var length = png_alloc_size_t(capacity)
-            succeeded =
-                png_image_write_to_memory(
-                    &control, buffer.baseAddress, &length, 0, image.pixels, 0, nil) != 0
-            count = succeeded ? Int(length) : 0
-        }
-        guard succeeded else {
-            let message = withUnsafeBytes(of: control.message) {
-                $0.prefix { $0 != 0 }.map(CChar.init(bitPattern:))
-            }
-            throw WuerstchenError(
-                .unwritableFile,
-                "an image of \(image.size) pixels cannot be encoded as PNG (\(string(message))); "
-                    + "free some memory")
-        }
-        return file
     }
 
     /// The colours of RGBA samples in front of white.
@@ -101,8 +109,10 @@ enum PNGCodec {
         return pixels
     }
 
-    /// The text of a C string in a buffer.
-    private static func string(_ characters: [CChar]) -> String {
-        String(decoding: characters.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+    /// What libpng said about an error.
+    private static func message(of file: UnsafeMutablePointer<wuerstchen_png_file>) -> String {
+        withUnsafeBytes(of: file.pointee.message) {
+            String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+        }
     }
 }

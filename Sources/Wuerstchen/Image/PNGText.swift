@@ -1,26 +1,40 @@
 import CWuerstchenPNG
 import TensorCore
 
-/// The text chunks of a PNG file: tEXt holds Latin-1, zTXt the same compressed, and iTXt UTF-8,
-/// compressed or not. Keywords are Latin-1 in all three.
-enum PNGText {
+#if canImport(Darwin)
+import Darwin
+#elseif canImport(Musl)
+import Musl
+#else
+import Glibc
+#endif
+
+/// A keyword and its text as a PNG file holds them: the keyword in Latin-1, and the text in Latin-1
+/// (a tEXt chunk) where that can hold it, otherwise in UTF-8 (iTXt).
+struct PNGText {
     /// The longest text, in bytes. Readers based on libpng refuse a file with a chunk of more than
     /// 8 MB, and many stop at less.
     static let maximumLength = 1 << 20
 
-    /// The chunk for a keyword and its text: tEXt when that can hold the text, otherwise iTXt.
-    static func chunk(keyword: String, text: String) throws -> PNGChunk {
-        guard let keywordBytes = latin1(keyword), isKeyword(keywordBytes) else {
+    private let keyword: [UInt8]
+    private let text: [UInt8]
+    private let isLatin1: Bool
+
+    /// A text to write.
+    ///
+    /// - Throws: `WuerstchenError` with code `invalidRequest` for what a PNG file cannot hold.
+    init(keyword: String, text: String) throws {
+        guard let keywordBytes = Self.latin1(keyword), Self.isKeyword(keywordBytes) else {
             throw WuerstchenError(
                 .invalidRequest,
                 "\(keyword.debugDescription) is not a keyword that a PNG file can have; use 1 to 79 "
                     + "printable Latin-1 characters, with single spaces only between them")
         }
-        guard text.utf8.count <= maximumLength else {
+        guard text.utf8.count <= Self.maximumLength else {
             throw WuerstchenError(
                 .invalidRequest,
                 "the text for \(keyword.debugDescription) takes \(text.utf8.count) bytes in UTF-8; "
-                    + "a text in a PNG file can have up to \(maximumLength)")
+                    + "a text in a PNG file can have up to \(Self.maximumLength)")
         }
         guard !text.utf8.contains(0) else {
             throw WuerstchenError(
@@ -28,45 +42,56 @@ enum PNGText {
                 "the text for \(keyword.debugDescription) contains U+0000, which a PNG file cannot "
                     + "hold; remove it")
         }
+        self.keyword = keywordBytes
         // The standard defines only printable characters and the line feed in tEXt.
-        if let textBytes = latin1(text), textBytes.allSatisfy({ isPrintable($0) || $0 == 0x0A }) {
-            return PNGChunk(type: "tEXt", data: (keywordBytes + [0] + textBytes)[...])
+        if let bytes = Self.latin1(text),
+            bytes.allSatisfy({ Self.isPrintable($0) || $0 == 0x0A })
+        {
+            (self.text, isLatin1) = (bytes, true)
+        } else {
+            (self.text, isLatin1) = (Array(text.utf8), false)
         }
-        // Not compressed, no language, no translated keyword.
-        let head = keywordBytes + [0] + [0, 0] + [0] + [0]
-        return PNGChunk(type: "iTXt", data: (head + text.utf8)[...])
     }
 
-    /// The keyword and text of a chunk; nil for other chunks, and for text that is not well-formed
-    /// or longer than the maximum once decompressed.
-    static func decode(_ chunk: PNGChunk) -> (keyword: String, text: String)? {
-        var rest = chunk.data
-        guard ["tEXt", "zTXt", "iTXt"].contains(chunk.type),
-            let keyword = takeField(&rest), isKeyword(Array(keyword))
-        else { return nil }
-
-        var isCompressed = chunk.type == "zTXt"
-        if chunk.type == "iTXt" {
-            guard let flag = rest.popFirst(), flag <= 1 else { return nil }
-            isCompressed = flag == 1
+    /// Texts as libpng takes them, for as long as the closure runs.
+    static func withEntries<Result>(
+        _ texts: [PNGText], _ body: (inout [png_text]) throws -> Result
+    ) rethrows -> Result {
+        var strings: [UnsafeMutablePointer<CChar>] = []
+        defer { strings.forEach { $0.deallocate() } }
+        func string(_ bytes: [UInt8]) -> UnsafeMutablePointer<CChar> {
+            let string = UnsafeMutablePointer<CChar>.allocate(capacity: bytes.count + 1)
+            for (index, byte) in bytes.enumerated() { string[index] = CChar(bitPattern: byte) }
+            string[bytes.count] = 0
+            strings.append(string)
+            return string
         }
-        if chunk.type != "tEXt" {
-            // The only compression method is 0, zlib; without compression it means nothing.
-            guard let method = rest.popFirst(), method == 0 || !isCompressed else { return nil }
+        var entries = texts.map { text in
+            var entry = png_text()
+            entry.compression =
+                text.isLatin1 ? PNG_TEXT_COMPRESSION_NONE : PNG_ITXT_COMPRESSION_NONE
+            entry.key = string(text.keyword)
+            entry.text = string(text.text)
+            return entry
         }
-        if chunk.type == "iTXt" {
-            guard takeField(&rest) != nil, takeField(&rest) != nil else { return nil }
-        }
-        guard let bytes = isCompressed ? decompressed(rest) : Array(rest) else { return nil }
-        let text = chunk.type == "iTXt" ? String(validating: bytes, as: UTF8.self) : latin1(bytes)
-        return text.map { (latin1(keyword), $0) }
+        return try body(&entries)
     }
 
-    /// The bytes before the next zero, which goes with them.
-    private static func takeField(_ bytes: inout ArraySlice<UInt8>) -> ArraySlice<UInt8>? {
-        guard let end = bytes.firstIndex(of: 0) else { return nil }
-        defer { bytes = bytes[(end + 1)...] }
-        return bytes[..<end]
+    /// The keyword and text of an entry that libpng read; nil for text that is not well-formed or
+    /// longer than the maximum.
+    static func decode(_ entry: png_text) -> (keyword: String, text: String)? {
+        guard let key = entry.key, let text = entry.text else { return nil }
+        let isUTF8 = entry.compression >= PNG_ITXT_COMPRESSION_NONE
+        let length = isUTF8 ? entry.itxt_length : entry.text_length
+        let keyword = bytes(key, strlen(key))
+        guard isKeyword(keyword), length <= maximumLength else { return nil }
+        let contents = bytes(text, length)
+        let decoded = isUTF8 ? String(validating: contents, as: UTF8.self) : latin1(contents)
+        return decoded.map { (latin1(keyword), $0) }
+    }
+
+    private static func bytes(_ string: UnsafeMutablePointer<CChar>, _ count: Int) -> [UInt8] {
+        UnsafeBufferPointer(start: string, count: count).map(UInt8.init(bitPattern:))
     }
 
     private static func isKeyword(_ bytes: [UInt8]) -> Bool {
@@ -90,22 +115,9 @@ enum PNGText {
         return bytes
     }
 
-    private static func latin1(_ bytes: some Sequence<UInt8>) -> String {
+    private static func latin1(_ bytes: [UInt8]) -> String {
         var text = String.UnicodeScalarView()
         text.append(contentsOf: bytes.lazy.map { Unicode.Scalar($0) })
         return String(text)
-    }
-
-    /// The contents of a zlib stream; nil when it is damaged or its contents are too long.
-    private static func decompressed(_ bytes: ArraySlice<UInt8>) -> [UInt8]? {
-        var status = Z_OK
-        let contents = [UInt8](unsafeUninitializedCapacity: maximumLength) { target, count in
-            var length = uLong(target.count)
-            status = bytes.withUnsafeBufferPointer {
-                uncompress(target.baseAddress, &length, $0.baseAddress, uLong($0.count))
-            }
-            count = status == Z_OK ? Int(length) : 0
-        }
-        return status == Z_OK ? contents : nil
     }
 }

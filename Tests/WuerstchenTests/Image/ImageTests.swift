@@ -244,8 +244,8 @@ import Wuerstchen
                 ("iTXt", Array("both\0\u{1}\0de\0beide\0".utf8) + utf8),
                 ("tEXt", Array("twice\0first".utf8)),
                 ("tEXt", Array("twice\0second".utf8)),
-                // Not well-formed, and left out:
                 ("tEXt", Array("no separator".utf8)),
+                // Not well-formed, and left out:
                 ("tEXt", Array("\0no keyword".utf8)),
                 ("zTXt", Array("not zlib\0\0xyz".utf8)),
                 ("zTXt", Array("cut\0\0".utf8) + zlib.dropLast(6)),
@@ -260,7 +260,23 @@ import Wuerstchen
             let url = folder.appending(path: "text.png")
             try Data(png.bytes).write(to: url)
             let text = try Image.read(contentsOf: url).text
-            #expect(text == ["compressed": "größe", "both": "größer 猫", "twice": "second"])
+            #expect(
+                text == [
+                    "compressed": "größe", "both": "größer 猫", "twice": "second",
+                    "no separator": "",
+                ])
+        }
+    }
+
+    @Test func textBeyondALimitIsPassedOver() throws {
+        let chunks = (0..<200).map { ("tEXt", Array("key \($0)\0value \($0)".utf8)) }
+        let png = SmallPNG(width: 1, height: 1, bits: 8, type: 0, chunks: chunks) { _, _ in [9] }
+        try withFolder { folder in
+            let url = folder.appending(path: "text.png")
+            try Data(png.bytes).write(to: url)
+            let file = try Image.read(contentsOf: url)
+            #expect(file.image.pixels == [9, 9, 9])
+            #expect(file.text.count == 63 && file.text["key 62"] == "value 62")
         }
     }
 
@@ -329,7 +345,7 @@ import Wuerstchen
         }
         var changed = bytes
         changed[8 + 8 + 13] ^= 1
-        try expectMalformed(changed, words: "checksum in its chunk \"IHDR\"")
+        try expectMalformed(changed, words: "IHDR: CRC error")
     }
 
     @Test func damageBehindValidChecksums() throws {
