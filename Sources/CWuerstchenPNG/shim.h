@@ -79,7 +79,8 @@ static inline int wuerstchen_png_open(wuerstchen_png_file *file, int keeps_text)
     // A small file may hold much text that is compressed well: what one chunk and all of them may
     // take is limited, and what nobody asked for is passed over.
     png_set_chunk_malloc_max(file->png, 8000000);
-    png_set_chunk_cache_max(file->png, 64);
+    // Two of these are never used.
+    png_set_chunk_cache_max(file->png, 66);
     if (!keeps_text) {
         png_set_keep_unknown_chunks(
             file->png, PNG_HANDLE_CHUNK_NEVER, (png_const_bytep) "tEXt\0zTXt\0iTXt", 3);

@@ -23,7 +23,7 @@ extension Image {
     /// - Parameter url: The file.
     /// - Returns: The image, and the text for each keyword of the file's tEXt, zTXt and iTXt
     ///   chunks: the last one where a keyword has several. Text that is not well-formed or takes
-    ///   more than 1 MiB once decompressed is left out, and so is what follows the first 63 texts.
+    ///   more than 1 MiB once decompressed is left out, and so is what follows the first 64 texts.
     /// - Throws: The errors of ``init(contentsOf:)``.
     public static func read(
         contentsOf url: URL
@@ -34,6 +34,7 @@ extension Image {
     /// The image as the bytes of a PNG file: 8-bit RGB, marked as sRGB.
     ///
     /// - Parameter text: Keywords and their text, as for ``write(to:text:)``.
+    /// - Returns: The bytes of the file.
     /// - Throws: A `WuerstchenError` with code `invalidRequest` for a keyword or text that a PNG
     ///   file cannot hold.
     public func pngData(text: [(key: String, value: String)] = []) throws -> Data {

@@ -20,6 +20,8 @@ enum PNGCodec {
     ///   - bytes: The file.
     ///   - name: What messages call it.
     ///   - keepsText: Whether text is read; otherwise it is passed over, and costs nothing.
+    /// - Returns: The image and its text by keyword.
+    /// - Throws: `WuerstchenError` that names the file and what is wrong with it.
     static func decode(
         _ bytes: [UInt8], name: String, keepsText: Bool
     ) throws -> (image: Image, text: [String: String]) {

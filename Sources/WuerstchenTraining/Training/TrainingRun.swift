@@ -99,13 +99,13 @@ public struct TrainingRun<Objective: TrainingObjective>: Sendable {
         report.metrics += measured.sorted { $0.key < $1.key }.map {
             TrainingReport.Metric($0.key, Double($0.value))
         }
-        let entry = MetricsLog.Entry(report)
+        let sheet = try objective.contactSheet(parameters)
+        try log.append(report)
         let page = try RunReport(
             name: objective.name, steps: options.steps, settings: RunReport.settings(of: options),
-            entries: log.entries() + [entry], sheet: objective.contactSheet(parameters)
+            entries: log.entries(), sheet: sheet
         ).page()
         try page.write(to: folder.appendingPathComponent("report.html"))
-        try log.append(entry)
     }
 
     /// The mean loss of a few fixed batches that are not learnt from.

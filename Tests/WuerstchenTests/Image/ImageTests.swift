@@ -276,7 +276,7 @@ import Wuerstchen
             try Data(png.bytes).write(to: url)
             let file = try Image.read(contentsOf: url)
             #expect(file.image.pixels == [9, 9, 9])
-            #expect(file.text.count == 63 && file.text["key 62"] == "value 62")
+            #expect(file.text.count == 64 && file.text["key 63"] == "value 63")
         }
     }
 
