@@ -75,18 +75,19 @@ struct TeacherArguments: ParsableArguments {
 
     /// The parameters of the stage that is distilled.
     func parameters() throws -> [String: Tensor] {
-        try CheckpointFolder.parameters(of: stageFolder(), over: baseFolder()).values()
+        try StudentFolder(stageFolder()).parameters(over: baseFolder()).values()
     }
 
     /// The parameters of the checkpoint's own stage.
     func baseParameters() throws -> CheckpointParameters {
-        try CheckpointFolder.parameters(of: baseFolder(), over: baseFolder())
+        try StudentFolder(baseFolder()).parameters(over: baseFolder())
     }
 
     /// The folder of the checkpoint's own stage.
     func baseFolder(of stage: DistilledStage? = nil) throws -> URL {
-        try checkpoint.folder().appendingPathComponent(
-            stage ?? self.stage == .stageC ? "wuerstchen-prior/prior" : "wuerstchen/decoder")
+        let layout = CheckpointLayout.published
+        let network = stage ?? self.stage == .stageC ? layout.stageC : layout.stageB
+        return try checkpoint.folder().appendingPathComponent(network.path)
     }
 }
 

@@ -96,7 +96,8 @@ struct MakeCouplings: AsyncParsableCommand {
         let timesteps = try (isC ? stageC.flowMap : stageB.flowMap).timesteps(count: steps)
         let standardGuidance: Float = isC && flow == nil ? 4 : 1
         let record = CouplingRecord(
-            stage: teacher.stage.rawValue, teacher: try weightsDigest(of: teacher.stageFolder()),
+            stage: teacher.stage.rawValue,
+            teacher: try weightsFingerprint(of: teacher.stageFolder()),
             seed: teacher.seed, guidance: guidance ?? standardGuidance,
             captionDropout: captionDropout ?? (isC ? 0.1 : 0),
             conditions: try conditionsRecord(size, isC: isC),
@@ -137,7 +138,7 @@ struct MakeCouplings: AsyncParsableCommand {
     private func conditionsRecord(_ size: ImageSize, isC: Bool) throws -> String {
         var parts = [images.map { "captions in \($0)" } ?? "drawn scenes", "\(size)"]
         if !isC {
-            let prior = try weightsDigest(of: teacher.stageFolder(of: .stageC))
+            let prior = try weightsFingerprint(of: teacher.stageFolder(of: .stageC))
             parts.append("Stage C \(prior)")
             parts.append(priorSteps.map { "\($0) steps" } ?? "as it was made")
             parts.append(compressor ?? "the checkpoint's compressor")
@@ -162,7 +163,8 @@ struct MakeCouplings: AsyncParsableCommand {
     private func semantics(_ cascade: Cascade, _ size: ImageSize) throws -> SemanticConditions {
         let file =
             try compressor.map { URL(fileURLWithPath: $0) }
-            ?? teacher.checkpoint.folder().appendingPathComponent("compressor.safetensors")
+            ?? teacher.checkpoint.folder().appendingPathComponent(
+                CheckpointLayout.published.compressor)
         let source: any ImageSource
         if let images {
             source = try ImageFolder(

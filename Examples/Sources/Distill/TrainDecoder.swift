@@ -48,10 +48,10 @@ struct TrainDecoder: AsyncParsableCommand {
         }
         var configuration = deeper
         configuration.bottleneckBlocks = bottleneckBlocks
-        let own = try teacher.checkpoint.folder().appendingPathComponent("wuerstchen/vqgan")
-        let weights = try CheckpointFolder.parameters(
-            of: teacher.checkpoint.stages.stageA ?? own, over: own
-        ).values()
+        let own = try teacher.checkpoint.folder().appendingPathComponent(
+            CheckpointLayout.published.stageA.path)
+        let weights = try StudentFolder(teacher.checkpoint.stages.stageA ?? own)
+            .parameters(over: own).values()
         let (images, validation) = try sources()
         var objective = DecoderObjective(
             configuration: configuration, teacher: stage, images: images)
@@ -60,8 +60,8 @@ struct TrainDecoder: AsyncParsableCommand {
             objective,
             beginningWith: configuration.parameters(pruning: weights, of: deeper), "stage_a",
             teacher)
-        try CheckpointExport(to: URL(fileURLWithPath: training.output)).write(
-            trained.scope("stage_a"), configuration, to: "student")
+        let folder = URL(fileURLWithPath: training.output).appendingPathComponent("student")
+        try StudentFolder(folder).write(trained.scope("stage_a"), configuration)
     }
 
     private func sources() throws -> (any ImageSource, (any ImageSource)?) {

@@ -248,7 +248,7 @@ struct FlowArguments: ParsableArguments {
                 "\(couplings) has couplings of \(pairs.record.stage), not \(teacher.stage.rawValue)"
             )
         }
-        guard try pairs.record.teacher == weightsDigest(of: teacher.stageFolder()) else {
+        guard try pairs.record.teacher == weightsFingerprint(of: teacher.stageFolder()) else {
             throw ValidationError(
                 "\(couplings) was made by another teacher than the stage that is distilled; make "
                     + "couplings with it, or name the stage with --stage-c or --stage-b")
@@ -272,19 +272,10 @@ struct FlowArguments: ParsableArguments {
         objective.adversaryWeight = adversary
         let trained = try training.train(
             objective, beginningWith: weights, student.scope, teacher.run)
-        var learnt = trained.scope(student.scope)
-        var metadata: [String: String] = [:]
-        if keepAttention {
-            // In 16 bits, as they are written.
-            let base = try teacher.baseParameters().values()
-            learnt = learnt.filter { name, value in
-                base[name]?.elements.map { Float16($0) } != value.elements.map { Float16($0) }
-            }
-            metadata["base"] = try weightsDigest(of: teacher.baseFolder())
-        }
-        try CheckpointExport(to: URL(fileURLWithPath: training.output)).write(
-            learnt, student.configuration, to: "student",
-            stem: keepAttention ? "differences" : "diffusion_pytorch_model", metadata: metadata)
+        let folder = URL(fileURLWithPath: training.output).appendingPathComponent("student")
+        try StudentFolder(folder).write(
+            trained.scope(student.scope), student.configuration,
+            over: keepAttention ? teacher.baseFolder() : nil)
     }
 
     private func fewerBlocks(than blocks: [Int]) -> ValidationError {

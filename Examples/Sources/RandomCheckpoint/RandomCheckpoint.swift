@@ -1,6 +1,8 @@
 import ArgumentParser
 import Foundation
+import TensorCore
 import Wuerstchen
+import WuerstchenTraining
 
 /// Writes a checkpoint of random weights in the published layout and at the published sizes: the real
 /// amount of memory and arithmetic, without a download.
@@ -28,35 +30,36 @@ import Wuerstchen
 
     func run() throws {
         let root = URL(fileURLWithPath: directory)
-        let prior = CheckpointWriter(root.appendingPathComponent("wuerstchen-prior"), seed: seed)
-        let main = CheckpointWriter(root.appendingPathComponent("wuerstchen"), seed: seed &+ 1)
-        let c = stageC()
-        let b = stageB()
-        let a = stageA()
+        let export = CheckpointExport(to: root, elementType: .float32)
+        let (prior, decoder) = (RandomParameters(seed: seed), RandomParameters(seed: seed &+ 1))
+        let (a, b, c) = (stageA(), stageB(), stageC())
         let priorText = textModel(.bigG, channels: c.textChannels)
-        let mainText = textModel(.huge, channels: b.textChannels)
-
-        try prior.write("prior", "diffusion_pytorch_model", c) {
+        let decoderText = textModel(.huge, channels: b.textChannels)
+        try export.write(from: prior, c, to: \.stageC) {
             _ = try StageC(configuration: c, parameters: $0)
         }
-        try prior.write("text_encoder", "model", priorText) {
+        try export.write(from: prior, priorText, to: \.priorTextEncoder) {
             _ = try CLIPTextModel(configuration: priorText, parameters: $0)
         }
-        try prior.writeTokenizer(vocabularySize: priorText.vocabularySize)
-        try prior.writeIndex(
-            ["latent_mean": 42, "latent_std": 1, "resolution_multiple": 42.67])
-
-        try main.write("decoder", "diffusion_pytorch_model", b) {
+        try export.write(from: decoder, b, to: \.stageB) {
             _ = try StageB(configuration: b, parameters: $0)
         }
-        try main.write("vqgan", "diffusion_pytorch_model", a) {
+        try export.write(from: decoder, a, to: \.stageA) {
             _ = try StageA(configuration: a, parameters: $0)
         }
-        try main.write("text_encoder", "model", mainText) {
-            _ = try CLIPTextModel(configuration: mainText, parameters: $0)
+        try export.write(from: decoder, decoderText, to: \.decoderTextEncoder) {
+            _ = try CLIPTextModel(configuration: decoderText, parameters: $0)
         }
-        try main.writeTokenizer(vocabularySize: mainText.vocabularySize)
-        try main.writeIndex(["latent_dim_scale": 10.67])
+        try export.writePriorIndex(
+            space: SemanticLatentSpace(), side: size == .full ? 1024 : 256,
+            schedule: NoiseSchedule())
+        try export.writeDecoderIndex(latentScale: 10.67, schedule: NoiseSchedule())
+        let layout = CheckpointLayout.published
+        for (pipeline, text) in [(layout.prior, priorText), (layout.decoder, decoderText)] {
+            try ByteTokenizer.write(
+                vocabularySize: text.vocabularySize,
+                to: root.appendingPathComponent("\(pipeline)/\(layout.tokenizer)"))
+        }
         print("\(root.path): done")
     }
 

@@ -52,7 +52,7 @@ struct TrainStageA: AsyncParsableCommand {
                 configuration: architecture, parameters: ParameterValues(parameters))
             let latents = try stage.encode(images.batch(0, count: 16).pixels)
             architecture.latentScale = latents.meanSquare().elements[0].squareRoot()
-            try arguments.export.write(parameters, architecture, to: "wuerstchen/vqgan")
+            try arguments.export.write(parameters, architecture, to: \.stageA)
         }
     }
 }
@@ -160,15 +160,13 @@ struct TrainCompressorAndB: AsyncParsableCommand {
             for (name, value) in compressorValues { start["compressor.\(name)"] = value }
         }
         let trained = try arguments.run(objective, in: "stage-b", start: start)
-        try arguments.export.writeIndexes(
-            space: MiniatureArchitecture.latentSpace, latentScale: 10.67,
-            side: arguments.imageSide,
-            tokenizer: encoder.tokenizerFolder)
+        try arguments.export.writeDecoderIndex(
+            latentScale: 10.67, schedule: objective.schedule)
+        try arguments.export.copyTokenizer(encoder.tokenizerFolder, to: \.decoder)
         try arguments.export.write(
-            trained.scope("stage_b"), architecture, to: "wuerstchen/decoder")
+            trained.scope("stage_b"), architecture, to: \.stageB)
         try arguments.export.write(
-            trained.scope("text"), encoder.configuration, to: "wuerstchen/text_encoder",
-            stem: "model")
+            trained.scope("text"), encoder.configuration, to: \.decoderTextEncoder)
         if joint {
             try arguments.export.write(
                 trained.scope("compressor"), toFile: "compressor.safetensors")
@@ -210,15 +208,14 @@ struct TrainStageC: AsyncParsableCommand {
         }
         objective.checkpointsActivations = diffusion.recompute
         let trained = try arguments.run(objective, start: encoder.parameters)
-        try arguments.export.writeIndexes(
-            space: MiniatureArchitecture.latentSpace, latentScale: 10.67,
-            side: arguments.imageSide,
-            tokenizer: encoder.tokenizerFolder)
+        try arguments.export.writePriorIndex(
+            space: MiniatureArchitecture.latentSpace, side: arguments.imageSide,
+            schedule: objective.schedule)
+        try arguments.export.copyTokenizer(encoder.tokenizerFolder, to: \.prior)
         try arguments.export.write(
-            trained.scope("stage_c"), architecture, to: "wuerstchen-prior/prior")
+            trained.scope("stage_c"), architecture, to: \.stageC)
         try arguments.export.write(
-            trained.scope("text"), encoder.configuration, to: "wuerstchen-prior/text_encoder",
-            stem: "model")
+            trained.scope("text"), encoder.configuration, to: \.priorTextEncoder)
     }
 }
 

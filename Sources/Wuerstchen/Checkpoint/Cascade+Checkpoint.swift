@@ -21,31 +21,34 @@ extension Cascade {
         contentsOf directory: URL, variant: String? = nil, precision: Precision = .float32,
         memory: MemoryPolicy = .resident, replacing replacements: StageFolders = StageFolders()
     ) throws {
+        let layout = CheckpointLayout.published
         let prior = try CheckpointFolder(
-            directory.appendingPathComponent("wuerstchen-prior"), variant: variant,
+            directory.appendingPathComponent(layout.prior), variant: variant,
             precision: precision, replacing: replacements.inPrior)
         let main = try CheckpointFolder(
-            directory.appendingPathComponent("wuerstchen"), variant: variant,
+            directory.appendingPathComponent(layout.decoder), variant: variant,
             precision: precision, replacing: replacements.inMain)
-        let priorIndex: PriorIndex = try prior.decode("model_index.json")
-        let decoderIndex: DecoderIndex = try main.decode("model_index.json")
+        let priorIndex: PriorIndex = try prior.decode(layout.index)
+        let decoderIndex: DecoderIndex = try main.decode(layout.index)
         let space = SemanticLatentSpace(
             pixelsPerPosition: priorIndex.resolutionMultiple ?? 42.67,
             scale: priorIndex.latentMean ?? 42, offset: priorIndex.latentStd ?? 1)
-        try prior.naming("model_index.json") { try space.validate() }
+        try prior.naming(layout.index) { try space.validate() }
         let scale = decoderIndex.latentScale ?? 10.67
-        try main.naming("model_index.json") { try StageB.validate(latentScale: scale) }
-        let configuration: StageB.Configuration = try main.decode("decoder/config.json")
-        let priorConfiguration: StageC.Configuration = try prior.decode("prior/config.json")
-        let pixels: StageA.Configuration = try main.decode("vqgan/config.json")
-        try main.naming("decoder/config.json") { try configuration.validate() }
-        try prior.naming("prior/config.json") { try priorConfiguration.validate() }
-        try main.naming("vqgan/config.json") { try pixels.validate() }
+        try main.naming(layout.index) { try StageB.validate(latentScale: scale) }
+        let configuration: StageB.Configuration = try main.decode(main.configuration(layout.stageB))
+        let priorConfiguration: StageC.Configuration = try prior.decode(
+            prior.configuration(layout.stageC))
+        let pixels: StageA.Configuration = try main.decode(main.configuration(layout.stageA))
+        try main.naming(main.configuration(layout.stageB)) { try configuration.validate() }
+        try prior.naming(prior.configuration(layout.stageC)) { try priorConfiguration.validate() }
+        try main.naming(main.configuration(layout.stageA)) { try pixels.validate() }
         if memory == .sequential {
             // Damage should show before the first stage has run, not after.
-            try prior.checkWeights(["prior", "text_encoder"])
+            try prior.checkWeights([layout.stageC, layout.priorTextEncoder])
             try main.checkWeights(
-                ["decoder", "vqgan"] + (configuration.hasAttention ? ["text_encoder"] : []))
+                [layout.stageB, layout.stageA]
+                    + (configuration.hasAttention ? [layout.decoderTextEncoder] : []))
         }
         let decoder = DiffusionDecoder(
             // In memory only for a stage that reads text.
@@ -94,7 +97,7 @@ extension Cascade {
     }
 
     private static func previewDecoder(in directory: URL) throws -> PreviewDecoder {
-        for name in ["preview.safetensors", "previewer.safetensors"] {
+        for name in CheckpointLayout.published.previews {
             let file = directory.appendingPathComponent(name)
             if FileManager.default.fileExists(atPath: file.path) {
                 return try PreviewDecoder(contentsOf: file)

@@ -48,6 +48,13 @@ public struct CheckpointFolder: Sendable {
         self.replacements = replacements
     }
 
+    private var layout: CheckpointLayout { .published }
+
+    /// The configuration of a network, relative to the folder.
+    func configuration(_ network: CheckpointLayout.Network) -> String {
+        "\(network.folder)/\(layout.configuration)"
+    }
+
     /// Where a file or folder of a part is.
     private func location(_ name: String) -> URL {
         let parts = name.split(separator: "/", maxSplits: 1)
@@ -60,20 +67,21 @@ public struct CheckpointFolder: Sendable {
     /// The text encoder, from `text_encoder` and `tokenizer`.
     public func textEncoder<Stage>() throws -> TextEncoder<Stage> {
         try TextEncoder(
-            tokenizer: CLIPTokenizer(contentsOf: url.appendingPathComponent("tokenizer")),
-            model: naming("text_encoder/config.json") {
+            tokenizer: CLIPTokenizer(contentsOf: url.appendingPathComponent(layout.tokenizer)),
+            model: naming(configuration(layout.priorTextEncoder)) {
                 try CLIPTextModel(
-                    configuration: decode("text_encoder/config.json"),
-                    parameters: parameters("text_encoder"), precision: precision)
+                    configuration: decode(configuration(layout.priorTextEncoder)),
+                    parameters: parameters(layout.priorTextEncoder), precision: precision)
             })
     }
 
     /// Stage C, from `prior`.
     public func stageC(space: SemanticLatentSpace) throws -> StageC {
         let schedule = try schedule()
-        return try naming("prior/config.json") {
+        return try naming(configuration(layout.stageC)) {
             try StageC(
-                configuration: decode("prior/config.json"), parameters: parameters("prior"),
+                configuration: decode(configuration(layout.stageC)),
+                parameters: parameters(layout.stageC),
                 precision: precision, latentSpace: space, schedule: schedule)
         }
     }
@@ -81,25 +89,27 @@ public struct CheckpointFolder: Sendable {
     /// Stage B, from `decoder`.
     public func stageB(scale: Double) throws -> StageB {
         let schedule = try schedule()
-        return try naming("decoder/config.json") {
+        return try naming(configuration(layout.stageB)) {
             try StageB(
-                configuration: decode("decoder/config.json"), parameters: parameters("decoder"),
+                configuration: decode(configuration(layout.stageB)),
+                parameters: parameters(layout.stageB),
                 precision: precision, latentScale: scale, schedule: schedule)
         }
     }
 
     /// Stage A, from `vqgan`.
     public func stageA() throws -> StageA {
-        try naming("vqgan/config.json") {
+        try naming(configuration(layout.stageA)) {
             try StageA(
-                configuration: decode("vqgan/config.json"), parameters: parameters("vqgan"),
+                configuration: decode(configuration(layout.stageA)),
+                parameters: parameters(layout.stageA),
                 precision: precision)
         }
     }
 
     /// The noise schedule, from `scheduler`; the published one where there is no such file.
     func schedule() throws -> NoiseSchedule {
-        let name = "scheduler/scheduler_config.json"
+        let name = "\(layout.scheduler)/\(layout.schedulerConfiguration)"
         guard FileManager.default.fileExists(atPath: url.appendingPathComponent(name).path) else {
             return NoiseSchedule()
         }
@@ -121,47 +131,18 @@ public struct CheckpointFolder: Sendable {
 
     /// Opens the tokenizer and the weights of some parts, which checks that they are there and
     /// complete.
-    func checkWeights(_ parts: [String]) throws {
-        _ = try CLIPTokenizer(contentsOf: url.appendingPathComponent("tokenizer"))
+    func checkWeights(_ networks: [CheckpointLayout.Network]) throws {
+        _ = try CLIPTokenizer(contentsOf: url.appendingPathComponent(layout.tokenizer))
         _ = try schedule()
-        for part in parts { _ = try parameters(part) }
+        for network in networks { _ = try parameters(network) }
     }
 
-    private func parameters(_ part: String) throws -> CheckpointParameters {
-        let stem = part == "text_encoder" ? "model" : "diffusion_pytorch_model"
-        let own = url.appendingPathComponent(part)
-        guard let replacement = replacements[part] else {
-            return try CheckpointParameters(directory: own, stem: stem, variant: variant)
+    private func parameters(_ network: CheckpointLayout.Network) throws -> CheckpointParameters {
+        let own = url.appendingPathComponent(network.folder)
+        guard let replacement = replacements[network.folder] else {
+            return try CheckpointParameters(directory: own, stem: network.stem, variant: variant)
         }
-        return try CheckpointFolder.parameters(of: replacement, over: own)
-    }
-
-    /// The parameters of a stage in a folder of its own: all of them, or, where the folder has a
-    /// `differences.safetensors`, those that differ from another's.
-    ///
-    /// - Parameters:
-    ///   - folder: The stage's folder.
-    ///   - base: The folder of the stage that it differs from.
-    /// - Returns: The parameters.
-    /// - Throws: ``WuerstchenError`` when weights are missing or damaged, or when differences are those
-    ///   from other weights.
-    public static func parameters(
-        of folder: URL, over base: URL
-    ) throws -> CheckpointParameters {
-        let stem = "diffusion_pytorch_model"
-        let differences = folder.appendingPathComponent("differences.safetensors")
-        guard FileManager.default.fileExists(atPath: differences.path) else {
-            return try CheckpointParameters(directory: folder, stem: stem)
-        }
-        let digest = try weightsDigest(of: base)
-        guard try Safetensors(contentsOf: differences).metadata["base"] == digest else {
-            throw WuerstchenError(
-                .incompatibleParameters,
-                "\(differences.path) holds the differences from other weights than those in "
-                    + "\(base.path) (\(digest)); use it with the checkpoint that it was made from")
-        }
-        return try CheckpointParameters(contentsOf: differences)
-            .merging(over: CheckpointParameters(directory: base, stem: stem))
+        return try StudentFolder(replacement).parameters(over: own)
     }
 
     /// A configuration file.

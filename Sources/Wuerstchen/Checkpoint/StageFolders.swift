@@ -18,10 +18,14 @@ public struct StageFolders: Sendable, Hashable {
     }
 
     /// Those in the prior's folder, by the names of its parts.
-    var inPrior: [String: URL] { ["prior": stageC].compactMapValues { $0 } }
+    var inPrior: [String: URL] { [layout.stageC.folder: stageC].compactMapValues { $0 } }
 
     /// Those in the other pipeline's folder, by the names of its parts.
-    var inMain: [String: URL] { ["decoder": stageB, "vqgan": stageA].compactMapValues { $0 } }
+    var inMain: [String: URL] {
+        [layout.stageB.folder: stageB, layout.stageA.folder: stageA].compactMapValues { $0 }
+    }
+
+    private var layout: CheckpointLayout { .published }
 
     /// All of them, from text to pixels.
     var all: [URL] { [stageC, stageB, stageA].compactMap { $0 } }

@@ -216,22 +216,25 @@ public struct MiniatureRecipe: Sendable {
     public func export(to target: URL) throws {
         let export = CheckpointExport(to: target)
         _ = try tokenizer()
-        try export.writeIndexes(
-            space: MiniatureArchitecture.latentSpace, latentScale: 10.67, side: 256,
-            tokenizer: folder.appendingPathComponent("tokenizer"))
+        try export.writePriorIndex(
+            space: MiniatureArchitecture.latentSpace, side: 256, schedule: NoiseSchedule())
+        try export.writeDecoderIndex(latentScale: 10.67, schedule: NoiseSchedule())
+        for pipeline in [\CheckpointLayout.prior, \.decoder] {
+            try export.copyTokenizer(folder.appendingPathComponent("tokenizer"), to: pipeline)
+        }
         try export.write(
-            average(of: .stageA, "stage_a"), stageA().configuration, to: "wuerstchen/vqgan")
+            average(of: .stageA, "stage_a"), stageA().configuration, to: \.stageA)
         try export.write(
-            average(of: .stageB, "stage_b"), MiniatureArchitecture.stageB, to: "wuerstchen/decoder")
+            average(of: .stageB, "stage_b"), MiniatureArchitecture.stageB, to: \.stageB)
         try export.write(
             average(of: .stageB, "text"), MiniatureArchitecture.text,
-            to: "wuerstchen/text_encoder", stem: "model")
+            to: \.decoderTextEncoder)
         try export.write(
             average(of: .stageC, "stage_c"), MiniatureArchitecture.stageC,
-            to: "wuerstchen-prior/prior")
+            to: \.stageC)
         try export.write(
             average(of: .stageC, "text"), MiniatureArchitecture.text,
-            to: "wuerstchen-prior/text_encoder", stem: "model")
+            to: \.priorTextEncoder)
         try export.write(average(of: .compressor, "compressor"), toFile: "compressor.safetensors")
         try export.write(average(of: .preview, "preview"), toFile: "preview.safetensors")
         // Beside the checkpoint: it judges the cascade and is no part of it.

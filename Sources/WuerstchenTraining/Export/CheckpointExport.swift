@@ -6,135 +6,159 @@ public import Wuerstchen
 public struct CheckpointExport: Sendable {
     /// The checkpoint's folder.
     public let folder: URL
+    /// The numbers that weights are stored as.
+    public let elementType: WeightElementType
+    private var layout: CheckpointLayout { .published }
 
     /// A checkpoint in a folder, which is made when something is written.
-    public init(to folder: URL) {
+    public init(to folder: URL, elementType: WeightElementType = .float16) {
         self.folder = folder
+        self.elementType = elementType
     }
 
-    /// Writes a network with its configuration.
+    /// Writes a network with its configuration. Weights of other names in its folder, which an earlier
+    /// export left, are removed: a folder holds one network.
     ///
     /// - Parameters:
     ///   - parameters: The parameters under their published names.
     ///   - configuration: What goes to `config.json`.
-    ///   - part: The part's folder, such as `wuerstchen/vqgan`.
-    ///   - stem: The name of the weights' file.
-    ///   - metadata: What else the weights' file says about itself.
-    ///
-    /// Weights of other names in the part's folder, which an earlier export left, are removed: a
-    /// folder holds one network.
-    ///
-    /// - Throws: ``WuerstchenError`` with code `unwritableFile`.
+    ///   - network: Where the network lies, such as `\.stageA`.
+    /// - Throws: ``WuerstchenError`` with code `unwritableFile`, or `notFinite` for an element that the
+    ///   element type cannot hold, which names the tensor and leaves what was there.
     public func write(
-        _ parameters: [String: Tensor], _ configuration: some Encodable, to part: String,
-        stem: String = "diffusion_pytorch_model", metadata: [String: String] = [:]
+        _ parameters: [String: Tensor], _ configuration: some Encodable,
+        to network: KeyPath<CheckpointLayout, CheckpointLayout.Network>
     ) throws {
-        let directory = try made(part)
-        let file = directory.appendingPathComponent("\(stem).safetensors")
-        try encode(configuration, to: directory.appendingPathComponent("config.json"))
-        try write(parameters, metadata, to: file)
-        do {
-            for other in try FileManager.default.contentsOfDirectory(
-                at: directory, includingPropertiesForKeys: nil)
-            where other.pathExtension == "safetensors"
-                && other.lastPathComponent != file.lastPathComponent
-            {
-                try FileManager.default.removeItem(at: other)
+        let network = layout[keyPath: network]
+        try NetworkFolder(folder.appendingPathComponent(network.path))
+            .write(sources(parameters), configuration, stem: network.stem)
+    }
+
+    /// Writes a network whose parameters a source makes up, one at a time, so that no more than one
+    /// need be in memory.
+    ///
+    /// - Parameters:
+    ///   - source: Where the parameters come from.
+    ///   - configuration: What goes to `config.json`.
+    ///   - network: Where the network lies, such as `\.stageA`.
+    ///   - build: Builds the network, which says what parameters there are.
+    /// - Returns: The number of elements.
+    /// - Throws: As ``write(_:_:to:)``, and what the source and building throw.
+    @discardableResult
+    public func write(
+        from source: any ParameterSource, _ configuration: some Encodable,
+        to network: KeyPath<CheckpointLayout, CheckpointLayout.Network>,
+        _ build: (any ParameterSource) throws -> Void
+    ) throws -> Int {
+        let shapes = try ShapeRecorder.shapes(build)
+        let network = layout[keyPath: network]
+        let sources = shapes.map { name, shape in
+            elementType.source(name, shape) {
+                guard case .found(let tensor) = try source.parameter(named: name, expecting: shape)
+                else {
+                    throw WuerstchenError(
+                        .incompatibleParameters, "\(source.origin) has no \(name) \(shape)")
+                }
+                return tensor
             }
-        } catch {
-            throw WuerstchenError(
-                .unwritableFile, "older weights in \(directory.path) cannot be removed",
-                underlying: error)
         }
+        try NetworkFolder(folder.appendingPathComponent(network.path))
+            .write(sources, configuration, stem: network.stem)
+        return shapes.values.reduce(0) { $0 + $1.count }
     }
 
     /// Writes parameters alone, such as a compressor's.
     ///
-    /// - Throws: ``WuerstchenError`` with code `unwritableFile`.
+    /// - Throws: As ``write(_:_:to:)``.
     public func write(_ parameters: [String: Tensor], toFile name: String) throws {
-        try write(parameters, [:], to: try made("").appendingPathComponent(name))
+        try makeFolder(folder)
+        try Safetensors.write(
+            sources(parameters), metadata: ["format": "pt"],
+            to: folder.appendingPathComponent(name))
     }
 
-    /// Writes what belongs to the two pipelines besides their networks.
+    private func sources(_ parameters: [String: Tensor]) -> [Safetensors.Source] {
+        parameters.map { name, tensor in elementType.source(name, tensor.shape) { tensor } }
+    }
+
+    /// Writes what belongs to the pipeline from text to semantic latents besides its networks and its
+    /// tokenizer.
     ///
     /// - Parameters:
     ///   - space: How semantic latents relate to images.
-    ///   - latentScale: Positions of the image latent per position of the semantic latent.
     ///   - side: The side of images that the networks were trained at, in pixels.
-    ///   - tokenizer: A folder with the tokenizer's files, copied to both.
+    ///   - schedule: The noise schedule that Stage C was trained with.
     /// - Throws: ``WuerstchenError`` with code `unwritableFile`.
-    public func writeIndexes(
-        space: SemanticLatentSpace, latentScale: Double, side: Int, tokenizer: URL
+    public func writePriorIndex(
+        space: SemanticLatentSpace, side: Int, schedule: NoiseSchedule
     ) throws {
-        let shared: [String: any Encodable & Sendable] = [
-            "scheduler": ["diffusers", "DDPMWuerstchenScheduler"],
-            "text_encoder": ["transformers", "CLIPTextModel"],
-            "tokenizer": ["transformers", "CLIPTokenizer"],
-        ]
-        let prior: [String: any Encodable & Sendable] = [
-            "_class_name": "WuerstchenPriorPipeline", "latent_mean": space.scale,
-            "latent_std": space.offset, "resolution_multiple": space.pixelsPerPosition,
-            "sample_size": side, "prior": ["wuerstchen", "WuerstchenPrior"],
-        ]
-        let decoder: [String: any Encodable & Sendable] = [
-            "_class_name": "WuerstchenDecoderPipeline", "latent_dim_scale": latentScale,
-            "decoder": ["wuerstchen", "WuerstchenDiffNeXt"],
-            "vqgan": ["wuerstchen", "PaellaVQModel"],
-        ]
-        for (folder, index) in [("wuerstchen-prior", prior), ("wuerstchen", decoder)] {
-            let fields = index.merging(shared) { own, _ in own }
-            try encode(
-                fields.mapValues { AnyField(value: $0) },
-                to: made(folder).appendingPathComponent("model_index.json"))
-        }
-        for pipeline in ["wuerstchen-prior", "wuerstchen"] {
-            try encode(
-                ["s": 0.008, "scaler": 1.0],
-                to: made("\(pipeline)/scheduler").appendingPathComponent("scheduler_config.json"))
-            let target = try made("\(pipeline)/tokenizer")
+        try writeIndex(
+            [
+                "_class_name": "WuerstchenPriorPipeline", "latent_mean": space.scale,
+                "latent_std": space.offset, "resolution_multiple": space.pixelsPerPosition,
+                "sample_size": side, layout.stageC.folder: ["wuerstchen", "WuerstchenPrior"],
+            ], schedule, to: layout.prior)
+    }
+
+    /// Writes what belongs to the pipeline from semantic latents to images besides its networks and its
+    /// tokenizer.
+    ///
+    /// - Parameters:
+    ///   - latentScale: Positions of the image latent per position of the semantic latent.
+    ///   - schedule: The noise schedule that Stage B was trained with.
+    /// - Throws: ``WuerstchenError`` with code `unwritableFile`.
+    public func writeDecoderIndex(latentScale: Double, schedule: NoiseSchedule) throws {
+        try writeIndex(
+            [
+                "_class_name": "WuerstchenDecoderPipeline", "latent_dim_scale": latentScale,
+                layout.stageB.folder: ["wuerstchen", "WuerstchenDiffNeXt"],
+                layout.stageA.folder: ["wuerstchen", "PaellaVQModel"],
+            ], schedule, to: layout.decoder)
+    }
+
+    /// Copies a tokenizer's files to a pipeline.
+    ///
+    /// - Parameters:
+    ///   - tokenizer: The folder with the files.
+    ///   - pipeline: The pipeline, such as `\.prior`.
+    /// - Throws: ``WuerstchenError`` with code `unwritableFile`.
+    public func copyTokenizer(
+        _ tokenizer: URL, to pipeline: KeyPath<CheckpointLayout, String>
+    ) throws {
+        let target = folder.appendingPathComponent(
+            "\(layout[keyPath: pipeline])/\(layout.tokenizer)")
+        try makeFolder(target)
+        do {
             for file in try FileManager.default.contentsOfDirectory(
                 at: tokenizer, includingPropertiesForKeys: nil)
             {
                 try Data(contentsOf: file).write(
                     to: target.appendingPathComponent(file.lastPathComponent), options: .atomic)
             }
+        } catch {
+            throw WuerstchenError(
+                .unwritableFile, "\(tokenizer.path) cannot be copied to \(target.path)",
+                underlying: error)
         }
     }
 
-    private func write(
-        _ parameters: [String: Tensor], _ metadata: [String: String], to file: URL
+    private func writeIndex(
+        _ own: [String: any Encodable & Sendable], _ schedule: NoiseSchedule, to pipeline: String
     ) throws {
-        try Safetensors.write(
-            parameters.map { name, tensor in
-                Safetensors.Source(name: name, elementType: .f16, shape: tensor.shape.array) {
-                    write in
-                    let halves = tensor.elements.map { Float16($0).bitPattern }
-                    try halves.withUnsafeBytes { try write($0) }
-                }
-            }, metadata: metadata.merging(["format": "pt"]) { $1 }, to: file)
-    }
-
-    private func made(_ part: String) throws -> URL {
-        let directory = part.isEmpty ? folder : folder.appendingPathComponent(part)
-        do {
-            try FileManager.default.createDirectory(
-                at: directory, withIntermediateDirectories: true)
-        } catch {
-            throw WuerstchenError(
-                .unwritableFile, "the folder \(directory.path) cannot be made", underlying: error)
-        }
-        return directory
-    }
-
-    private func encode(_ value: some Encodable, to file: URL) throws {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-        do {
-            try encoder.encode(value).write(to: file, options: .atomic)
-        } catch {
-            throw WuerstchenError(
-                .unwritableFile, "\(file.path) cannot be written", underlying: error)
-        }
+        let shared: [String: any Encodable & Sendable] = [
+            layout.scheduler: ["diffusers", "DDPMWuerstchenScheduler"],
+            layout.priorTextEncoder.folder: ["transformers", "CLIPTextModel"],
+            layout.tokenizer: ["transformers", "CLIPTokenizer"],
+        ]
+        let target = folder.appendingPathComponent(pipeline)
+        let scheduler = target.appendingPathComponent(layout.scheduler)
+        try makeFolder(scheduler)
+        try encodeJSON(
+            own.merging(shared) { own, _ in own }.mapValues { AnyField(value: $0) },
+            to: target.appendingPathComponent(layout.index))
+        try encodeJSON(
+            ["s": schedule.offset, "scaler": schedule.scaler],
+            to: scheduler.appendingPathComponent(layout.schedulerConfiguration))
     }
 }
 
@@ -143,4 +167,25 @@ private struct AnyField: Encodable {
     let value: any Encodable & Sendable
 
     func encode(to encoder: any Encoder) throws { try value.encode(to: encoder) }
+}
+
+/// Notes which parameters a network asks for, and gives it zeros, all of them parts of one tensor.
+private final class ShapeRecorder: ParameterSource {
+    let origin = "shapes"
+    let names: Set<String>? = nil
+    let hasValues = false
+    private var found: [String: Shape] = [:]
+    private var zeros = Tensor(repeating: 0, [1 << 20])
+
+    static func shapes(_ build: (any ParameterSource) throws -> Void) throws -> [String: Shape] {
+        let recorder = ShapeRecorder()
+        try build(recorder)
+        return recorder.found
+    }
+
+    func parameter(named name: String, expecting shape: Shape) -> FoundParameter {
+        found[name] = shape
+        if zeros.count < shape.count { zeros = Tensor(repeating: 0, [shape.count]) }
+        return .found(zeros[0..<shape.count].reshaped(to: shape))
+    }
 }

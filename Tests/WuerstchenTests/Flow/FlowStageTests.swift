@@ -202,7 +202,7 @@ import _WuerstchenTestSupport
             try Safetensors.write(
                 some.map { source($0.key, $0.value) }, metadata: ["base": digest], to: file)
         }
-        try write(weightsDigest(of: base))
+        try write(weightsFingerprint(of: base))
         let request = GenerationRequest("a house", size: ImageSize(width: 128, height: 128))
         var images: [[Image]] = []
         for folder in [c, parts] {
@@ -220,20 +220,20 @@ import _WuerstchenTestSupport
     }
 
     @Test("weights are told apart")
-    func digest() throws {
+    func fingerprint() throws {
         let copy = try TinyCascade.copy()
         let folder = copy.file("digest")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: false)
-        expectError(.fileNotFound, "no weights") { _ = try weightsDigest(of: folder) }
+        expectError(.fileNotFound, "no weights") { _ = try weightsFingerprint(of: folder) }
         let file = folder.appendingPathComponent("a.safetensors")
         var bytes = [UInt8](repeating: 7, count: 19)
         var seen: Set<String> = []
         for place in [nil, 7, 15, 18] as [Int?] {
             if let place { bytes[place] ^= 0x80 }
             try Data(bytes).write(to: file)
-            let digest = try weightsDigest(of: folder)
-            #expect(digest.count == 16)
-            seen.insert(digest)
+            let fingerprint = try weightsFingerprint(of: folder)
+            #expect(fingerprint.count == 16)
+            seen.insert(fingerprint)
         }
         #expect(seen.count == 4)
     }

@@ -1,20 +1,20 @@
 public import Foundation
 internal import TensorCore
 
-/// A number that tells networks apart: a hash in the manner of FNV-1a, word by word, of the files of
-/// weights in a folder and of its `config.json`.
+/// A fingerprint that tells networks apart: a hash in the manner of FNV-1a, word by word, of the files
+/// of weights in a folder and of its `config.json`. It finds mistakes, not attacks.
 ///
 /// - Parameter folder: The folder of a network.
 /// - Returns: Sixteen hexadecimal digits.
 /// - Throws: ``WuerstchenError`` with code `fileNotFound` when there are no weights.
-public func weightsDigest(of folder: URL) throws -> String {
+public func weightsFingerprint(of folder: URL) throws -> String {
     let files: [URL]
     do {
         files = try FileManager.default.contentsOfDirectory(
             at: folder, includingPropertiesForKeys: nil
         ).filter {
             ["safetensors", "bin"].contains($0.pathExtension)
-                || $0.lastPathComponent == "config.json"
+                || $0.lastPathComponent == CheckpointLayout.published.configuration
         }.sorted { $0.lastPathComponent < $1.lastPathComponent }
         guard files.contains(where: { $0.pathExtension != "json" }) else {
             throw WuerstchenError(.fileNotFound, "\(folder.path) has no weights in it")
