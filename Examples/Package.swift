@@ -37,6 +37,7 @@ let package = Package(
             name: "ExampleSupport",
             dependencies: [
                 .product(name: "Wuerstchen", package: "Wuerstchen"),
+                .product(name: "WuerstchenTraining", package: "Wuerstchen"),
                 .product(name: "WuerstchenMiniature", package: "Wuerstchen"), arguments,
             ],
             path: "Sources/Support", swiftSettings: settings),

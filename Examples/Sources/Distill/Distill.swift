@@ -25,31 +25,26 @@ import WuerstchenTraining
 enum DistilledStage: String, ExpressibleByArgument, CaseIterable {
     case stageC = "stage-c"
     case stageB = "stage-b"
+
+    /// Where the stage lies in a checkpoint.
+    var network: CheckpointLayout.Network {
+        let layout = CheckpointLayout.published
+        return self == .stageC ? layout.stageC : layout.stageB
+    }
+}
+
+/// How students are trained where nothing else is wanted.
+enum StudentDefaults: TrainingDefaults {
+    static let (steps, batch) = (4000, 32)
+    static let (rate, decay, average): (Float, Float, Float) = (2e-4, 0, 0.999)
 }
 
 /// The cascade that is distilled, and how to compute.
 struct RunArguments: ParsableArguments {
     @OptionGroup var checkpoint: CheckpointArguments
+    @OptionGroup var compute: ComputeArguments
 
-    @Option(help: "The numbers that networks multiply: float32 or bfloat16.")
-    var precision = Precision.bfloat16
-
-    @Option(help: "What everything random depends on.")
-    var seed: UInt64 = 0
-
-    @Option(help: "Threads. (default: one for each processor)")
-    var threads: Int?
-
-    func validate() throws {
-        if let threads, !(1...1024).contains(threads) {
-            throw ValidationError("--threads must be 1 to 1024")
-        }
-    }
-
-    func cascade() throws -> Cascade {
-        if let threads { Threads.count = threads }
-        return try checkpoint.cascade(precision: precision)
-    }
+    func cascade() throws -> Cascade { try checkpoint.cascade(precision: compute.precision) }
 }
 
 /// The cascade whose stage is distilled.
@@ -59,44 +54,23 @@ struct TeacherArguments: ParsableArguments {
 
     @OptionGroup var run: RunArguments
 
-    var checkpoint: CheckpointArguments { run.checkpoint }
-    var precision: Precision { run.precision }
-    var seed: UInt64 { run.seed }
-
-    func cascade() throws -> Cascade { try run.cascade() }
-
-    /// The folder of a stage's configuration and weights; of the one that is distilled, if none is
-    /// named.
-    func stageFolder(of stage: DistilledStage? = nil) throws -> URL {
-        let stages = checkpoint.stages
-        return try (stage ?? self.stage == .stageC ? stages.stageC : stages.stageB)
-            ?? baseFolder(of: stage)
+    /// Where a stage lies: the one that is distilled, if no other is named.
+    func folders(of other: DistilledStage? = nil) throws -> DistillationFolders {
+        let (stage, stages) = (other ?? stage, run.checkpoint.stages)
+        return DistillationFolders(
+            base: try run.checkpoint.folder().appendingPathComponent(stage.network.path),
+            teacher: stage == .stageC ? stages.stageC : stages.stageB)
     }
 
-    /// The parameters of the stage that is distilled.
-    func parameters() throws -> [String: Tensor] {
-        try StudentFolder(stageFolder()).parameters(over: baseFolder()).values()
-    }
-
-    /// The parameters of the checkpoint's own stage.
-    func baseParameters() throws -> CheckpointParameters {
-        try StudentFolder(baseFolder()).parameters(over: baseFolder())
-    }
-
-    /// The folder of the checkpoint's own stage.
-    func baseFolder(of stage: DistilledStage? = nil) throws -> URL {
-        let layout = CheckpointLayout.published
-        let network = stage ?? self.stage == .stageC ? layout.stageC : layout.stageB
-        return try checkpoint.folder().appendingPathComponent(network.path)
+    /// The stage that is distilled.
+    func teacher(in cascade: Cascade, size: ImageSize) throws -> CouplingTeacher {
+        switch stage {
+        case .stageC: try CouplingTeacher(stageCOf: cascade, size: size)
+        case .stageB: try CouplingTeacher(stageBOf: cascade, size: size)
+        }
     }
 }
 
-extension Cascade {
-    /// Stages B and A.
-    func diffusionDecoder() throws -> DiffusionDecoder {
-        guard let decoder = decoder as? DiffusionDecoder else {
-            throw ValidationError("the cascade has no Stage B")
-        }
-        return decoder
-    }
+func note(_ text: String) {
+    FileHandle.standardError.write(Data("\(text)\n".utf8))
 }

@@ -85,70 +85,55 @@ struct MakeCouplings: AsyncParsableCommand {
     }
 
     private func make() throws {
-        let cascade = try teacher.cascade()
-        let decoder = try cascade.diffusionDecoder()
-        let (stageC, stageB) = (try cascade.stageC(), try decoder.stageB())
+        let cascade = try teacher.run.cascade()
         let size = side.map { ImageSize(width: $0, height: $0) } ?? cascade.defaultSize
-        let grid = try cascade.grid(for: size)
+        let stage = try teacher.teacher(in: cascade, size: size)
         let isC = teacher.stage == .stageC
-        let flow = isC ? stageC.configuration.flow : stageB.configuration.flow
-        try requireManySteps(flow)
-        let timesteps = try (isC ? stageC.flowMap : stageB.flowMap).timesteps(count: steps)
-        let standardGuidance: Float = isC && flow == nil ? 4 : 1
         let record = CouplingRecord(
-            stage: teacher.stage.rawValue,
-            teacher: try weightsFingerprint(of: teacher.stageFolder()),
-            seed: teacher.seed, guidance: guidance ?? standardGuidance,
-            captionDropout: captionDropout ?? (isC ? 0.1 : 0),
-            conditions: try conditionsRecord(size, isC: isC),
-            solver: "\(method), \(steps) steps, \(teacher.precision.rawValue)", shardSize: perFile)
-        var maker: PairGenerator
-        if isC {
-            let encoder = try cascade.textEncoder()
-            maker = PairGenerator(
-                record, conditions: try captions(),
-                latentShape: (grid.rows, grid.columns, stageC.configuration.latentChannels),
-                solver: .fixed(timesteps, method)
-            ) { try $0.field(of: stageC, encoder, guidance: $1) }
-        } else {
-            let (encoder, space) = (try decoder.textEncoder(), cascade.latentSpace)
-            guard let rows = stageB.latentSide(forSemanticSide: grid.rows),
-                let columns = stageB.latentSide(forSemanticSide: grid.columns)
-            else { throw ValidationError("Stage B cannot make images of \(size)") }
-            maker = PairGenerator(
-                record, conditions: try semantics(cascade, size),
-                latentShape: (rows, columns, stageB.configuration.latentChannels),
-                solver: .fixed(timesteps, method)
-            ) { try $0.field(of: stageB, encoder, space: space, guidance: $1) }
-        }
-        maker.batchSize = batch
+            stage: stage.name, teacher: try weightsFingerprint(of: teacher.folders().teacher),
+            seed: compute.seed, guidance: guidance ?? stage.guidance,
+            captionDropout: captionDropout ?? stage.captionDropout,
+            conditions: CouplingRecord.Conditions(
+                source: images ?? "drawn scenes", size: size,
+                semantics: isC ? nil : try semanticsRecord()),
+            solver: CouplingRecord.Solver(method, steps: steps, precision: compute.precision),
+            shardSize: perFile)
+        let conditions: any ConditionSource =
+            if isC { try captions() } else { try semantics(cascade, size) }
+        var generator = PairGenerator(record, conditions: conditions, teacher: stage)
+        generator.batchSize = batch
         let start = ContinuousClock.now
         var (first, shown) = (-1, ContinuousClock.now)
-        let refused = try maker.make(count, in: URL(fileURLWithPath: output)) { done in
+        let refused = try generator.make(count, in: URL(fileURLWithPath: output)) { done in
             if first < 0 { first = done }
             guard ContinuousClock.now - shown > .seconds(10) else { return }
             shown = .now
-            let rate = Double(done - first) / (ContinuousClock.now - start).inSeconds
-            note("\(done) of \(count) couplings, \(rate.rounded(to: 1)) a second")
+            let seconds = max(1e-9, (ContinuousClock.now - start) / .seconds(1))
+            let rate = (Double(done - first) / seconds).rounded(to: 1)
+            note("\(done) of \(count) couplings, \(rate) a second")
         }
         note("\(count) couplings in \(output), \(refused) refused")
     }
 
-    /// What the couplings depend on besides teacher and solver.
-    private func conditionsRecord(_ size: ImageSize, isC: Bool) throws -> String {
-        var parts = [images.map { "captions in \($0)" } ?? "drawn scenes", "\(size)"]
-        if !isC {
-            let prior = try weightsFingerprint(of: teacher.stageFolder(of: .stageC))
-            parts.append("Stage C \(prior)")
-            parts.append(priorSteps.map { "\($0) steps" } ?? "as it was made")
-            parts.append(compressor ?? "the checkpoint's compressor")
-        }
-        return parts.joined(separator: ", ")
+    /// Where Stage B's semantic latents are from.
+    private func semanticsRecord() throws -> CouplingRecord.Semantics {
+        CouplingRecord.Semantics(
+            compressor: try weightsFingerprint(ofFile: compressorFile()),
+            stageC: try weightsFingerprint(of: teacher.folders(of: .stageC).teacher),
+            steps: priorSteps)
     }
+
+    private func compressorFile() throws -> URL {
+        try compressor.map { URL(fileURLWithPath: $0) }
+            ?? teacher.run.checkpoint.folder().appendingPathComponent(
+                CheckpointLayout.published.compressor)
+    }
+
+    private var compute: ComputeArguments { teacher.run.compute }
 
     private func captions() throws -> CaptionConditions {
         guard let images else {
-            return CaptionConditions(of: SceneImages(seed: teacher.seed &+ 1))
+            return CaptionConditions(of: SceneImages(seed: compute.seed &+ 1))
         }
         let files = try FileManager.default.contentsOfDirectory(
             at: URL(fileURLWithPath: images), includingPropertiesForKeys: nil
@@ -161,43 +146,25 @@ struct MakeCouplings: AsyncParsableCommand {
     }
 
     private func semantics(_ cascade: Cascade, _ size: ImageSize) throws -> SemanticConditions {
-        let file =
-            try compressor.map { URL(fileURLWithPath: $0) }
-            ?? teacher.checkpoint.folder().appendingPathComponent(
-                CheckpointLayout.published.compressor)
         let source: any ImageSource
         if let images {
             source = try ImageFolder(
                 URL(fileURLWithPath: images),
                 options: ImageFolderOptions(
                     sizes: .buckets(AspectBuckets(side: size.width, maximumRatio: 1)),
-                    seed: teacher.seed)
+                    seed: compute.seed)
             ) { note("\($0)") }
         } else {
-            source = SceneImages(seed: teacher.seed &+ 1)
+            source = SceneImages(seed: compute.seed &+ 1)
         }
         var conditions = SemanticConditions(
             source,
             compressor: try SemanticCompressor(
-                contentsOf: file, latentSpace: cascade.latentSpace),
+                contentsOf: compressorFile(), latentSpace: cascade.latentSpace),
             textEncoder: try cascade.textEncoder(), stageC: try cascade.stageC(),
             grid: try cascade.grid(for: size))
-        conditions.seed = teacher.seed
+        conditions.seed = compute.seed
         conditions.sampling = try cascade.priorSampling(steps: priorSteps)
         return conditions
     }
-}
-
-/// A student of a few steps is no flow any more that could be followed in others.
-func requireManySteps(_ flow: FlowConfiguration?) throws {
-    guard let limits = flow?.limits else { return }
-    throw ValidationError("this stage was distilled to \(limits); take its teacher")
-}
-
-func note(_ text: String) {
-    FileHandle.standardError.write(Data("\(text)\n".utf8))
-}
-
-extension Duration {
-    var inSeconds: Double { max(1e-9, self / .seconds(1)) }
 }

@@ -36,22 +36,10 @@ struct MeasureFlow: AsyncParsableCommand {
     }
 
     private func measure() throws {
-        let cascade = try teacher.cascade()
+        let cascade = try teacher.run.cascade()
         let pairs = try Couplings(contentsOf: URL(fileURLWithPath: couplings)).first(count)
-        let field: FlowField
-        switch teacher.stage {
-        case .stageC:
-            let stage = try cascade.stageC()
-            try requireManySteps(stage.configuration.flow)
-            field = try pairs.conditions.field(
-                of: stage, cascade.textEncoder(), guidance: guidance)
-        case .stageB:
-            let decoder = try cascade.diffusionDecoder()
-            let stage = try decoder.stageB()
-            try requireManySteps(stage.configuration.flow)
-            field = try pairs.conditions.field(
-                of: stage, decoder.textEncoder(), space: cascade.latentSpace, guidance: guidance)
-        }
+        let field = try teacher.teacher(in: cascade, size: cascade.defaultSize)
+            .field(pairs.conditions, guidance: guidance)
         let straightness = try field.straightness(from: pairs.noise)
         print(
             "straightness \(straightness.curvature.rounded(to: 4)), cost "

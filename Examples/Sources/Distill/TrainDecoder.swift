@@ -16,7 +16,7 @@ struct TrainDecoder: AsyncParsableCommand {
             """)
 
     @OptionGroup var teacher: RunArguments
-    @OptionGroup var training: TrainingArguments
+    @OptionGroup var training: TrainingArguments<StudentDefaults>
 
     @Option(help: "Bottleneck blocks of the decoder, at most the teacher's.")
     var bottleneckBlocks = 1
@@ -41,41 +41,33 @@ struct TrainDecoder: AsyncParsableCommand {
 
     private func train() throws {
         let stage = try teacher.cascade().diffusionDecoder().stageA()
-        let deeper = stage.configuration
-        guard (1...deeper.bottleneckBlocks).contains(bottleneckBlocks) else {
-            throw ValidationError(
-                "--bottleneck-blocks must be 1 to the teacher's \(deeper.bottleneckBlocks)")
-        }
-        var configuration = deeper
-        configuration.bottleneckBlocks = bottleneckBlocks
-        let own = try teacher.checkpoint.folder().appendingPathComponent(
-            CheckpointLayout.published.stageA.path)
-        let weights = try StudentFolder(teacher.checkpoint.stages.stageA ?? own)
-            .parameters(over: own).values()
+        let folders = DistillationFolders(
+            base: try teacher.checkpoint.folder().appendingPathComponent(
+                CheckpointLayout.published.stageA.path),
+            teacher: teacher.checkpoint.stages.stageA)
         let (images, validation) = try sources()
-        var objective = DecoderObjective(
-            configuration: configuration, teacher: stage, images: images)
-        objective.validationImages = validation
-        let trained = try training.train(
-            objective,
-            beginningWith: configuration.parameters(pruning: weights, of: deeper), "stage_a",
-            teacher)
-        let folder = URL(fileURLWithPath: training.output).appendingPathComponent("student")
-        try StudentFolder(folder).write(trained.scope("stage_a"), configuration)
+        var distillation = try DecoderDistillation(
+            of: stage, in: folders, pruning: StagePruning(blocks: [bottleneckBlocks]),
+            images: images)
+        distillation.objective.validationImages = validation
+        var progress = TrainingProgress()
+        try distillation.run(
+            training.options(teacher.compute), in: training.folder, resumes: training.resume,
+            elementType: training.elementType, progress: &progress)
     }
 
     private func sources() throws -> (any ImageSource, (any ImageSource)?) {
         guard let images else {
             return (
-                SceneImages(seed: teacher.seed &+ 1, crop: crop),
-                SceneImages(seed: teacher.seed &+ 2, split: .heldOut, crop: crop)
+                SceneImages(seed: teacher.compute.seed &+ 1, crop: crop),
+                SceneImages(seed: teacher.compute.seed &+ 2, split: .heldOut, crop: crop)
             )
         }
         let folder = try ImageFolder(
             URL(fileURLWithPath: images),
             options: ImageFolderOptions(
                 sizes: .crops(side: crop), crop: .random, mirrors: true,
-                validationInterval: 20, seed: teacher.seed)
+                validationInterval: 20, seed: teacher.compute.seed)
         ) { note("\($0)") }
         return (folder, folder.validation)
     }

@@ -6,3 +6,4 @@ extension Precision: @retroactive ExpressibleByArgument {}
 extension MemoryPolicy: @retroactive ExpressibleByArgument {}
 extension SamplingMethod: @retroactive ExpressibleByArgument {}
 extension FlowMethod: @retroactive ExpressibleByArgument {}
+extension WeightElementType: @retroactive ExpressibleByArgument {}

@@ -1,6 +1,6 @@
 public import Foundation
 public import TensorCore
-public import WuerstchenNN
+internal import WuerstchenNN
 
 /// `scheduler/scheduler_config.json`
 private struct SchedulerConfiguration: Decodable {

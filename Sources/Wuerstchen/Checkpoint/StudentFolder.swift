@@ -1,5 +1,6 @@
 public import Foundation
 public import TensorCore
+public import WuerstchenNN
 
 /// The folder of a stage by itself, such as a student that was distilled from a checkpoint's: its
 /// `config.json`, and its weights in one of two files.
@@ -78,10 +79,8 @@ public struct StudentFolder: Sendable, Hashable {
         var stored = parameters
         var metadata: [String: String] = [:]
         if let base {
-            let source = try CheckpointParameters(
-                directory: base, stem: CheckpointLayout.published.stageC.stem)
-            try Self.requireSameNames(Set(parameters.keys), as: source, base)
-            let values = try source.values()
+            try Self.requireSameNames(Set(parameters.keys), as: base)
+            let values = try StudentFolder(base).parameters(over: base).values()
             stored = parameters.filter { name, value in
                 values[name].map { !elementType.isSame($0, value) } ?? true
             }
@@ -97,14 +96,14 @@ public struct StudentFolder: Sendable, Hashable {
     /// Refuses to store differences of a stage with other parameters than the base: they can replace
     /// parameters, and neither add any nor leave any out.
     package static func requireSameNames(
-        _ names: Set<String>, as base: CheckpointParameters, _ folder: URL
+        _ names: Set<String>, as base: URL
     ) throws {
-        let others = base.names ?? []
+        let others = try StudentFolder(base).parameters(over: base).names ?? []
         guard names != others else { return }
         let list = names.symmetricDifference(others).sorted()
         throw WuerstchenError(
             .incompatibleParameters,
-            "the student has other parameters than \(folder.path) (\(list.count), such as "
+            "the student has other parameters than \(base.path) (\(list.count), such as "
                 + "\(list.prefix(4).joined(separator: ", "))), so that it cannot be stored as "
                 + "differences; store it whole")
     }

@@ -19,27 +19,45 @@ public func weightsFingerprint(of folder: URL) throws -> String {
         guard files.contains(where: { $0.pathExtension != "json" }) else {
             throw WuerstchenError(.fileNotFound, "\(folder.path) has no weights in it")
         }
-        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-        for file in files {
-            let data = try Data(contentsOf: file, options: .mappedIfSafe)
-            data.withUnsafeBytes { bytes in
-                let words = bytes.count / 8
-                for place in 0..<words {
-                    let word = bytes.loadUnaligned(fromByteOffset: 8 * place, as: UInt64.self)
-                    hash = (hash ^ word) &* 0x100_0000_01b3
-                    // A product only carries upwards.
-                    hash ^= hash >> 32
-                }
-                for place in 8 * words..<bytes.count {
-                    hash = (hash ^ UInt64(bytes[place])) &* 0x100_0000_01b3
-                }
-            }
-        }
-        return String(format: "%016llx", hash)
+        return try fingerprint(of: files)
     } catch let error as WuerstchenError {
         throw error
     } catch {
         throw WuerstchenError(
             .fileNotFound, "the folder \(folder.path) cannot be read", underlying: error)
     }
+}
+
+/// The fingerprint of one file of weights, such as a compressor's.
+///
+/// - Parameter file: The file.
+/// - Returns: Sixteen hexadecimal digits.
+/// - Throws: ``WuerstchenError`` with code `unreadableFile`.
+public func weightsFingerprint(ofFile file: URL) throws -> String {
+    do {
+        return try fingerprint(of: [file])
+    } catch {
+        throw WuerstchenError(
+            .unreadableFile, "\(file.path) cannot be read", underlying: error)
+    }
+}
+
+private func fingerprint(of files: [URL]) throws -> String {
+    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+    for file in files {
+        let data = try Data(contentsOf: file, options: .mappedIfSafe)
+        data.withUnsafeBytes { bytes in
+            let words = bytes.count / 8
+            for place in 0..<words {
+                let word = bytes.loadUnaligned(fromByteOffset: 8 * place, as: UInt64.self)
+                hash = (hash ^ word) &* 0x100_0000_01b3
+                // A product only carries upwards.
+                hash ^= hash >> 32
+            }
+            for place in 8 * words..<bytes.count {
+                hash = (hash ^ UInt64(bytes[place])) &* 0x100_0000_01b3
+            }
+        }
+    }
+    return String(format: "%016llx", hash)
 }

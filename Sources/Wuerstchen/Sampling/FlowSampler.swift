@@ -1,7 +1,7 @@
 public import TensorCore
 
 /// A step along a velocity field.
-public enum FlowMethod: String, Sendable, Hashable, CaseIterable {
+public enum FlowMethod: String, Sendable, Hashable, CaseIterable, Codable {
     /// Straight on (Euler): an error of first order.
     case euler
     /// Along the mean of the velocities at both ends (Heun): twice the work, an error of second order.

@@ -13,53 +13,6 @@ public struct CouplingBatch: Sendable {
     public var conditions: CouplingConditions
 }
 
-/// How couplings were made. Those of one folder are all alike in it.
-public struct CouplingRecord: Sendable, Hashable, Codable {
-    /// The stage, such as `stage-c`.
-    public var stage: String
-    /// What identifies the teacher, such as a digest of its weights.
-    public var teacher: String
-    /// What the noise depends on.
-    public var seed: UInt64
-    /// The teacher's guidance.
-    public var guidance: Float
-    /// The share of pairs that are made without caption and guidance.
-    public var captionDropout: Float
-    /// What the images were conditioned on, in words.
-    public var conditions: String
-    /// How the flow was solved, in words.
-    public var solver: String
-    /// Pairs of each file.
-    public var shardSize: Int
-
-    /// A record of the given values.
-    public init(
-        stage: String, teacher: String, seed: UInt64, guidance: Float, captionDropout: Float,
-        conditions: String, solver: String, shardSize: Int = 256
-    ) {
-        self.conditions = conditions
-        self.stage = stage
-        self.teacher = teacher
-        self.seed = seed
-        self.guidance = guidance
-        self.captionDropout = captionDropout
-        self.solver = solver
-        self.shardSize = shardSize
-    }
-
-    /// The noise that the pair of a number begins with.
-    func noise(_ number: Int, _ shape: Shape) -> Tensor {
-        var random = RandomStream(seed, 11, UInt64(number))
-        return random.normal(shape)
-    }
-
-    /// Whether the pair of a number has no caption.
-    func isUnconditional(_ number: Int) -> Bool {
-        var random = RandomStream(seed, 12, UInt64(number))
-        return random.uniform() < captionDropout
-    }
-}
-
 /// Couplings in a folder, which trainings can share.
 public struct Couplings: Sendable {
     /// How they were made.
@@ -80,6 +33,15 @@ public struct Couplings: Sendable {
         let captions: [String]
     }
 
+    /// What earlier versions wrote: conditions and solver in words.
+    private struct ProseHeader: Decodable {
+        struct Record: Decodable {
+            let conditions: String
+            let solver: String
+        }
+        let record: Record
+    }
+
     /// All couplings of a folder.
     ///
     /// - Throws: ``WuerstchenError`` that names the file when there are none, or some that do not belong
@@ -97,8 +59,9 @@ public struct Couplings: Sendable {
             guard header.record == record else {
                 throw WuerstchenError(
                     .malformedFile,
-                    "\(file.path) holds couplings of another making than \(first.lastPathComponent); "
-                        + "keep each kind in a folder of its own")
+                    "\(file.path) holds couplings of another making than \(first.lastPathComponent) ("
+                        + "\(header.record.differences(from: record))); keep each kind in a folder of "
+                        + "its own")
             }
             let source = try CheckpointParameters(contentsOf: file)
             func tensor(_ name: String) throws -> Tensor? {
@@ -135,6 +98,27 @@ public struct Couplings: Sendable {
                 .malformedFile,
                 "\(folder.path) holds couplings of different shapes; keep each kind in a folder of its "
                     + "own")
+        }
+    }
+
+    /// Refuses couplings that are not of a stage, or that another teacher made.
+    ///
+    /// - Parameters:
+    ///   - stage: The stage's name, such as `stage-c`.
+    ///   - teacher: The teacher's folder.
+    /// - Throws: ``WuerstchenError`` with code `invalidRequest`.
+    public func requireTeacher(_ stage: String, in teacher: URL) throws {
+        guard record.stage == stage else {
+            throw WuerstchenError(
+                .invalidRequest, "these are couplings of \(record.stage), not \(stage)")
+        }
+        let fingerprint = try weightsFingerprint(of: teacher)
+        guard record.teacher == fingerprint else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "the couplings were made by another teacher (\(record.teacher)) than the stage in "
+                    + "\(teacher.path) (\(fingerprint)), which is to be distilled; make couplings "
+                    + "with it, or distill the stage that made them")
         }
     }
 
@@ -229,9 +213,17 @@ public struct Couplings: Sendable {
 
     static func header(of file: URL) throws -> (header: Header, entries: Safetensors) {
         let entries = try Safetensors(contentsOf: file)
-        guard let text = entries.metadata["couplings"],
-            let header = try? JSONDecoder().decode(Header.self, from: Data(text.utf8))
-        else {
+        guard let text = entries.metadata["couplings"] else {
+            throw WuerstchenError(.malformedFile, "\(file.path) does not hold couplings")
+        }
+        let data = Data(text.utf8)
+        guard let header = try? JSONDecoder().decode(Header.self, from: data) else {
+            if (try? JSONDecoder().decode(ProseHeader.self, from: data)) != nil {
+                throw WuerstchenError(
+                    .malformedFile,
+                    "\(file.path) was written by an earlier version, which noted in prose how couplings "
+                        + "were made; that cannot be compared, so make them anew in another folder")
+            }
             throw WuerstchenError(.malformedFile, "\(file.path) does not hold couplings")
         }
         return (header, entries)

@@ -3,14 +3,6 @@ public import TensorCore
 internal import Wuerstchen
 internal import WuerstchenNN
 
-/// Which of a flow's times are learnt.
-public enum FlowTimes: Sendable, Hashable {
-    /// All, equally: reflow, which straightens the flow of the couplings.
-    case uniform
-    /// The beginning alone: distillation to one step, `u = ε + v(ε, 0)`.
-    case beginning
-}
-
 /// Learning a flow from couplings: `‖v(τ · u + (1 − τ) · ε, τ) − (u − ε)‖²` (Liu et al., "Flow Straight
 /// and Fast", 2022, and "InstaFlow", 2023).
 ///
@@ -35,7 +27,7 @@ public struct FlowObjective<Student: FlowStudent>: TrainingObjective {
     /// The share of the steps in which the adversary learns and is not yet listened to.
     public var adversaryStart = 0.05
 
-    private var hasAdversary: Bool { adversaryWeight > 0 && times == .beginning }
+    private var hasAdversary: Bool { adversaryWeight > 0 && times.steps == 1 }
 
     /// An objective for a student; the couplings' last file is set aside.
     public init(_ student: Student, couplings: Couplings, times: FlowTimes) {
@@ -46,7 +38,7 @@ public struct FlowObjective<Student: FlowStudent>: TrainingObjective {
 
     /// The training's name.
     public var name: String {
-        "\(student.name)-\(times == .uniform ? "reflow" : "one-step")"
+        "\(student.name)-\(times.name)"
     }
 
     /// The student's parameters, and the adversary's.
@@ -70,9 +62,7 @@ public struct FlowObjective<Student: FlowStudent>: TrainingObjective {
         let batch = couplings.batch(step.number, count: step.batchSize)
         let field = try student.field(
             parameters.source(student.scope), batch.conditions, precision: step.precision)
-        let flowTimes = (0..<step.batchSize).map { _ in
-            times == .uniform ? Double(random.uniform()) : 0
-        }
+        let flowTimes = (0..<step.batchSize).map { _ in times.draw(&random) }
         let clean = field.map.normalized(batch.clean)
         let y =
             clean.scaled(bySample: flowTimes.map { Float($0) })
@@ -121,14 +111,14 @@ public struct FlowObjective<Student: FlowStudent>: TrainingObjective {
             StepParameters(fixed: parameters).source(student.scope), batch.conditions,
             precision: .bfloat16)
         var result: [String: Float] = [:]
-        for steps in times == .uniform ? [1, 2, 4, 8] : [1] {
+        for steps in times.steps.map({ [$0] }) ?? [1, 2, 4, 8] {
             let solution = try field.solve(
                 from: batch.noise, .fixed(field.map.timesteps(count: steps), .euler))
             result["gap, \(steps) steps"] = relativeDistance(solution.latent, batch.clean)
             result["energy, \(steps) steps"] =
                 solution.latent.meanSquare().elements[0] / batch.clean.meanSquare().elements[0]
         }
-        if times == .uniform {
+        if times.steps == nil {
             result["straightness"] = Float(
                 try field.straightness(from: batch.noise, steps: 8).ratio)
         }
@@ -144,7 +134,7 @@ public struct FlowObjective<Student: FlowStudent>: TrainingObjective {
         guard let wanted = try student.pixels(of: batch.clean) else { return nil }
         var sheet = ContactSheet(title: name, imageSide: 160)
         try sheet.addRow("couplings", wanted, captions: batch.conditions.captions)
-        for steps in times == .uniform ? [1, 4] : [1] {
+        for steps in times.steps.map({ [$0] }) ?? [1, 4] {
             let solution = try field.solve(
                 from: batch.noise, .fixed(field.map.timesteps(count: steps), .euler))
             if let pixels = try student.pixels(of: solution.latent) {

@@ -4,9 +4,9 @@ public import Wuerstchen
 /// A stage that learns to be a flow: how its network is built from parameters of one step.
 public protocol FlowStudent: Sendable {
     /// The architecture's numbers, as they are written beside its weights.
-    associatedtype Configuration: Encodable, Sendable
+    associatedtype Configuration: DistillableConfiguration
     /// The architecture's numbers, with a flow.
-    var configuration: Configuration { get }
+    var configuration: Configuration { get set }
     /// The stage's name, for messages and files.
     var name: String { get }
     /// The scope of the network's parameters among those of a training.
@@ -59,6 +59,14 @@ public struct StageCStudent: FlowStudent {
         configuration.flow = flow
         schedule = stage.schedule
         self.textEncoder = textEncoder
+    }
+
+    /// A student of a cascade's stage, shown by its preview decoder.
+    ///
+    /// - Throws: What loading throws.
+    public init(of cascade: Cascade, flow: FlowConfiguration = FlowConfiguration()) throws {
+        self.init(of: try cascade.stageC(), flow: flow, textEncoder: try cascade.textEncoder())
+        preview = cascade.previewDecoder
     }
 
     /// The stage's parameters under `stage_c`.
@@ -118,6 +126,18 @@ public struct StageBStudent: FlowStudent {
         schedule = stage.schedule
         self.latentSpace = latentSpace
         self.textEncoder = textEncoder
+    }
+
+    /// A student of a cascade's stage, shown by its Stage A.
+    ///
+    /// - Throws: ``WuerstchenError`` with code `invalidRequest` for a cascade without Stage B, and what
+    ///   loading throws.
+    public init(of cascade: Cascade, flow: FlowConfiguration = FlowConfiguration()) throws {
+        let decoder = try cascade.diffusionDecoder()
+        self.init(
+            of: try decoder.stageB(), flow: flow, latentSpace: cascade.latentSpace,
+            textEncoder: try decoder.textEncoder())
+        stageA = try decoder.stageA()
     }
 
     /// The stage's parameters under `stage_b`.

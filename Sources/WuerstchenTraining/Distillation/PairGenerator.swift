@@ -1,6 +1,6 @@
 public import Foundation
 internal import TensorCore
-public import Wuerstchen
+internal import Wuerstchen
 
 /// Makes couplings with a teacher: follows its flow from noise to latents under many conditions
 /// (Liu et al., "InstaFlow", 2023).
@@ -12,27 +12,24 @@ public struct PairGenerator: Sendable {
     public var record: CouplingRecord
     /// What the images are conditioned on.
     public var conditions: any ConditionSource
-    /// Rows, columns and channels of the latents.
-    public var latentShape: (rows: Int, columns: Int, channels: Int)
-    /// How the flow is solved.
-    public var solver: FlowSolver
     /// Pairs that are made at a time.
     public var batchSize = 32
     /// The largest element of latents that are kept; larger ones are a solver gone astray.
     public var largest: Float = 20
-    /// The teacher under some conditions, with a weight of guidance.
-    private let teacher: @Sendable (CouplingConditions, Float) throws -> FlowField
+    private let teacher: CouplingTeacher
+    private var latentShape: CouplingTeacher.LatentShape { teacher.latentShape }
 
-    /// A maker of couplings.
+    /// A generator.
+    ///
+    /// - Parameters:
+    ///   - record: How the pairs are made.
+    ///   - conditions: What they are conditioned on.
+    ///   - teacher: What makes them.
     public init(
-        _ record: CouplingRecord, conditions: any ConditionSource,
-        latentShape: (rows: Int, columns: Int, channels: Int), solver: FlowSolver,
-        teacher: @escaping @Sendable (CouplingConditions, Float) throws -> FlowField
+        _ record: CouplingRecord, conditions: any ConditionSource, teacher: CouplingTeacher
     ) {
         self.record = record
         self.conditions = conditions
-        self.latentShape = latentShape
-        self.solver = solver
         self.teacher = teacher
     }
 
@@ -74,8 +71,9 @@ public struct PairGenerator: Sendable {
                 guard header.record == record else {
                     throw WuerstchenError(
                         .invalidRequest,
-                        "\(file.path) was made with other settings or by another teacher; choose "
-                            + "another folder, or delete it")
+                        "\(file.path) was made with other settings ("
+                            + "\(header.record.differences(from: record))); choose another folder, or "
+                            + "delete it")
                 }
                 refused += record.shardSize - header.numbers.count
                 progress(range.upperBound)
@@ -167,7 +165,9 @@ public struct PairGenerator: Sendable {
         _ conditions: CouplingConditions, _ noise: Tensor, guidance: Float
     ) throws -> Tensor {
         do {
-            return try teacher(conditions, guidance).solve(from: noise, solver).latent
+            let (field, solver) = (try teacher.field(conditions, guidance: guidance), record.solver)
+            let times = try field.map.timesteps(count: solver.steps)
+            return try field.solve(from: noise, .fixed(times, solver.method)).latent
         } catch let error as WuerstchenError where error.code == .notFinite {
             // One pair gone astray is no reason to lose the others of its batch.
             guard noise.shape[0] > 1 else { return Tensor(repeating: .nan, noise.shape) }

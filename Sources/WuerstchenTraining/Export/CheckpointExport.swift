@@ -1,6 +1,7 @@
 public import Foundation
 public import TensorCore
 public import Wuerstchen
+public import WuerstchenNN
 
 /// Writes trained parts in the published layout: folders that ``Cascade`` and diffusers load.
 public struct CheckpointExport: Sendable {

@@ -58,7 +58,7 @@ import _WuerstchenTestSupport
         let folder = try TemporaryFolder()
         expectError(.fileNotFound, "no couplings") { _ = try Couplings(contentsOf: folder.url) }
         try teacher.maker().make(8, in: folder.url)
-        expectError(.invalidRequest, "another teacher") {
+        expectError(.invalidRequest, "other settings (teacher)") {
             try teacher.maker(teacher.record(teacher: "other")).make(8, in: folder.url)
         }
         let other = try TemporaryFolder()
@@ -66,7 +66,7 @@ import _WuerstchenTestSupport
         try FileManager.default.copyItem(
             at: other.url.appendingPathComponent("couplings-00000.safetensors"),
             to: folder.url.appendingPathComponent("couplings-00001.safetensors"))
-        expectError(.malformedFile, "another making") {
+        expectError(.malformedFile, "another making", "(seed)") {
             _ = try Couplings(contentsOf: folder.url)
         }
         try Data([1, 2, 3]).write(
@@ -91,6 +91,15 @@ import _WuerstchenTestSupport
         try expectRefused(header, clean[0..<7])
         try expectRefused(header, Tensor(repeating: .nan, [8, 3, 3, 4]))
         try expectRefused("{}", clean)
+        let prose = ["conditions", "solver"].reduce(header) {
+            $0.replacingOccurrences(
+                of: "\"\($1)\":\\{[^}]*\\}", with: "\"\($1)\":\"in words\"",
+                options: .regularExpression)
+        }
+        try expectRefused(prose, clean)
+        expectError(.malformedFile, "earlier version", "anew") {
+            _ = try Couplings(contentsOf: folder.url)
+        }
         expectError(.invalidRequest, "counts must be positive") {
             try teacher.maker().make(0, in: folder.url)
         }

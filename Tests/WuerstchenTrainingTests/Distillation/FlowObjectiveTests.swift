@@ -174,13 +174,14 @@ import _WuerstchenTestSupport
             tokenizer: teacher.textEncoder.tokenizer, model: teacher.textEncoder.model)
         let space = SemanticLatentSpace(scale: 1, offset: 0)
         let conditions = FixedSemantics()
-        let times = try FlowMap(isClamped: false).timesteps(count: 2)
         var record = teacher.record()
         record.stage = "stage-b"
+        record.solver = CouplingRecord.Solver(.euler, steps: 2, precision: .float32)
         var maker = PairGenerator(
-            record, conditions: conditions, latentShape: (32, 32, 4),
-            solver: .fixed(times, .euler)
-        ) { try $0.field(of: stage, encoder, space: space, guidance: $1) }
+            record, conditions: conditions,
+            teacher: CouplingTeacher("stage-b", latentShape: (32, 32, 4)) {
+                try $0.field(of: stage, encoder, space: space, guidance: $1)
+            })
         maker.largest = 1e6
         let folder = try TemporaryFolder()
         try maker.make(16, in: folder.url)

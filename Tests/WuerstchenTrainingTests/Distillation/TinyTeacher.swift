@@ -33,17 +33,19 @@ struct TinyTeacher {
     func record(seed: UInt64 = 3, teacher: String = "tiny") -> CouplingRecord {
         CouplingRecord(
             stage: "stage-c", teacher: teacher, seed: seed, guidance: 2, captionDropout: 0.25,
-            conditions: "three captions", solver: "heun, 3 steps", shardSize: 8)
+            conditions: CouplingRecord.Conditions(
+                source: "three captions", size: ImageSize(width: 96, height: 96)),
+            solver: CouplingRecord.Solver(.heun, steps: 3, precision: .float32), shardSize: 8)
     }
 
     func maker(
         _ record: CouplingRecord? = nil, captions: [String] = ["a red house", "a tree", "at night"]
     ) throws -> PairGenerator {
-        let times = try FlowMap(isClamped: true).timesteps(count: 3)
         var maker = PairGenerator(
             record ?? self.record(), conditions: try CaptionConditions(captions),
-            latentShape: TinyTeacher.latentShape, solver: .fixed(times, .heun)
-        ) { [stage, textEncoder] in try $0.field(of: stage, textEncoder, guidance: $1) }
+            teacher: CouplingTeacher("stage-c", latentShape: TinyTeacher.latentShape) {
+                [stage, textEncoder] in try $0.field(of: stage, textEncoder, guidance: $1)
+            })
         maker.largest = 1e6
         return maker
     }
@@ -52,11 +54,9 @@ struct TinyTeacher {
     func student() throws -> (student: StageCStudent, start: [String: Tensor]) {
         let student = StageCStudent(
             of: stage, flow: FlowConfiguration(guidance: 2), textEncoder: textEncoder)
-        let own = try student.initialParameters(seed: 0).values
-        var start: [String: Tensor] = [:]
-        for (name, value) in values where own["stage_c.\(name)"]?.shape == value.shape {
-            start["stage_c.\(name)"] = value
-        }
-        return (student, start)
+        let start = try WarmStart(
+            values, scope: student.scope, in: student.initialParameters(seed: 0),
+            renewing: ["out.1"], from: "the teacher")
+        return (student, start.parameters)
     }
 }

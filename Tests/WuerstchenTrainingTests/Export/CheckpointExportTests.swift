@@ -2,34 +2,12 @@ import Foundation
 import TensorCore
 import Testing
 import Wuerstchen
-import WuerstchenMiniature
+import WuerstchenNN
 import WuerstchenTraining
 import _WuerstchenTestSupport
 
 @Suite("Exporting checkpoints")
 struct CheckpointExportTests {
-    @Test("what the networks were trained with is what a cascade loads")
-    func settings() throws {
-        let folder = try TemporaryFolder()
-        let miniature = try Miniature.folder()
-        let export = CheckpointExport(to: folder.url)
-        try FileManager.default.removeItem(at: folder.url)
-        try FileManager.default.copyItem(at: miniature, to: folder.url)
-        let space = SemanticLatentSpace(pixelsPerPosition: 40, scale: 3, offset: 0.25)
-        try export.writePriorIndex(
-            space: space, side: 192, schedule: NoiseSchedule(offset: 0.02, scaler: 0.5))
-        try export.writeDecoderIndex(
-            latentScale: 11, schedule: NoiseSchedule(offset: 0.004, scaler: 2))
-        let cascade = try Cascade(contentsOf: folder.url)
-        let decoder = try #require(cascade.decoder as? DiffusionDecoder)
-        let (stageC, stageB) = (try cascade.stageC(), try decoder.stageB())
-        #expect(stageC.schedule == NoiseSchedule(offset: 0.02, scaler: 0.5))
-        #expect(stageB.schedule == NoiseSchedule(offset: 0.004, scaler: 2))
-        #expect(stageB.latentScale == 11)
-        #expect(cascade.latentSpace == space && stageC.latentSpace == space)
-        #expect(cascade.defaultSize == ImageSize(width: 192, height: 192))
-    }
-
     @Test(
         "weights are stored as the nearest numbers of the type",
         arguments: WeightElementType.allCases)

@@ -6,13 +6,7 @@ public import Wuerstchen
 // as the teacher's, and distillation mends what is missing.
 
 extension StageC.Configuration {
-    /// The parameters that a stage of this architecture begins with: those of a deeper one, of
-    /// whose groups of blocks it takes the first and others at equal distances.
-    ///
-    /// - Parameters:
-    ///   - parameters: The deeper stage's parameters under their published names.
-    ///   - deeper: The deeper stage's architecture.
-    /// - Returns: The parameters that there are, under the names that they have here.
+    /// Of a deeper stage's groups of blocks the first, and others at equal distances.
     public func parameters(
         pruning parameters: [String: Tensor], of deeper: StageC.Configuration
     ) -> [String: Tensor] {
@@ -25,14 +19,8 @@ extension StageC.Configuration {
 }
 
 extension StageB.Configuration {
-    /// The parameters that a stage of this architecture begins with: those of one with more groups
-    /// of blocks, of which it takes each level's first and others at equal distances. Types of
-    /// blocks that it lacks, such as attention, are left out of each.
-    ///
-    /// - Parameters:
-    ///   - parameters: The deeper stage's parameters under their published names.
-    ///   - deeper: The deeper stage's architecture, of as many levels.
-    /// - Returns: The parameters that there are, under the names that they have here.
+    /// Of each level's groups of blocks the first, and others at equal distances. Types of blocks that
+    /// this stage lacks, such as attention, are left out of each.
     public func parameters(
         pruning parameters: [String: Tensor], of deeper: StageB.Configuration
     ) -> [String: Tensor] {
@@ -56,13 +44,7 @@ extension StageB.Configuration {
 }
 
 extension StageA.Configuration {
-    /// The parameters that a stage of this architecture begins with: those of one with more
-    /// bottleneck blocks in its decoder, of which it takes the first and others at equal distances.
-    ///
-    /// - Parameters:
-    ///   - parameters: The deeper stage's parameters under their published names.
-    ///   - deeper: The deeper stage's architecture.
-    /// - Returns: The parameters that there are, under the names that they have here.
+    /// Of the decoder's bottleneck blocks the first, and others at equal distances.
     public func parameters(
         pruning parameters: [String: Tensor], of deeper: StageA.Configuration
     ) -> [String: Tensor] {
