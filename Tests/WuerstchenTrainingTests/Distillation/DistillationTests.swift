@@ -101,22 +101,22 @@ import _WuerstchenTestSupport
         let other = folder.url.appendingPathComponent("other")
         try StudentFolder(other).write(teacher.values, TinyStageC.configuration)
         func expectRefused(
-            _ folders: DistillationFolders, _ pruning: StagePruning = StagePruning(),
-            _ words: String
+            _ words: String, _ folders: DistillationFolders,
+            _ pruning: StagePruning = StagePruning()
         ) {
             expectError(.invalidRequest, words) {
                 _ = try Distillation(
                     student(), in: folders, couplings: pairs, times: .uniform, pruning: pruning)
             }
         }
-        expectRefused(DistillationFolders(base: other), "another teacher")
-        expectRefused(DistillationFolders(base: checkpoint, beginning: other), "no student")
+        expectRefused("another teacher", DistillationFolders(base: other))
+        expectRefused("no student", DistillationFolders(base: checkpoint, beginning: other))
         expectRefused(
-            DistillationFolders(base: checkpoint, beginning: other), StagePruning(blocks: [1]),
-            "prune its teacher")
+            "prune its teacher", DistillationFolders(base: checkpoint, beginning: other),
+            StagePruning(blocks: [1]))
         expectRefused(
-            DistillationFolders(base: checkpoint), StagePruning(removesAttention: true),
-            "would not see its text")
+            "would not see its text", DistillationFolders(base: checkpoint),
+            StagePruning(removesAttention: true))
         expectError(.invalidRequest, "couplings of stage-c, not stage-b") {
             try pairs.requireTeacher("stage-b", in: checkpoint)
         }

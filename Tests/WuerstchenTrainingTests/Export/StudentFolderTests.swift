@@ -24,7 +24,7 @@ struct StudentFolderTests {
         try StudentFolder(teacher).write(base, FlowConfiguration(), elementType: .float32)
         // A change that only float32 can tell.
         var learnt = base
-        learnt["b.weight"] = Tensor([0.1.nextUp, 70], [2])
+        learnt["b.weight"] = Tensor([Float(0.1).nextUp, 70], [2])
         try student.write(learnt, configuration, over: teacher, elementType: type)
         #expect(student.holdsDifferences)
         func stored() throws -> Set<String> {
