@@ -51,21 +51,21 @@ public struct CheckpointExport: Sendable {
         to network: KeyPath<CheckpointLayout, CheckpointLayout.Network>,
         _ build: (any ParameterSource) throws -> Void
     ) throws -> Int {
-        let shapes = try ShapeRecorder.shapes(build)
+        let requests = try RequestRecorder.requests(build)
         let network = layout[keyPath: network]
-        let sources = shapes.map { name, shape in
-            elementType.source(name, shape) {
-                guard case .found(let tensor) = try source.parameter(named: name, expecting: shape)
-                else {
+        let sources = requests.map { request in
+            elementType.source(request.name, request.shape) {
+                guard case .found(let tensor) = try source.parameter(request) else {
                     throw WuerstchenError(
-                        .incompatibleParameters, "\(source.origin) has no \(name) \(shape)")
+                        .incompatibleParameters,
+                        "\(source.origin) has no \(request.name) \(request.shape)")
                 }
                 return tensor
             }
         }
         try NetworkFolder(folder.appendingPathComponent(network.path))
             .write(sources, configuration, stem: network.stem)
-        return shapes.values.reduce(0) { $0 + $1.count }
+        return requests.reduce(0) { $0 + $1.shape.count }
     }
 
     /// Writes parameters alone, such as a compressor's.
@@ -171,21 +171,24 @@ private struct AnyField: Encodable {
 }
 
 /// Notes which parameters a network asks for, and gives it zeros, all of them parts of one tensor.
-private final class ShapeRecorder: ParameterSource {
-    let origin = "shapes"
+private final class RequestRecorder: ParameterSource {
+    let origin = "requests"
     let names: Set<String>? = nil
     let hasValues = false
-    private var found: [String: Shape] = [:]
+    private var found: [String: ParameterRequest] = [:]
     private var zeros = Tensor(repeating: 0, [1 << 20])
 
-    static func shapes(_ build: (any ParameterSource) throws -> Void) throws -> [String: Shape] {
-        let recorder = ShapeRecorder()
+    static func requests(
+        _ build: (any ParameterSource) throws -> Void
+    ) throws -> [ParameterRequest] {
+        let recorder = RequestRecorder()
         try build(recorder)
-        return recorder.found
+        return Array(recorder.found.values)
     }
 
-    func parameter(named name: String, expecting shape: Shape) -> FoundParameter {
-        found[name] = shape
+    func parameter(_ request: ParameterRequest) -> FoundParameter {
+        let shape = request.shape
+        found[request.name] = request
         if zeros.count < shape.count { zeros = Tensor(repeating: 0, [shape.count]) }
         return .found(zeros[0..<shape.count].reshaped(to: shape))
     }
