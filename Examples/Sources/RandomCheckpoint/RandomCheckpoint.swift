@@ -4,8 +4,8 @@ import TensorCore
 import Wuerstchen
 import WuerstchenTraining
 
-/// Writes a checkpoint of random weights in the published layout and at the published sizes: the real
-/// amount of memory and arithmetic, without a download.
+/// Writes a checkpoint of random weights in the published layout and at the published sizes: the
+/// real amount of memory and arithmetic, without a download.
 @main struct RandomCheckpoint: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "random-checkpoint",

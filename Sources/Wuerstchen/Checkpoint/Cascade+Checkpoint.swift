@@ -10,10 +10,10 @@ extension Cascade {
     ///
     /// - Parameters:
     ///   - directory: The folder.
-    ///   - variant: Which of several variants of the weights to take, such as `fp16`; by default the
-    ///     plain one, or the only one there is.
-    ///   - precision: The numbers that the large matrices are stored in and multiplied with; the preview
-    ///     decoder has its own, ``PreviewDecoder/standardPrecision``.
+    ///   - variant: Which of several variants of the weights to take, such as `fp16`; by default
+    ///     the plain one, or the only one there is.
+    ///   - precision: The numbers that the large matrices are stored in and multiplied with; the
+    ///     preview decoder has its own, ``PreviewDecoder/standardPrecision``.
     ///   - memory: Whether all networks stay in memory.
     ///   - replacements: Folders of stages to take in place of the checkpoint's.
     /// - Throws: ``WuerstchenError`` that names the file, the parameters or the setting at fault.

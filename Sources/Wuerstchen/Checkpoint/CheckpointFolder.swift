@@ -25,8 +25,8 @@ public struct CheckpointFolder: Sendable {
     ///   - url: The folder.
     ///   - variant: Which of several variants of the weights to take.
     ///   - precision: The precision that networks are loaded at.
-    ///   - replacements: Folders in place of some of the parts', such as that of a distilled student in
-    ///     place of `prior`.
+    ///   - replacements: Folders in place of some of the parts', such as that of a distilled
+    ///     student in place of `prior`.
     /// - Throws: ``WuerstchenError`` with code `fileNotFound` when it is not.
     public init(
         _ url: URL, variant: String? = nil, precision: Precision = .float32,

@@ -1,7 +1,7 @@
 /// Where the parts of a checkpoint lie: the names of its folders and files.
 ///
-/// A checkpoint has two pipelines as diffusers saves them, the prior (text to semantic latents) and the
-/// decoder (semantic latents to images), and each has its networks in folders of their own.
+/// A checkpoint has two pipelines as diffusers saves them, the prior (text to semantic latents) and
+/// the decoder (semantic latents to images), and each has its networks in folders of their own.
 public struct CheckpointLayout: Sendable, Hashable {
     /// Where a network lies.
     public struct Network: Sendable, Hashable {

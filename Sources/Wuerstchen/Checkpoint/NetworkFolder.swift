@@ -9,8 +9,8 @@ package struct NetworkFolder {
         self.url = url
     }
 
-    /// Writes the configuration and the weights, and removes weights of other names, which an earlier
-    /// export left. Weights that cannot be stored leave the folder as it was.
+    /// Writes the configuration and the weights, and removes weights of other names, which an
+    /// earlier export left. Weights that cannot be stored leave the folder as it was.
     ///
     /// - Throws: ``WuerstchenError`` with code `unwritableFile`, and what the sources throw.
     package func write(

@@ -1,7 +1,7 @@
 public import Foundation
 
-/// Folders of stages that stand in for a checkpoint's own, such as students that were distilled from them:
-/// each with `config.json` and weights.
+/// Folders of stages that stand in for a checkpoint's own, such as students that were distilled
+/// from them: each with `config.json` and weights.
 public struct StageFolders: Sendable, Hashable {
     /// In place of Stage C; nil for the checkpoint's.
     public var stageC: URL?

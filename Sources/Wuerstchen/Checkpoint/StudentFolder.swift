@@ -5,9 +5,9 @@ public import WuerstchenNN
 /// The folder of a stage by itself, such as a student that was distilled from a checkpoint's: its
 /// `config.json`, and its weights in one of two files.
 ///
-/// `diffusion_pytorch_model.safetensors` holds all weights. `differences.safetensors` holds those that
-/// differ from another stage's, the base, and in its metadata the base's fingerprint, so that it is not
-/// laid over other weights.
+/// `diffusion_pytorch_model.safetensors` holds all weights. `differences.safetensors` holds those
+/// that differ from another stage's, the base, and in its metadata the base's fingerprint, so that
+/// it is not laid over other weights.
 public struct StudentFolder: Sendable, Hashable {
     /// The folder.
     public let url: URL
@@ -66,12 +66,12 @@ public struct StudentFolder: Sendable, Hashable {
     /// - Parameters:
     ///   - parameters: All of its parameters under their published names.
     ///   - configuration: The architecture's numbers.
-    ///   - base: To store only what differs from another stage, that stage's folder; both are compared
-    ///     as they would be stored.
+    ///   - base: To store only what differs from another stage, that stage's folder; both are
+    ///     compared as they would be stored.
     ///   - elementType: The numbers that the weights are stored as.
     /// - Throws: ``WuerstchenError`` with code `incompatibleParameters` when the base has other
-    ///   parameters than the stage, `notFinite` for an element that the type cannot hold, which names
-    ///   the tensor, and `unwritableFile`.
+    ///   parameters than the stage, `notFinite` for an element that the type cannot hold, which
+    ///   names the tensor, and `unwritableFile`.
     public func write(
         _ parameters: [String: Tensor], _ configuration: some Encodable, over base: URL? = nil,
         elementType: WeightElementType = .float16
@@ -93,8 +93,8 @@ public struct StudentFolder: Sendable, Hashable {
             metadata: metadata)
     }
 
-    /// Refuses to store differences of a stage with other parameters than the base: they can replace
-    /// parameters, and neither add any nor leave any out.
+    /// Refuses to store differences of a stage with other parameters than the base: they can
+    /// replace parameters, and neither add any nor leave any out.
     package static func requireSameNames(
         _ names: Set<String>, as base: URL
     ) throws {

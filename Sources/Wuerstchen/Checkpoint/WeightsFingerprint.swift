@@ -1,8 +1,8 @@
 public import Foundation
 internal import TensorCore
 
-/// A fingerprint that tells networks apart: a hash in the manner of FNV-1a, word by word, of the files
-/// of weights in a folder and of its `config.json`. It finds mistakes, not attacks.
+/// A fingerprint that tells networks apart: a hash in the manner of FNV-1a, word by word, of the
+/// files of weights in a folder and of its `config.json`. It finds mistakes, not attacks.
 ///
 /// - Parameter folder: The folder of a network.
 /// - Returns: Sixteen hexadecimal digits.

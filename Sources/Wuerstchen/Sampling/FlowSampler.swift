@@ -4,17 +4,18 @@ public import TensorCore
 public enum FlowMethod: String, Sendable, Hashable, CaseIterable, Codable {
     /// Straight on (Euler): an error of first order.
     case euler
-    /// Along the mean of the velocities at both ends (Heun): twice the work, an error of second order.
+    /// Along the mean of the velocities at both ends (Heun): twice the work, an error of second
+    /// order.
     case heun
 }
 
 /// Samples by following a velocity field from noise to data, in as many steps as wanted.
 ///
-/// The straighter the field, the fewer steps do: one for a stage that was distilled to it. Along the
-/// field of a network that predicts noise, Euler's steps are those of DDIM (Song et al., 2021).
+/// The straighter the field, the fewer steps do: one for a stage that was distilled to it. Along
+/// the field of a network that predicts noise, Euler's steps are those of DDIM (Song et al., 2021).
 public struct FlowSampler: LatentSampler {
-    /// Before and between steps the flow's latents y; after the last step latents of the stage's: clean
-    /// ones, or, where the times do not end at 0, diffusion's at the last time.
+    /// Before and between steps the flow's latents y; after the last step latents of the stage's:
+    /// clean ones, or, where the times do not end at 0, diffusion's at the last time.
     public private(set) var latent: Tensor
     /// The source of random numbers: after the start nothing is drawn from it.
     public let noise: any NoiseSource
@@ -28,11 +29,11 @@ public struct FlowSampler: LatentSampler {
     ///
     /// - Parameters:
     ///   - field: The velocity field.
-    ///   - timesteps: Where to stop on the way, as times of diffusion's; the last step leads to clean
-    ///     latents if it ends at 0.
+    ///   - timesteps: Where to stop on the way, as times of diffusion's; the last step leads to
+    ///     clean latents if it ends at 0.
     ///   - method: How to step.
-    ///   - initial: Unit noise `[batch, height, width, channels]`, or latents of diffusion's at the first
-    ///     of the times.
+    ///   - initial: Unit noise `[batch, height, width, channels]`, or latents of diffusion's at the
+    ///     first of the times.
     ///   - noise: The source of random numbers, for whoever goes on after the last step.
     public init(
         _ field: FlowField, timesteps: Timesteps, method: FlowMethod = .euler,
@@ -49,7 +50,8 @@ public struct FlowSampler: LatentSampler {
     /// The number of steps.
     public var count: Int { points.count - 1 }
 
-    /// How often all steps together evaluate the field: a step to clean latents is Euler's in any case.
+    /// How often all steps together evaluate the field: a step to clean latents is Euler's in any
+    /// case.
     public var evaluations: Int {
         method == .euler ? count : 2 * count - (endsClean ? 1 : 0)
     }

@@ -10,7 +10,8 @@ public struct CouplingTeacher: Sendable {
     public let name: String
     /// The shape of its latents.
     public let latentShape: LatentShape
-    /// The guidance that couplings are made with if no other is wanted: what the stage is sampled with.
+    /// The guidance that couplings are made with if no other is wanted: what the stage is sampled
+    /// with.
     public let guidance: Float
     /// The share of couplings without caption if no other is wanted.
     public let captionDropout: Float
@@ -48,7 +49,8 @@ public struct CouplingTeacher: Sendable {
         try makeField(conditions, guidance)
     }
 
-    /// Refuses a student of a few steps, which is no flow any more that could be followed in others.
+    /// Refuses a student of a few steps, which is no flow any more that could be followed in
+    /// others.
     private static func requireManySteps(_ flow: FlowConfiguration?) throws {
         guard let limits = flow?.limits else { return }
         throw WuerstchenError(
@@ -60,8 +62,8 @@ public struct CouplingTeacher: Sendable {
     /// - Parameters:
     ///   - cascade: The cascade.
     ///   - size: The size of the images.
-    /// - Throws: ``WuerstchenError`` with code `invalidRequest` for a student of a few steps, and what
-    ///   loading throws.
+    /// - Throws: ``WuerstchenError`` with code `invalidRequest` for a student of a few steps, and
+    ///   what loading throws.
     public init(stageCOf cascade: Cascade, size: ImageSize) throws {
         let (stage, encoder) = (try cascade.stageC(), try cascade.textEncoder())
         try Self.requireManySteps(stage.configuration.flow)
@@ -78,8 +80,8 @@ public struct CouplingTeacher: Sendable {
     /// - Parameters:
     ///   - cascade: The cascade.
     ///   - size: The size of the images.
-    /// - Throws: ``WuerstchenError`` with code `invalidRequest` for a cascade without Stage B, a student
-    ///   of a few steps, or a size that it cannot make, and what loading throws.
+    /// - Throws: ``WuerstchenError`` with code `invalidRequest` for a cascade without Stage B, a
+    ///   student of a few steps, or a size that it cannot make, and what loading throws.
     public init(stageBOf cascade: Cascade, size: ImageSize) throws {
         let decoder = try cascade.diffusionDecoder()
         let (stage, encoder) = (try decoder.stageB(), try decoder.textEncoder())

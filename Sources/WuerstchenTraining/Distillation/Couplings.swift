@@ -44,8 +44,8 @@ public struct Couplings: Sendable {
 
     /// All couplings of a folder.
     ///
-    /// - Throws: ``WuerstchenError`` that names the file when there are none, or some that do not belong
-    ///   together or are damaged.
+    /// - Throws: ``WuerstchenError`` that names the file when there are none, or some that do not
+    ///   belong together or are damaged.
     public init(contentsOf folder: URL) throws {
         let files = try Couplings.files(in: folder)
         guard let first = files.first else {

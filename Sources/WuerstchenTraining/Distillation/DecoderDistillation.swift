@@ -16,7 +16,8 @@ public struct DecoderDistillation: Sendable {
     ///   - pruning: What the student has fewer of.
     ///   - images: The images that it learns from.
     /// - Throws: ``WuerstchenError`` with code `invalidRequest` for a pruning that makes no sense,
-    ///   `incompatibleParameters` when the teacher's weights do not fit, and what reading files throws.
+    ///   `incompatibleParameters` when the teacher's weights do not fit, and what reading files
+    ///   throws.
     public init(
         of teacher: StageA, in folders: DistillationFolders, pruning: StagePruning,
         images: any ImageSource

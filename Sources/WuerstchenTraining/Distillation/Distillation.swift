@@ -37,7 +37,8 @@ public struct DistillationFolders: Sendable, Hashable {
     }
 }
 
-/// A distillation of a stage from couplings to the folder of a student, which then stands in for it.
+/// A distillation of a stage from couplings to the folder of a student, which then stands in for
+/// it.
 public struct Distillation<Student: FlowStudent>: Sendable {
     /// How the student is learnt.
     public var objective: FlowObjective<Student>
@@ -46,7 +47,8 @@ public struct Distillation<Student: FlowStudent>: Sendable {
     private let renewed: Set<String>
     private let keepsAttention: Bool
 
-    /// Finds out what the student is to be, and refuses what cannot be meant before anything is computed.
+    /// Finds out what the student is to be, and refuses what cannot be meant before anything is
+    /// computed.
     ///
     /// - Parameters:
     ///   - student: The student; its configuration does not matter.
@@ -54,12 +56,13 @@ public struct Distillation<Student: FlowStudent>: Sendable {
     ///   - couplings: What it learns from.
     ///   - times: Which of the flow's times it learns.
     ///   - pruning: What it has fewer of than its teacher.
-    ///   - keepsAttention: Whether attention stays the teacher's, and only what differs from the base is
-    ///     stored.
-    /// - Throws: ``WuerstchenError`` with code `invalidRequest` when another teacher made the couplings,
-    ///   the student to go on from is no flow or would be pruned, or the pruning makes no sense;
-    ///   `incompatibleParameters` when a pruned student would be stored as differences; and what reading
-    ///   files throws.
+    ///   - keepsAttention: Whether attention stays the teacher's, and only what differs from the
+    ///     base is stored.
+    /// - Throws: ``WuerstchenError`` with code `invalidRequest` when another teacher made the
+    ///   couplings, the student to go on from is no flow or would be pruned, or the pruning makes
+    ///   no sense;
+    ///   `incompatibleParameters` when a pruned student would be stored as differences; and what
+    ///   reading files throws.
     public init(
         _ student: Student, in folders: DistillationFolders, couplings: Couplings, times: FlowTimes,
         pruning: StagePruning = StagePruning(), keepsAttention: Bool = false
@@ -103,8 +106,8 @@ public struct Distillation<Student: FlowStudent>: Sendable {
     ///   - elementType: The numbers that the student's weights are stored as.
     ///   - progress: Where to report.
     /// - Returns: The student's folder.
-    /// - Throws: ``WuerstchenError`` with code `incompatibleParameters` when what it begins with does not
-    ///   fit, and what training and writing throw.
+    /// - Throws: ``WuerstchenError`` with code `incompatibleParameters` when what it begins with
+    ///   does not fit, and what training and writing throw.
     @discardableResult
     public func run(
         _ options: TrainingOptions, in folder: URL, resumes: Bool = false,
@@ -128,8 +131,9 @@ public struct Distillation<Student: FlowStudent>: Sendable {
 extension FlowConfiguration {
     /// What a student of some couplings is.
     ///
-    /// It has in it the guidance of pairs and teacher: the pairs moved away, so many times more, what the
-    /// teacher had moved already. It keeps the variables of the flow that it begins with, if that is one.
+    /// It has in it the guidance of pairs and teacher: the pairs moved away, so many times more,
+    /// what the teacher had moved already. It keeps the variables of the flow that it begins with,
+    /// if that is one.
     init(
         learning couplings: Couplings, _ times: FlowTimes, from teacher: FlowConfiguration?,
         beginningAs begun: FlowConfiguration?

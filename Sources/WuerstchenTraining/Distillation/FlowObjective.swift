@@ -3,12 +3,12 @@ public import TensorCore
 internal import Wuerstchen
 internal import WuerstchenNN
 
-/// Learning a flow from couplings: `‖v(τ · u + (1 − τ) · ε, τ) − (u − ε)‖²` (Liu et al., "Flow Straight
-/// and Fast", 2022, and "InstaFlow", 2023).
+/// Learning a flow from couplings: `‖v(τ · u + (1 − τ) · ε, τ) − (u − ε)‖²` (Liu et al., "Flow
+/// Straight and Fast", 2022, and "InstaFlow", 2023).
 ///
 /// Over all times it is reflow: the new flow leads the same noise to the same latents on straighter
-/// lines. At the beginning alone it is distillation to one step, which is good when the couplings are
-/// those of a flow that is straight already.
+/// lines. At the beginning alone it is distillation to one step, which is good when the couplings
+/// are those of a flow that is straight already.
 public struct FlowObjective<Student: FlowStudent>: TrainingObjective {
     /// What learns.
     public var student: Student
@@ -21,8 +21,8 @@ public struct FlowObjective<Student: FlowStudent>: TrainingObjective {
 
     /// Whether attention stays the teacher's, so that the student can be stored without it.
     public var keepsAttention = false
-    /// The weight in distillation to one step of a ``LatentAdversary``, such as 0.005 for Stage B; 0 for
-    /// none. It makes up for what a mean error blurs.
+    /// The weight in distillation to one step of a ``LatentAdversary``, such as 0.005 for Stage B;
+    /// 0 for none. It makes up for what a mean error blurs.
     public var adversaryWeight: Float = 0
     /// The share of the steps in which the adversary learns and is not yet listened to.
     public var adversaryStart = 0.05
@@ -85,13 +85,14 @@ public struct FlowObjective<Student: FlowStudent>: TrainingObjective {
         let shape = couplings.latentShape
         let isEven = shape.rows.isMultiple(of: 2) && shape.columns.isMultiple(of: 2)
         let isFolded = shape.rows > 24 && isEven
-        // As Stage B folds its own: what it sees of a large latent should be more than a few positions.
+        // As Stage B folds its own: what it sees of a large latent should be more than a few
+        // positions.
         return try LatentAdversary(
             source, channels: shape.channels, patch: isFolded ? 2 : 1, precision: precision)
     }
 
-    /// The adversary learns faster than what it judges (Heusel et al., "GANs Trained by a Two Time-Scale
-    /// Update Rule", 2017).
+    /// The adversary learns faster than what it judges (Heusel et al., "GANs Trained by a Two
+    /// Time-Scale Update Rule", 2017).
     public func rateFactor(_ name: String) -> Float {
         name.hasPrefix(AdversarialLoss.scope + ".") ? 4 : 1
     }

@@ -11,8 +11,8 @@ public protocol FlowStudent: Sendable {
     var name: String { get }
     /// The scope of the network's parameters among those of a training.
     var scope: String { get }
-    /// The parameters that training begins with where the teacher has none that fit, under the scope.
-    /// The last layer of a flow is new, and zero.
+    /// The parameters that training begins with where the teacher has none that fit, under the
+    /// scope. The last layer of a flow is new, and zero.
     ///
     /// - Throws: What building the network throws.
     func initialParameters(seed: UInt64) throws -> TrainableParameters
@@ -130,8 +130,8 @@ public struct StageBStudent: FlowStudent {
 
     /// A student of a cascade's stage, shown by its Stage A.
     ///
-    /// - Throws: ``WuerstchenError`` with code `invalidRequest` for a cascade without Stage B, and what
-    ///   loading throws.
+    /// - Throws: ``WuerstchenError`` with code `invalidRequest` for a cascade without Stage B, and
+    ///   what loading throws.
     public init(of cascade: Cascade, flow: FlowConfiguration = FlowConfiguration()) throws {
         let decoder = try cascade.diffusionDecoder()
         self.init(

@@ -5,8 +5,8 @@ internal import Wuerstchen
 /// Makes couplings with a teacher: follows its flow from noise to latents under many conditions
 /// (Liu et al., "InstaFlow", 2023).
 ///
-/// They are written in files of some hundred pairs. What is there already is kept, so that making goes
-/// on where it was stopped, or with more.
+/// They are written in files of some hundred pairs. What is there already is kept, so that making
+/// goes on where it was stopped, or with more.
 public struct PairGenerator: Sendable {
     /// How they are made, as it is written beside them.
     public var record: CouplingRecord
@@ -40,8 +40,8 @@ public struct PairGenerator: Sendable {
     ///   - folder: Where to; made if it is not there.
     ///   - progress: Called after each batch with the number of pairs that are done.
     /// - Returns: How many pairs were refused as not finite or too large.
-    /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError`` when a file is
-    ///   there that was made differently, or cannot be written.
+    /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError`` when a file
+    ///   is there that was made differently, or cannot be written.
     @discardableResult
     public func make(
         _ count: Int, in folder: URL, progress: (Int) -> Void = { _ in }

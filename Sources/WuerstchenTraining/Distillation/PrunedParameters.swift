@@ -19,8 +19,8 @@ extension StageC.Configuration {
 }
 
 extension StageB.Configuration {
-    /// Of each level's groups of blocks the first, and others at equal distances. Types of blocks that
-    /// this stage lacks, such as attention, are left out of each.
+    /// Of each level's groups of blocks the first, and others at equal distances. Types of blocks
+    /// that this stage lacks, such as attention, are left out of each.
     public func parameters(
         pruning parameters: [String: Tensor], of deeper: StageB.Configuration
     ) -> [String: Tensor] {

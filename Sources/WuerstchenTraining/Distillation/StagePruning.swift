@@ -3,8 +3,8 @@ public import Wuerstchen
 
 /// What a student has fewer of than its teacher.
 public struct StagePruning: Sendable, Hashable {
-    /// Groups of blocks, at most the teacher's: one number for Stage C and for Stage A's decoder, one
-    /// for each level of Stage B; nil for the teacher's.
+    /// Groups of blocks, at most the teacher's: one number for Stage C and for Stage A's decoder,
+    /// one for each level of Stage B; nil for the teacher's.
     public var blocks: [Int]?
     /// Whether the student has no attention, and so sees no text.
     public var removesAttention: Bool
@@ -42,8 +42,8 @@ public protocol PrunableConfiguration: Codable, Sendable {
     /// The configuration of a student.
     ///
     /// - Parameter pruning: What it has fewer of.
-    /// - Throws: ``WuerstchenError`` with code `invalidRequest` when there is less to begin with, or
-    ///   nothing would be left.
+    /// - Throws: ``WuerstchenError`` with code `invalidRequest` when there is less to begin with,
+    ///   or nothing would be left.
     func pruned(_ pruning: StagePruning) throws -> Self
 
     /// The parameters that a stage of this configuration begins with: of each list of blocks in a

@@ -1,7 +1,7 @@
 public import TensorCore
 
-/// What a training begins with in place of initial parameters: weights that were trained before, each of
-/// which must fit.
+/// What a training begins with in place of initial parameters: weights that were trained before,
+/// each of which must fit.
 public struct WarmStart: Sendable {
     /// The weights under their names in the training.
     public let parameters: [String: Tensor]
@@ -14,11 +14,11 @@ public struct WarmStart: Sendable {
     ///   - weights: The weights under the network's own names.
     ///   - scope: The network's scope in the training.
     ///   - initial: The training's initial parameters.
-    ///   - layers: Layers that are meant to begin anew, such as `out.1` for the last layer of a student
-    ///     whose teacher predicts something else. Their weights are left out.
+    ///   - layers: Layers that are meant to begin anew, such as `out.1` for the last layer of a
+    ///     student whose teacher predicts something else. Their weights are left out.
     ///   - origin: Where the weights are from, for messages.
-    /// - Throws: ``WuerstchenError`` with code `incompatibleParameters` that lists every weight that has
-    ///   no place or another shape.
+    /// - Throws: ``WuerstchenError`` with code `incompatibleParameters` that lists every weight
+    ///   that has no place or another shape.
     public init(
         _ weights: [String: Tensor], scope: String, in initial: TrainableParameters,
         renewing layers: Set<String> = [], from origin: String

@@ -17,15 +17,15 @@ public struct CheckpointExport: Sendable {
         self.elementType = elementType
     }
 
-    /// Writes a network with its configuration. Weights of other names in its folder, which an earlier
-    /// export left, are removed: a folder holds one network.
+    /// Writes a network with its configuration. Weights of other names in its folder, which an
+    /// earlier export left, are removed: a folder holds one network.
     ///
     /// - Parameters:
     ///   - parameters: The parameters under their published names.
     ///   - configuration: What goes to `config.json`.
     ///   - network: Where the network lies, such as `\.stageA`.
-    /// - Throws: ``WuerstchenError`` with code `unwritableFile`, or `notFinite` for an element that the
-    ///   element type cannot hold, which names the tensor and leaves what was there.
+    /// - Throws: ``WuerstchenError`` with code `unwritableFile`, or `notFinite` for an element that
+    ///   the element type cannot hold, which names the tensor and leaves what was there.
     public func write(
         _ parameters: [String: Tensor], _ configuration: some Encodable,
         to network: KeyPath<CheckpointLayout, CheckpointLayout.Network>
@@ -82,8 +82,8 @@ public struct CheckpointExport: Sendable {
         parameters.map { name, tensor in elementType.source(name, tensor.shape) { tensor } }
     }
 
-    /// Writes what belongs to the pipeline from text to semantic latents besides its networks and its
-    /// tokenizer.
+    /// Writes what belongs to the pipeline from text to semantic latents besides its networks and
+    /// its tokenizer.
     ///
     /// - Parameters:
     ///   - space: How semantic latents relate to images.
@@ -101,8 +101,8 @@ public struct CheckpointExport: Sendable {
             ], schedule, to: layout.prior)
     }
 
-    /// Writes what belongs to the pipeline from semantic latents to images besides its networks and its
-    /// tokenizer.
+    /// Writes what belongs to the pipeline from semantic latents to images besides its networks and
+    /// its tokenizer.
     ///
     /// - Parameters:
     ///   - latentScale: Positions of the image latent per position of the semantic latent.
