@@ -89,9 +89,9 @@ static inline int wuerstchen_png_open(wuerstchen_png_file *file, int keeps_text)
     return 1;
 }
 
-// Decodes an opened file of any kind to rows of red, green, blue and alpha, 8 bits each, in sRGB with
-// straight alpha, and reads it to its end. `count` is the number of bytes at `samples`, which must be
-// that of the whole image. Gives 1, or 0 with libpng's words in the message.
+// Decodes an opened file of any kind to rows of red, green, blue and alpha, 8 bits each, in sRGB
+// with straight alpha, and reads it to its end. `count` is the number of bytes at `samples`, which
+// must be that of the whole image. Gives 1, or 0 with libpng's words in the message.
 static inline int wuerstchen_png_decode(
     wuerstchen_png_file *file, uint8_t *samples, size_t count) {
     png_structp png = file->png;
@@ -127,9 +127,9 @@ static inline void wuerstchen_png_close(wuerstchen_png_file *file) {
     png_destroy_read_struct(&file->png, &file->info, NULL);
 }
 
-// Writes rows of red, green and blue, 8 bits each, in sRGB, with some text before them. Gives 1, or 0
-// with libpng's words in the message; the file is empty at first, and its bytes are the caller's to
-// free either way.
+// Writes rows of red, green and blue, 8 bits each, in sRGB, with some text before them. Gives 1, or
+// 0 with libpng's words in the message; the file is empty at first, and its bytes are the caller's
+// to free either way.
 static inline int wuerstchen_png_encode(
     wuerstchen_png_file *file, uint32_t width, uint32_t height, const uint8_t *samples,
     png_textp text, int text_count) {

@@ -4,10 +4,10 @@ import TensorCore
 extension Image {
     /// The image in a PNG file of any kind.
     ///
-    /// Greyscale and palette images become red, green and blue, and 16-bit samples are rounded to 8.
-    /// Transparent pixels show white behind them, blended on the sRGB values as browsers do. Samples
-    /// are taken for sRGB as they are, unless the file has a gAMA chunk with another gamma: then
-    /// they are converted.
+    /// Greyscale and palette images become red, green and blue, and 16-bit samples are rounded to
+    /// 8. Transparent pixels show white behind them, blended on the sRGB values as browsers do.
+    /// Samples are taken for sRGB as they are, unless the file has a gAMA chunk with another gamma:
+    /// then they are converted.
     ///
     /// - Parameter url: The file.
     /// - Throws: A `WuerstchenError` with code `fileNotFound`, `unreadableFile` (also for an image

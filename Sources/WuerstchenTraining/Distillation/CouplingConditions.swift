@@ -38,7 +38,7 @@ extension CouplingConditions {
     ///   - space: How semantic latents relate to what the stage takes.
     ///   - guidance: The weight of guidance away from no caption; up to 1 there is none.
     /// - Returns: The field.
-    /// - Throws: ``WuerstchenError`` where there are no semantic latents, and what the networks
+    /// - Throws: `WuerstchenError` where there are no semantic latents, and what the networks
     ///   throw.
     public func field(
         of stage: StageB, _ encoder: TextEncoder<StageB>, space: SemanticLatentSpace,
@@ -82,7 +82,7 @@ public struct CaptionConditions: ConditionSource {
 
     /// Captions of your own, over and over.
     ///
-    /// - Throws: ``WuerstchenError`` with code `invalidRequest` when there are none.
+    /// - Throws: `WuerstchenError` with code `invalidRequest` when there are none.
     public init(_ captions: [String]) throws {
         guard !captions.isEmpty else {
             throw WuerstchenError(

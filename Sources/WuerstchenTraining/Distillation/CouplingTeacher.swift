@@ -62,7 +62,7 @@ public struct CouplingTeacher: Sendable {
     /// - Parameters:
     ///   - cascade: The cascade.
     ///   - size: The size of the images.
-    /// - Throws: ``WuerstchenError`` with code `invalidRequest` for a student of a few steps, and
+    /// - Throws: `WuerstchenError` with code `invalidRequest` for a student of a few steps, and
     ///   what loading throws.
     public init(stageCOf cascade: Cascade, size: ImageSize) throws {
         let (stage, encoder) = (try cascade.stageC(), try cascade.textEncoder())
@@ -80,7 +80,7 @@ public struct CouplingTeacher: Sendable {
     /// - Parameters:
     ///   - cascade: The cascade.
     ///   - size: The size of the images.
-    /// - Throws: ``WuerstchenError`` with code `invalidRequest` for a cascade without Stage B, a
+    /// - Throws: `WuerstchenError` with code `invalidRequest` for a cascade without Stage B, a
     ///   student of a few steps, or a size that it cannot make, and what loading throws.
     public init(stageBOf cascade: Cascade, size: ImageSize) throws {
         let decoder = try cascade.diffusionDecoder()
@@ -103,7 +103,7 @@ public struct CouplingTeacher: Sendable {
 extension Cascade {
     /// The decoder with Stages B and A.
     ///
-    /// - Throws: ``WuerstchenError`` with code `invalidRequest` when the cascade has another.
+    /// - Throws: `WuerstchenError` with code `invalidRequest` when the cascade has another.
     public func diffusionDecoder() throws -> DiffusionDecoder {
         guard let decoder = decoder as? DiffusionDecoder else {
             throw WuerstchenError(.invalidRequest, "the cascade has no Stage B")

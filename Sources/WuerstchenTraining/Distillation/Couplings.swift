@@ -44,7 +44,7 @@ public struct Couplings: Sendable {
 
     /// All couplings of a folder.
     ///
-    /// - Throws: ``WuerstchenError`` that names the file when there are none, or some that do not
+    /// - Throws: `WuerstchenError` that names the file when there are none, or some that do not
     ///   belong together or are damaged.
     public init(contentsOf folder: URL) throws {
         let files = try Couplings.files(in: folder)
@@ -106,7 +106,7 @@ public struct Couplings: Sendable {
     /// - Parameters:
     ///   - stage: The stage's name, such as `stage-c`.
     ///   - teacher: The teacher's folder.
-    /// - Throws: ``WuerstchenError`` with code `invalidRequest`.
+    /// - Throws: `WuerstchenError` with code `invalidRequest`.
     public func requireTeacher(_ stage: String, in teacher: URL) throws {
         guard record.stage == stage else {
             throw WuerstchenError(

@@ -15,7 +15,7 @@ public struct DecoderDistillation: Sendable {
     ///   - folders: Where it lies, and what the student begins with.
     ///   - pruning: What the student has fewer of.
     ///   - images: The images that it learns from.
-    /// - Throws: ``WuerstchenError`` with code `invalidRequest` for a pruning that makes no sense,
+    /// - Throws: `WuerstchenError` with code `invalidRequest` for a pruning that makes no sense,
     ///   `incompatibleParameters` when the teacher's weights do not fit, and what reading files
     ///   throws.
     public init(

@@ -58,7 +58,7 @@ public struct Distillation<Student: FlowStudent>: Sendable {
     ///   - pruning: What it has fewer of than its teacher.
     ///   - keepsAttention: Whether attention stays the teacher's, and only what differs from the
     ///     base is stored.
-    /// - Throws: ``WuerstchenError`` with code `invalidRequest` when another teacher made the
+    /// - Throws: `WuerstchenError` with code `invalidRequest` when another teacher made the
     ///   couplings, the student to go on from is no flow or would be pruned, or the pruning makes
     ///   no sense;
     ///   `incompatibleParameters` when a pruned student would be stored as differences; and what
@@ -106,7 +106,7 @@ public struct Distillation<Student: FlowStudent>: Sendable {
     ///   - elementType: The numbers that the student's weights are stored as.
     ///   - progress: Where to report.
     /// - Returns: The student's folder.
-    /// - Throws: ``WuerstchenError`` with code `incompatibleParameters` when what it begins with
+    /// - Throws: `WuerstchenError` with code `incompatibleParameters` when what it begins with
     ///   does not fit, and what training and writing throw.
     @discardableResult
     public func run(

@@ -130,7 +130,7 @@ public struct StageBStudent: FlowStudent {
 
     /// A student of a cascade's stage, shown by its Stage A.
     ///
-    /// - Throws: ``WuerstchenError`` with code `invalidRequest` for a cascade without Stage B, and
+    /// - Throws: `WuerstchenError` with code `invalidRequest` for a cascade without Stage B, and
     ///   what loading throws.
     public init(of cascade: Cascade, flow: FlowConfiguration = FlowConfiguration()) throws {
         let decoder = try cascade.diffusionDecoder()

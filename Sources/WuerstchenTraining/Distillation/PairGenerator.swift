@@ -40,7 +40,7 @@ public struct PairGenerator: Sendable {
     ///   - folder: Where to; made if it is not there.
     ///   - progress: Called after each batch with the number of pairs that are done.
     /// - Returns: How many pairs were refused as not finite or too large.
-    /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError`` when a file
+    /// - Throws: `CancellationError` when the task is cancelled, or `WuerstchenError` when a file
     ///   is there that was made differently, or cannot be written.
     @discardableResult
     public func make(

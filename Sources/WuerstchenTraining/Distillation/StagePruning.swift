@@ -43,7 +43,7 @@ public protocol PrunableConfiguration: Codable, Sendable {
     ///
     /// - Parameter pruning: What it has fewer of.
     /// - Returns: The configuration.
-    /// - Throws: ``WuerstchenError`` with code `invalidRequest` when there is less to begin with,
+    /// - Throws: `WuerstchenError` with code `invalidRequest` when there is less to begin with,
     ///   or nothing would be left.
     func pruned(_ pruning: StagePruning) throws -> Self
 

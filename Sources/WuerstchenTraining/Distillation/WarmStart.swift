@@ -17,7 +17,7 @@ public struct WarmStart: Sendable {
     ///   - layers: Layers that are meant to begin anew, such as `out.1` for the last layer of a
     ///     student whose teacher predicts something else. Their weights are left out.
     ///   - origin: Where the weights are from, for messages.
-    /// - Throws: ``WuerstchenError`` with code `incompatibleParameters` that lists every weight
+    /// - Throws: `WuerstchenError` with code `incompatibleParameters` that lists every weight
     ///   that has no place or another shape.
     public init(
         _ weights: [String: Tensor], scope: String, in initial: TrainableParameters,

@@ -3,7 +3,7 @@ public import TensorCore
 public import Wuerstchen
 public import WuerstchenNN
 
-/// Writes trained parts in the published layout: folders that ``Cascade`` and diffusers load.
+/// Writes trained parts in the published layout: folders that `Cascade` and diffusers load.
 public struct CheckpointExport: Sendable {
     /// The checkpoint's folder.
     public let folder: URL
@@ -24,7 +24,7 @@ public struct CheckpointExport: Sendable {
     ///   - parameters: The parameters under their published names.
     ///   - configuration: What goes to `config.json`.
     ///   - network: Where the network lies, such as `\.stageA`.
-    /// - Throws: ``WuerstchenError`` with code `unwritableFile`, or `notFinite` for an element that
+    /// - Throws: `WuerstchenError` with code `unwritableFile`, or `notFinite` for an element that
     ///   the element type cannot hold, which names the tensor and leaves what was there.
     public func write(
         _ parameters: [String: Tensor], _ configuration: some Encodable,
@@ -89,7 +89,7 @@ public struct CheckpointExport: Sendable {
     ///   - space: How semantic latents relate to images.
     ///   - side: The side of images that the networks were trained at, in pixels.
     ///   - schedule: The noise schedule that Stage C was trained with.
-    /// - Throws: ``WuerstchenError`` with code `unwritableFile`.
+    /// - Throws: `WuerstchenError` with code `unwritableFile`.
     public func writePriorIndex(
         space: SemanticLatentSpace, side: Int, schedule: NoiseSchedule
     ) throws {
@@ -107,7 +107,7 @@ public struct CheckpointExport: Sendable {
     /// - Parameters:
     ///   - latentScale: Positions of the image latent per position of the semantic latent.
     ///   - schedule: The noise schedule that Stage B was trained with.
-    /// - Throws: ``WuerstchenError`` with code `unwritableFile`.
+    /// - Throws: `WuerstchenError` with code `unwritableFile`.
     public func writeDecoderIndex(latentScale: Double, schedule: NoiseSchedule) throws {
         try writeIndex(
             [
@@ -122,7 +122,7 @@ public struct CheckpointExport: Sendable {
     /// - Parameters:
     ///   - tokenizer: The folder with the files.
     ///   - pipeline: The pipeline, such as `\.prior`.
-    /// - Throws: ``WuerstchenError`` with code `unwritableFile`.
+    /// - Throws: `WuerstchenError` with code `unwritableFile`.
     public func copyTokenizer(
         _ tokenizer: URL, to pipeline: KeyPath<CheckpointLayout, String>
     ) throws {

@@ -7,7 +7,7 @@ extension ContactSheet {
 
     /// The images of the sheet in a grid on white, as one image without text.
     ///
-    /// - Throws: ``WuerstchenError`` when the sheet would be larger than an image can be.
+    /// - Throws: `WuerstchenError` when the sheet would be larger than an image can be.
     public func image() throws -> Image {
         let gap = Self.gap
         let lines = try rows.flatMap { row in
@@ -47,7 +47,7 @@ extension ContactSheet {
 
     /// The sheet as HTML, with its labels and captions as text and its images within it.
     ///
-    /// - Throws: ``WuerstchenError`` when an image cannot be encoded.
+    /// - Throws: `WuerstchenError` when an image cannot be encoded.
     func html() throws -> String {
         let used = min(max(1, columns), rows.map(\.images.count).max() ?? 1)
         return try rows.map { row in

@@ -55,7 +55,7 @@ public struct ContactSheet: Sendable {
     ///   - label: What the images are, such as "reconstruction".
     ///   - images: `[batch, height, width, 3]`; values outside 0…1 are clamped.
     ///   - captions: What stands below them; images without one have none.
-    /// - Throws: ``WuerstchenError`` when an image cannot have the size.
+    /// - Throws: `WuerstchenError` when an image cannot have the size.
     public mutating func addRow(
         _ label: String, _ images: Tensor, captions: [String] = []
     ) throws {

@@ -48,7 +48,7 @@ public struct MetricsLog: Sendable {
     ///   - url: The file, in a folder that exists.
     ///   - step: How many steps have been made. Lines about later ones are dropped from the file,
     ///     all of them for a training that starts anew.
-    /// - Throws: ``WuerstchenError`` when the file cannot be read or written, or holds anything but
+    /// - Throws: `WuerstchenError` when the file cannot be read or written, or holds anything but
     ///   such lines.
     public init(_ url: URL, resumingAfter step: Int = 0) throws {
         self.url = url
@@ -63,14 +63,14 @@ public struct MetricsLog: Sendable {
 
     /// Adds a report.
     ///
-    /// - Throws: ``WuerstchenError`` with code `unwritableFile`.
+    /// - Throws: `WuerstchenError` with code `unwritableFile`.
     public func append(_ report: TrainingReport) throws {
         try append(Entry(report))
     }
 
     /// Adds an entry.
     ///
-    /// - Throws: ``WuerstchenError`` with code `unwritableFile`.
+    /// - Throws: `WuerstchenError` with code `unwritableFile`.
     public func append(_ entry: Entry) throws {
         let line = try Self.line(entry)
         do {
@@ -85,7 +85,7 @@ public struct MetricsLog: Sendable {
 
     /// All entries, in the order of the file. An unfinished last line is left out.
     ///
-    /// - Throws: ``WuerstchenError`` when the file cannot be read or a line is not an entry.
+    /// - Throws: `WuerstchenError` when the file cannot be read or a line is not an entry.
     public func entries() throws -> [Entry] {
         let data: Data
         do {

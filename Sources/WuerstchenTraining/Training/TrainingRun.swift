@@ -17,7 +17,7 @@ public struct TrainingRun<Objective: TrainingObjective>: Sendable {
 
     /// A run in a folder, which is made if it is not there.
     ///
-    /// - Throws: ``WuerstchenError`` with code `unwritableFile`.
+    /// - Throws: `WuerstchenError` with code `unwritableFile`.
     public init(_ objective: Objective, _ options: TrainingOptions, in folder: URL) throws {
         self.objective = objective
         self.options = options
@@ -41,9 +41,9 @@ public struct TrainingRun<Objective: TrainingObjective>: Sendable {
     ///   - start: Parameters to begin with in place of initial ones.
     ///   - progress: Where to report.
     /// - Returns: The averages of the parameters, by name.
-    /// - Throws: `CancellationError` when the task is cancelled, and what ``Trainer/next()``, looking at
-    ///   results and writing files throw; all after saving the state, unless it was the step itself that
-    ///   gave no numbers.
+    /// - Throws: `CancellationError` when the task is cancelled, and what ``Trainer/next()``,
+    ///   looking at results and writing files throw; all after saving the state, unless it was the
+    ///   step itself that gave no numbers.
     public func run(
         resumes: Bool, start: [String: Tensor] = [:], progress: inout TrainingProgress
     ) throws -> [String: Tensor] {
@@ -79,7 +79,8 @@ public struct TrainingRun<Objective: TrainingObjective>: Sendable {
             throw error
         } catch {
             // An image that cannot be read or a log that cannot be written takes nothing from the
-            // steps since the last checkpoint. If they cannot be saved either, the cause is what counts.
+            // steps since the last checkpoint. If they cannot be saved either, the cause is what
+            // counts.
             try? trainer.save()
             throw error
         }
@@ -87,8 +88,8 @@ public struct TrainingRun<Objective: TrainingObjective>: Sendable {
         return trainer.state.average.values
     }
 
-    /// Looks at what the parameters do, and adds that to a report and the report to the log. What the
-    /// log has of the last step thus says that there was a look at it.
+    /// Looks at what the parameters do, and adds that to a report and the report to the log. What
+    /// the log has of the last step thus says that there was a look at it.
     private func look(
         _ report: inout TrainingReport, _ parameters: [String: Tensor], _ log: MetricsLog
     ) throws {
