@@ -46,6 +46,10 @@ struct TrainingArguments: ParsableArguments {
     @Option(help: "Images of a step.")
     var batch = 8
 
+    @Option(
+        help: "Images that are computed at a time, to need less memory. (default: all of a step)")
+    var microBatch: Int?
+
     @Option(help: "The highest learning rate.")
     var rate: Float = 1e-3
 
@@ -71,6 +75,9 @@ struct TrainingArguments: ParsableArguments {
         guard (1...100_000_000).contains(steps), (1...65536).contains(batch) else {
             throw ValidationError("--steps and --batch must be positive")
         }
+        if let microBatch, microBatch < 1 || batch % microBatch != 0 {
+            throw ValidationError("--micro-batch must divide --batch")
+        }
         if let side {
             guard images != nil else {
                 throw ValidationError(
@@ -94,6 +101,7 @@ struct TrainingArguments: ParsableArguments {
         var options = TrainingOptions(
             steps: steps, batchSize: batch, peakRate: rate, weightDecay: decay)
         options.precision = precision
+        options.microBatches = batch / (microBatch ?? batch)
         options.seed = seed
         options.checkpointInterval = checkpointInterval
         return options

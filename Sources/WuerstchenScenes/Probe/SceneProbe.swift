@@ -125,7 +125,7 @@ public struct ProbeObjective: TrainingObjective {
     /// The loss of a batch.
     public func loss(_ parameters: StepParameters, _ step: TrainingStep) throws -> TrainingLoss {
         var random = step.random
-        let batch = try images.batch(step.number, count: step.batchSize)
+        let batch = try images.batch(step.batch, count: step.batchSize)
         var seen = batch.pixels
         if random.uniform() < 2.0 / 3 {
             let side = 40 + random.integer(below: 100)
@@ -135,7 +135,7 @@ public struct ProbeObjective: TrainingObjective {
         }
         seen = Tensor.combine(1, seen, random.uniform(0..<0.04), random.normal(seen.shape))
         let probe = try SceneProbe(parameters.source("probe"), precision: step.precision)
-        let labels = images.labels(step.number, count: step.batchSize)
+        let labels = images.labels(step.batch, count: step.batchSize)
         let (loss, accuracy) = probe.loss(probe.features(of: seen), labels.map(\.visible))
         return TrainingLoss(loss, metrics: ["accuracy": accuracy])
     }

@@ -44,7 +44,7 @@ public struct TextObjective: TrainingObjective {
 
     /// The loss of a batch: of classifiers on the end of the text and on the last position.
     public func loss(_ parameters: StepParameters, _ step: TrainingStep) throws -> TrainingLoss {
-        let batch = captions.captions(step.number, count: step.batchSize)
+        let batch = captions.captions(step.batch, count: step.batchSize)
         let encodings = batch.map { tokenizer.encode($0.text) }
         let hidden = try parameters.textModel(configuration, precision: step.precision)(
             ids: encodings.map(\.ids), mask: encodings.map(\.mask))

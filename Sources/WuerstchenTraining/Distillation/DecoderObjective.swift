@@ -42,7 +42,7 @@ public struct DecoderObjective: TrainingObjective {
 
     /// The loss of a batch.
     public func loss(_ parameters: StepParameters, _ step: TrainingStep) throws -> TrainingLoss {
-        let wanted = try images.batch(step.number, count: step.batchSize).pixels
+        let wanted = try images.batch(step.batch, count: step.batchSize).pixels
         let stage = try StageA(
             configuration: configuration, parameters: parameters.source("stage_a"),
             precision: step.precision)

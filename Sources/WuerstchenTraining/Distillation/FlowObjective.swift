@@ -59,7 +59,7 @@ public struct FlowObjective<Student: FlowStudent>: TrainingObjective {
     /// The loss of a batch.
     public func loss(_ parameters: StepParameters, _ step: TrainingStep) throws -> TrainingLoss {
         var random = step.random
-        let batch = couplings.batch(step.number, count: step.batchSize)
+        let batch = couplings.batch(step.batch, count: step.batchSize)
         let field = try student.field(
             parameters.source(student.scope), batch.conditions, precision: step.precision)
         let flowTimes = (0..<step.batchSize).map { _ in times.draw(&random) }

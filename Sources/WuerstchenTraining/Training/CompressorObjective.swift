@@ -58,7 +58,7 @@ public struct CompressorObjective: TrainingObjective {
     /// The loss of a batch.
     public func loss(_ parameters: StepParameters, _ step: TrainingStep) throws -> TrainingLoss {
         var random = step.random
-        let batch = try images.batch(step.number, count: step.batchSize)
+        let batch = try images.batch(step.batch, count: step.batchSize)
         let compressor = try SemanticCompressor(
             architecture: architecture, parameters: parameters.source("compressor"),
             precision: step.precision)
@@ -75,7 +75,7 @@ public struct CompressorObjective: TrainingObjective {
             reconstruction(decoded, wanted),
             metrics: ["psnr": peakSignalToNoise(decoded.detached(), wanted)])
         try auxiliary.add(
-            to: &loss, Output(batch: step.number, latents: noisy), parameters, step)
+            to: &loss, Output(batch: step.batch, latents: noisy), parameters, step)
         return loss
     }
 
@@ -84,7 +84,7 @@ public struct CompressorObjective: TrainingObjective {
 
     /// Lets auxiliary losses finish the step.
     public func finish(
-        _ parameters: inout TrainableParameters, _ step: TrainingStep, _ loss: TrainingLoss
+        _ parameters: inout TrainableParameters, _ step: TrainingStep, _ losses: [TrainingLoss]
     ) throws {
         try auxiliary.finish(&parameters, step)
     }
@@ -142,7 +142,7 @@ public struct PreviewObjective: TrainingObjective {
 
     /// The loss of a batch.
     public func loss(_ parameters: StepParameters, _ step: TrainingStep) throws -> TrainingLoss {
-        let batch = try images.batch(step.number, count: step.batchSize)
+        let batch = try images.batch(step.batch, count: step.batchSize)
         let preview = try PreviewDecoder(
             residual: parameters.source("preview"), precision: step.precision)
         let decoded = try preview.pixels(of: compressor.encode(batch.pixels).values)

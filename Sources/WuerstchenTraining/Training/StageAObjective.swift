@@ -71,7 +71,7 @@ public struct StageAObjective: TrainingObjective {
 
     /// The loss of a batch.
     public func loss(_ parameters: StepParameters, _ step: TrainingStep) throws -> TrainingLoss {
-        let wanted = try images.batch(step.number, count: step.batchSize).pixels
+        let wanted = try images.batch(step.batch, count: step.batchSize).pixels
         let stage = try StageA(
             configuration: configuration, parameters: parameters.source("stage_a"),
             precision: step.precision)
@@ -144,9 +144,11 @@ public struct StageAObjective: TrainingObjective {
 
     /// Begins the codebook, counts its use and moves codes that are not used.
     public func finish(
-        _ parameters: inout TrainableParameters, _ step: TrainingStep, _ loss: TrainingLoss
+        _ parameters: inout TrainableParameters, _ step: TrainingStep, _ losses: [TrainingLoss]
     ) throws {
-        guard let latents = loss.auxiliary["latents"] else { return }
+        let parts = losses.compactMap { $0.auxiliary["latents"] }
+        guard !parts.isEmpty else { return }
+        let latents = Tensor.concatenating(parts)
         let width = latents.shape.channels
         let points = latents.reshaped(to: [latents.count / width, width])
         var random = step.random
@@ -157,10 +159,10 @@ public struct StageAObjective: TrainingObjective {
                 repeating: 100, [configuration.codes])
             return
         }
-        guard let used = loss.auxiliary["usage"],
-            var usage = parameters.values[StageAObjective.usage]
+        let used = losses.compactMap { $0.auxiliary["usage"] }
+        guard let first = used.first, var usage = parameters.values[StageAObjective.usage]
         else { return }
-        usage = Tensor.combine(0.99, usage, 1, used)
+        usage = Tensor.combine(0.99, usage, 1, used.dropFirst().reduce(first) { $0 + $1 })
         let mayRestart = Double(step.number) < restartShare * Double(step.count)
         if mayRestart, step.number % 200 == 199,
             var codes = parameters.values[StageAObjective.codebook]

@@ -83,7 +83,7 @@ public struct StageBObjective: TrainingObjective {
     /// The loss of a batch.
     public func loss(_ parameters: StepParameters, _ step: TrainingStep) throws -> TrainingLoss {
         var random = step.random
-        let batch = try images.batch(step.number, count: step.batchSize)
+        let batch = try images.batch(step.batch, count: step.batchSize)
         let compressor =
             try compressor
             ?? SemanticCompressor(

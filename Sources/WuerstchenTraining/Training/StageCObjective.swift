@@ -77,7 +77,7 @@ public struct StageCObjective: TrainingObjective {
     /// The loss of a batch.
     public func loss(_ parameters: StepParameters, _ step: TrainingStep) throws -> TrainingLoss {
         var random = step.random
-        let batch = try semantics.semantics(step.number, count: step.batchSize)
+        let batch = try semantics.semantics(step.batch, count: step.batchSize)
         let captions = batch.captions.map { random.uniform() < captionDropout ? "" : $0 }
         let text = try parameters.encode(
             captions, tokenizer, textConfiguration, precision: step.precision)
@@ -92,7 +92,7 @@ public struct StageCObjective: TrainingObjective {
             noisy.latents, times: noisy.times, conditioning: stage.prepare(text: text))
         var loss = TrainingLoss(noisy.loss(predicted, weighting))
         let output = Output(
-            batch: step.number, captions: captions, noisy: noisy, predicted: predicted)
+            batch: step.batch, captions: captions, noisy: noisy, predicted: predicted)
         try auxiliary.add(to: &loss, output, parameters, step)
         return loss
     }
@@ -102,7 +102,7 @@ public struct StageCObjective: TrainingObjective {
 
     /// Lets auxiliary losses finish the step.
     public func finish(
-        _ parameters: inout TrainableParameters, _ step: TrainingStep, _ loss: TrainingLoss
+        _ parameters: inout TrainableParameters, _ step: TrainingStep, _ losses: [TrainingLoss]
     ) throws {
         try auxiliary.finish(&parameters, step)
     }

@@ -8,13 +8,16 @@ public struct TrainingOptions: Sendable {
     public var steps: Int
     /// Images of a step.
     public var batchSize: Int
+    /// The parts that a step's images are computed in, one after the other, to need less memory: their
+    /// gradients are averaged before the parameters move. It must divide ``batchSize``.
+    public var microBatches = 1
     /// The learning rate over the steps.
     public var rate: LearningRate
     /// The weight decay, in units of the learning rate.
     public var weightDecay: Float
-    /// The longest that all gradients together may be; longer ones are shortened to it.
+    /// Gradient norm clipping: gradients whose norm over all parameters is larger are scaled to it.
     public var clippingNorm: Float = 1
-    /// How much of the average of the parameters stays in a step.
+    /// The decay of the exponential moving average of the parameters.
     public var averageDecay: Float
     /// The numbers that networks multiply, forwards and backwards: 32-bit floats or bfloat16.
     public var precision: Precision = .bfloat16
@@ -38,6 +41,12 @@ public struct TrainingOptions: Sendable {
     }
 
     func validate() throws {
+        guard microBatches > 0, batchSize % microBatches == 0 else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "\(batchSize) images of a step cannot be split into \(microBatches) equal "
+                    + "micro-batches; choose a number that divides them")
+        }
         guard steps > 0, batchSize > 0, rate.peak > 0, rate.peak.isFinite, precision != .int8,
             clippingNorm > 0, (0..<1).contains(averageDecay), weightDecay >= 0,
             checkpointInterval >= 0
@@ -65,6 +74,7 @@ public struct Trainer<Objective: TrainingObjective> {
     /// What changes from step to step.
     public private(set) var state: TrainingState
     private let file: URL?
+    private let reducer: any GradientReducer
     private let retention = BufferPool.Retention()
     /// Whether ``state`` is what a whole step left, all of it numbers.
     private var isSound = true
@@ -83,16 +93,19 @@ public struct Trainer<Objective: TrainingObjective> {
     ///     an error, so that no work is overwritten. Seed, batch size, peak rate, decays and precision
     ///     must be those that it was begun with; there may be more steps.
     ///   - start: Parameters to begin with in place of initial ones, by name; all others are new.
+    ///   - reducer: What averages gradients with those of other processes.
     /// - Throws: ``WuerstchenError`` when the settings make no sense, when there is a state that is
     ///   not to be resumed, or when it does not belong to such a run.
     public init(
         _ objective: Objective, _ options: TrainingOptions, file: URL? = nil,
-        resumes: Bool = false, start: [String: Tensor] = [:]
+        resumes: Bool = false, start: [String: Tensor] = [:],
+        reducer: any GradientReducer = SingleProcess()
     ) throws {
         try options.validate()
         self.objective = objective
         self.options = options
         self.file = file
+        self.reducer = reducer
         if let file, FileManager.default.fileExists(atPath: file.path) {
             guard resumes else {
                 throw WuerstchenError(
@@ -149,12 +162,9 @@ public struct Trainer<Objective: TrainingObjective> {
         }
         try Task.checkCancellation()
         let start = ContinuousClock.now
-        let step = TrainingStep(
-            number: state.step, count: options.steps, batchSize: options.batchSize,
-            precision: options.precision,
-            random: RandomStream(options.seed, 1, UInt64(state.step)))
-        let (loss, gradients, statistics) = try gradients(of: step)
-        let value = loss.value.elements[0]
+        let step = self.step(microBatch: 0)
+        let (losses, gradients, statistics) = try averages()
+        let (value, metrics) = try averages(of: losses)
         let norm = globalNorm(gradients)
         isSound = false
         try check(value, norm, gradients, step)
@@ -166,7 +176,7 @@ public struct Trainer<Objective: TrainingObjective> {
             // PyTorch's momentum.
             state.parameters.values[name]?.move(towards: value, by: 0.1)
         }
-        try objective.finish(&state.parameters, step, loss)
+        try objective.finish(&state.parameters, step, losses)
         state.average.update(state.parameters.values)
         state.step += 1
         state.loss = value
@@ -181,10 +191,11 @@ public struct Trainer<Objective: TrainingObjective> {
             lastCheckpoint = .now
         }
         pace.countStep(images: options.batchSize)
-        let metrics = loss.metrics.sorted { $0.key < $1.key } + [("gradient", norm)]
         return TrainingReport(
             step: state.step, total: options.steps, loss: Double(value),
-            metrics: metrics.map { TrainingReport.Metric($0.0, Double($0.1)) },
+            metrics: (metrics + [("gradient", norm)]).map {
+                TrainingReport.Metric($0.0, Double($0.1))
+            },
             imagesPerSecond: pace.imagesPerSecond,
             timeLeft: pace.time(for: options.steps - state.step))
     }
@@ -201,10 +212,58 @@ public struct Trainer<Objective: TrainingObjective> {
         if let file, isSound { try state.write(to: file) }
     }
 
+    /// A part of the next step.
+    private func step(microBatch index: Int) -> TrainingStep {
+        let number = UInt64(state.step)
+        return TrainingStep(
+            number: state.step, count: options.steps,
+            batch: state.step * options.microBatches + index,
+            batchSize: options.batchSize / options.microBatches, precision: options.precision,
+            random: index == 0
+                ? RandomStream(options.seed, 1, number)
+                : RandomStream(options.seed, 1, number, UInt64(index)))
+    }
+
+    /// The losses of the next step's micro-batches, and the averages of their gradients and batch
+    /// statistics over them and over all processes.
+    private func averages() throws -> (
+        losses: [TrainingLoss], gradients: [String: Tensor], statistics: [String: Tensor]
+    ) {
+        var losses: [TrainingLoss] = []
+        var (gradients, statistics) = (RunningMean(), RunningMean())
+        for index in 0..<options.microBatches {
+            let found = try self.gradients(of: step(microBatch: index))
+            losses.append(found.loss)
+            gradients.add(found.gradients)
+            statistics.add(found.statistics)
+        }
+        return (
+            losses, try reducer.average(gradients.means(over: options.microBatches)),
+            try reducer.average(statistics.means())
+        )
+    }
+
+    /// The averages of losses and their metrics over micro-batches and processes.
+    private func averages(
+        of losses: [TrainingLoss]
+    ) throws -> (loss: Float, metrics: [(String, Float)]) {
+        // No metric has an empty name.
+        var mean = RunningMean()
+        for loss in losses {
+            mean.add(loss.metrics.mapValues { Tensor([$0], []) })
+            mean.add(["": loss.value])
+        }
+        var numbers = try reducer.average(mean.means()).mapValues { $0.elements[0] }
+        let value = numbers.removeValue(forKey: "") ?? .nan
+        return (value, numbers.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
+    }
+
     /// In a function of its own, so that everything tracked is gone when parameters change in place.
     private func gradients(
         of step: TrainingStep
-    ) throws -> (TrainingLoss, [String: Tensor], statistics: [String: Tensor]) {
+    ) throws -> (
+        loss: TrainingLoss, gradients: [String: Tensor], statistics: [String: Tensor]
+    ) {
         let parameters = StepParameters(state.parameters.values, isTrainable: objective.isTrainable)
         var loss = try objective.loss(parameters, step)
         let found = try loss.value.gradients()

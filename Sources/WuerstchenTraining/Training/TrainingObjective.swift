@@ -33,10 +33,10 @@ public protocol TrainingObjective: Sendable {
     /// - Parameters:
     ///   - parameters: The parameters after the update.
     ///   - step: The step.
-    ///   - loss: What ``loss(_:_:)`` returned.
+    ///   - losses: What ``loss(_:_:)`` returned for each micro-batch.
     /// - Throws: What networks throw.
     func finish(
-        _ parameters: inout TrainableParameters, _ step: TrainingStep, _ loss: TrainingLoss
+        _ parameters: inout TrainableParameters, _ step: TrainingStep, _ losses: [TrainingLoss]
     ) throws
 
     /// The same objective over images that are not learnt from, or nil where there are none.
@@ -77,7 +77,7 @@ extension TrainingObjective {
 
     /// By default nothing is done.
     public func finish(
-        _ parameters: inout TrainableParameters, _ step: TrainingStep, _ loss: TrainingLoss
+        _ parameters: inout TrainableParameters, _ step: TrainingStep, _ losses: [TrainingLoss]
     ) {}
 }
 
@@ -87,7 +87,9 @@ public struct TrainingStep: Sendable {
     public let number: Int
     /// All steps.
     public let count: Int
-    /// How many images a step looks at.
+    /// Which batch of the data; the same as ``number`` unless steps are made of micro-batches.
+    public let batch: Int
+    /// How many images are in the batch.
     public let batchSize: Int
     /// The numbers that networks multiply.
     public let precision: Precision
@@ -96,10 +98,12 @@ public struct TrainingStep: Sendable {
 
     /// A step of the given numbers.
     public init(
-        number: Int, count: Int, batchSize: Int, precision: Precision, random: RandomStream
+        number: Int, count: Int, batch: Int? = nil, batchSize: Int, precision: Precision,
+        random: RandomStream
     ) {
         self.number = number
         self.count = count
+        self.batch = batch ?? number
         self.batchSize = batchSize
         self.precision = precision
         self.random = random

@@ -10,6 +10,8 @@ public struct TrainingState: Sendable {
     public let seed: UInt64
     /// Images of a step.
     public let batchSize: Int
+    /// The parts that they are computed in.
+    public let microBatches: Int
     /// The highest learning rate; nil where an older file does not say.
     public internal(set) var peakRate: Float?
     /// The numbers that networks multiply; nil where an older file does not say.
@@ -31,6 +33,7 @@ public struct TrainingState: Sendable {
         self.objective = objective
         self.parameters = parameters
         (seed, batchSize) = (options.seed, options.batchSize)
+        microBatches = options.microBatches
         (peakRate, precision) = (options.rate.peak, options.precision)
         optimizer = AdamW(weightDecay: options.weightDecay)
         average = ExponentialAverage(decay: options.averageDecay, parameters.values)
@@ -52,6 +55,7 @@ public struct TrainingState: Sendable {
         }
         compare("seed", seed, options.seed)
         compare("batches of", batchSize, options.batchSize)
+        compare("micro-batches", microBatches, options.microBatches)
         compare("peak rate", peakRate, options.rate.peak)
         compare("weight decay", optimizer.weightDecay, options.weightDecay)
         compare("average decay", average.decay, options.averageDecay)
@@ -80,6 +84,8 @@ public struct TrainingState: Sendable {
         let peakRate: Float?
         let precision: Precision?
         let loss: Float?
+        /// Nil for one.
+        let microBatches: Int?
         let momentCounts: [String: Int]
     }
 
@@ -120,6 +126,7 @@ public struct TrainingState: Sendable {
         }
         objective = record.objective
         (seed, batchSize) = (record.seed, record.batchSize)
+        microBatches = record.microBatches ?? 1
         (peakRate, precision, loss) = (record.peakRate, record.precision, record.loss)
         step = record.step
         seconds = record.seconds
@@ -155,6 +162,7 @@ public struct TrainingState: Sendable {
             averageCount: average.count,
             averageDecay: average.decay, weightDecay: optimizer.weightDecay,
             peakRate: peakRate, precision: precision, loss: loss,
+            microBatches: microBatches == 1 ? nil : microBatches,
             momentCounts: optimizer.moments.mapValues(\.count))
         let encoder = JSONEncoder()
         encoder.outputFormatting = .sortedKeys

@@ -1,0 +1,88 @@
+import Foundation
+import Synchronization
+import TensorCore
+import Testing
+import Wuerstchen
+import WuerstchenNN
+import WuerstchenScenes
+import _WuerstchenTestSupport
+
+@testable import WuerstchenTraining
+
+@Suite("Micro-batches") struct MicroBatchTests {
+    private func trainer(
+        _ microBatches: Int, file: URL? = nil, resumes: Bool = false,
+        reducer: any GradientReducer = SingleProcess()
+    ) throws -> Trainer<PreviewObjective> {
+        var options = TrainingOptions(steps: 3, batchSize: 4, peakRate: 1e-3)
+        options.precision = .float32
+        options.microBatches = microBatches
+        options.checkpointInterval = 0
+        let compressor = try SemanticCompressor(
+            architecture: .residual, parameters: RandomParameters(seed: 4))
+        return try Trainer(
+            PreviewObjective(
+                images: SceneImages(seed: 2, crop: 64), compressor: compressor),
+            options, file: file, resumes: resumes, reducer: reducer)
+    }
+
+    /// Keeps what passes through it, and doubles gradients.
+    private final class Doubling: GradientReducer {
+        let seen = Mutex<[[String]]>([])
+
+        func average(_ tensors: [String: Tensor]) -> [String: Tensor] {
+            let call = seen.withLock {
+                $0.append(tensors.keys.sorted())
+                return $0.count
+            }
+            return call == 1 ? tensors.mapValues { $0.scaled(by: 2) } : tensors
+        }
+    }
+
+    @Test("their averaged gradient is that of the whole batch", arguments: [2, 4])
+    func gradients(_ count: Int) throws {
+        var (whole, parts) = (try trainer(1), try trainer(count))
+        let (first, second) = (try whole.next(), try parts.next())
+        let (one, other) = (try #require(first), try #require(second))
+        #expect(abs(one.loss - other.loss) < 1e-4 * abs(one.loss))
+        for (name, moments) in whole.state.optimizer.moments {
+            let found = try #require(parts.state.optimizer.moments[name]?.first)
+            let size = moments.first.meanSquare().elements[0]
+            let error = (moments.first - found).meanSquare().elements[0]
+            #expect(error <= 1e-6 * size, "\(name)")
+        }
+    }
+
+    @Test("a run with them goes on to the same bits, and not with another number of them")
+    func resuming() throws {
+        let folder = try TemporaryFolder()
+        let file = folder.url.appendingPathComponent("state.safetensors")
+        var whole = try trainer(2)
+        while try whole.next() != nil {}
+        var first = try trainer(2, file: file)
+        _ = try first.next()
+        #expect(throws: WuerstchenError.self) { try trainer(1, file: file, resumes: true) }
+        var second = try trainer(2, file: file, resumes: true)
+        while try second.next() != nil {}
+        for (name, value) in whole.state.parameters.values {
+            #expect(value.elements == second.state.parameters.values[name]?.elements, "\(name)")
+        }
+        #expect(throws: WuerstchenError.self) { try trainer(3) }
+    }
+
+    @Test("gradients, statistics and losses pass through the reducer, gradients before clipping")
+    func reducer() throws {
+        let reducer = Doubling()
+        var (plain, doubled) = (try trainer(1), try trainer(1, reducer: reducer))
+        func norm(_ report: TrainingReport?) -> Double? {
+            report?.metrics.first { $0.name == "gradient" }?.value
+        }
+        let (first, second) = (norm(try plain.next()), norm(try doubled.next()))
+        let (one, two) = (try #require(first), try #require(second))
+        #expect(abs(two - 2 * one) < 1e-5 * one)
+        let seen = reducer.seen.withLock { $0 }
+        #expect(seen.count == 3)
+        #expect(seen[0].allSatisfy { $0.hasPrefix("preview.") } && !seen[0].isEmpty)
+        #expect(seen[2].contains("psnr"))
+    }
+}
