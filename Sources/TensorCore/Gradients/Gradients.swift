@@ -101,19 +101,20 @@ enum Backpropagation {
         from seeds: [(GradientEdge, Tensor)], after oldest: UInt64
     ) throws -> [(GradientEdge, Tensor)] {
         var pending: [UInt64: (node: GradientNode, gradients: [Tensor?])] = [:]
-        var order = NumberHeap()
+        // What was recorded last comes first.
+        var order = BinaryHeap<UInt64>(by: >)
         var arrived: [(GradientEdge, Tensor)] = []
         func add(_ edge: GradientEdge, _ gradient: Tensor) {
             let number = edge.node.number
             if pending[number] == nil {
                 pending[number] = (edge.node, [])
-                order.push(number)
+                order.insert(number)
             }
             pending[number]?.gradients.accumulate(gradient, at: edge.output)
         }
         for (edge, seed) in seeds { add(edge, seed.detached()) }
         try withoutGradients {
-            while let number = order.pop(),
+            while let number = order.removeFirst(),
                 let (node, gradients) = pending.removeValue(forKey: number)
             {
                 try Task.checkCancellation()
@@ -184,39 +185,5 @@ extension GradientEdge {
                     if let edge, let gradient { (edge, gradient) } else { nil }
                 }
             })
-    }
-}
-
-/// The largest of some numbers first.
-private struct NumberHeap {
-    private var numbers: [UInt64] = []
-
-    mutating func push(_ number: UInt64) {
-        numbers.append(number)
-        var place = numbers.count - 1
-        while place > 0, numbers[(place - 1) / 2] < numbers[place] {
-            numbers.swapAt(place, (place - 1) / 2)
-            place = (place - 1) / 2
-        }
-    }
-
-    mutating func pop() -> UInt64? {
-        guard let largest = numbers.first else { return nil }
-        let last = numbers.removeLast()
-        if !numbers.isEmpty {
-            numbers[0] = last
-            var place = 0
-            while true {
-                var largest = place
-                for child in [2 * place + 1, 2 * place + 2]
-                where child < numbers.count && numbers[child] > numbers[largest] {
-                    largest = child
-                }
-                if largest == place { break }
-                numbers.swapAt(place, largest)
-                place = largest
-            }
-        }
-        return largest
     }
 }

@@ -15,30 +15,37 @@ package func decodeJSON<Value: Decodable>(_ type: Value.Type, from file: URL) th
     } catch {
         throw WuerstchenError(.unreadableFile, "\(file.path) cannot be read", underlying: error)
     }
+    return try decodeJSON(type, data, name: file.path)
+}
+
+/// Decodes the contents of a JSON file; `name` is what messages call it.
+///
+/// - Throws: ``WuerstchenError`` that names the file and the field at fault.
+func decodeJSON<Value: Decodable>(_ type: Value.Type, _ data: Data, name: String) throws -> Value {
     do {
         return try JSONDecoder().decode(type, from: data)
-    } catch let error as DecodingError {
-        throw WuerstchenError(.malformedFile, "\(file.path): \(error.explanation)")
+    } catch {
+        let finding = (error as? DecodingError)?.finding ?? "cannot be decoded"
+        throw WuerstchenError(.malformedFile, "\(name) \(finding)", underlying: error)
     }
 }
 
 extension DecodingError {
-    /// The field at fault and what is wrong with it.
-    fileprivate var explanation: String {
-        func path(_ context: Context) -> String {
-            let names = context.codingPath.map { $0.intValue.map { "[\($0)]" } ?? $0.stringValue }
-            return names.isEmpty ? "the file" : names.joined(separator: ".")
-        }
+    /// What was found in a JSON file where something else was expected, to follow the file's name.
+    fileprivate var finding: String {
         switch self {
-        case .keyNotFound(let key, _): return "\(key.stringValue) is missing"
-        case .typeMismatch(let type, let context):
-            let name = context.codingPath.isEmpty ? "a JSON object" : "of type \(type)"
-            return "\(path(context)) is not \(name)"
-        case .valueNotFound(let type, let context):
-            return "\(path(context)) is null where a \(type) is needed"
-        case .dataCorrupted(let context):
-            return "\(path(context)) is not valid: \(context.debugDescription)"
-        @unknown default: return "\(self)"
+        case .typeMismatch(_, let context), .valueNotFound(_, let context),
+            .dataCorrupted(let context):
+            return "\(Self.place(context.codingPath)): \(context.debugDescription)"
+        case .keyNotFound(let key, let context):
+            return "\(Self.place(context.codingPath)): '\(key.stringValue)' is missing"
+        @unknown default:
+            return "cannot be decoded"
         }
+    }
+
+    private static func place(_ path: [any CodingKey]) -> String {
+        guard !path.isEmpty else { return "at its top level" }
+        return "at " + path.map { $0.intValue.map { "[\($0)]" } ?? "'\($0.stringValue)'" }.joined()
     }
 }

@@ -43,21 +43,10 @@ public func weightsFingerprint(ofFile file: URL) throws -> String {
 }
 
 private func fingerprint(of files: [URL]) throws -> String {
-    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+    var hash = FNV1a()
     for file in files {
         let data = try Data(contentsOf: file, options: .mappedIfSafe)
-        data.withUnsafeBytes { bytes in
-            let words = bytes.count / 8
-            for place in 0..<words {
-                let word = bytes.loadUnaligned(fromByteOffset: 8 * place, as: UInt64.self)
-                hash = (hash ^ word) &* 0x100_0000_01b3
-                // A product only carries upwards.
-                hash ^= hash >> 32
-            }
-            for place in 8 * words..<bytes.count {
-                hash = (hash ^ UInt64(bytes[place])) &* 0x100_0000_01b3
-            }
-        }
+        data.withUnsafeBytes { hash.addWords($0) }
     }
-    return String(format: "%016llx", hash)
+    return String(format: "%016llx", hash.value)
 }

@@ -74,7 +74,7 @@ struct BytePairEncoding: Sendable {
         var next = Array(1...end)
         var previous = Array(-1..<(end - 1))
         var isMerged = Array(repeating: false, count: end)
-        var candidates = MergeQueue()
+        var candidates = BinaryHeap<MergeCandidate>(by: <)
 
         func merge(at position: Int) -> Merge? {
             guard position >= 0, next[position] < end else { return nil }
@@ -82,7 +82,7 @@ struct BytePairEncoding: Sendable {
         }
         for position in 0..<end {
             if let merge = merge(at: position) {
-                candidates.insert(.init(rank: merge.rank, position: position))
+                candidates.insert(MergeCandidate(rank: merge.rank, position: position))
             }
         }
         while let candidate = candidates.removeFirst() {
@@ -97,7 +97,7 @@ struct BytePairEncoding: Sendable {
             if next[right] < end { previous[next[right]] = position }
             for changed in [previous[position], position] {
                 if let merge = merge(at: changed) {
-                    candidates.insert(.init(rank: merge.rank, position: changed))
+                    candidates.insert(MergeCandidate(rank: merge.rank, position: changed))
                 }
             }
         }
@@ -148,42 +148,12 @@ struct BytePairEncoding: Sendable {
     }
 }
 
-/// Merges waiting to be done, the lowest rank first and the leftmost among equals: a binary heap.
-private struct MergeQueue {
-    struct Candidate: Comparable {
-        var rank: Int
-        var position: Int
+/// A merge that may be done: the lowest rank comes first, and the leftmost among equals.
+private struct MergeCandidate: Comparable {
+    var rank: Int
+    var position: Int
 
-        static func < (a: Self, b: Self) -> Bool {
-            a.rank == b.rank ? a.position < b.position : a.rank < b.rank
-        }
-    }
-
-    private var heap: [Candidate] = []
-
-    mutating func insert(_ candidate: Candidate) {
-        heap.append(candidate)
-        var child = heap.count - 1
-        while child > 0, heap[child] < heap[(child - 1) / 2] {
-            heap.swapAt(child, (child - 1) / 2)
-            child = (child - 1) / 2
-        }
-    }
-
-    mutating func removeFirst() -> Candidate? {
-        guard let first = heap.first, let last = heap.popLast() else { return nil }
-        guard !heap.isEmpty else { return first }
-        heap[0] = last
-        var parent = 0
-        while true {
-            var least = parent
-            for child in [2 * parent + 1, 2 * parent + 2]
-            where child < heap.count && heap[child] < heap[least] {
-                least = child
-            }
-            guard least != parent else { return first }
-            heap.swapAt(parent, least)
-            parent = least
-        }
+    static func < (a: Self, b: Self) -> Bool {
+        a.rank == b.rank ? a.position < b.position : a.rank < b.rank
     }
 }

@@ -128,12 +128,7 @@ struct TokenizerFiles {
     /// Reads a JSON file; nil if it does not exist.
     private static func json<Value: Decodable>(_ type: Value.Type, in file: URL) throws -> Value? {
         guard let data = try data(in: file) else { return nil }
-        do {
-            return try JSONDecoder().decode(type, from: data)
-        } catch {
-            let finding = (error as? DecodingError)?.finding ?? "cannot be decoded"
-            throw WuerstchenError(.malformedFile, "\(file.path) \(finding)", underlying: error)
-        }
+        return try decodeJSON(type, data, name: file.path)
     }
 
     private static func data(in file: URL) throws -> Data? {
@@ -144,25 +139,5 @@ struct TokenizerFiles {
             throw WuerstchenError(
                 .unreadableFile, "\(file.path) cannot be read; expected a file", underlying: error)
         }
-    }
-}
-
-extension DecodingError {
-    /// What was found in a JSON file where something else was expected, to follow the file's name.
-    fileprivate var finding: String {
-        switch self {
-        case .typeMismatch(_, let context), .valueNotFound(_, let context),
-            .dataCorrupted(let context):
-            return "\(Self.place(context.codingPath)): \(context.debugDescription)"
-        case .keyNotFound(let key, let context):
-            return "\(Self.place(context.codingPath)): '\(key.stringValue)' is missing"
-        @unknown default:
-            return "cannot be decoded"
-        }
-    }
-
-    private static func place(_ path: [any CodingKey]) -> String {
-        guard !path.isEmpty else { return "at its top level" }
-        return "at " + path.map { $0.intValue.map { "[\($0)]" } ?? "'\($0.stringValue)'" }.joined()
     }
 }

@@ -22,18 +22,15 @@ public struct RandomParameters: ParameterSource {
     public func parameter(_ request: ParameterRequest) -> FoundParameter {
         let shape = request.shape
         let (centre, spread) = RandomParameters.range(request)
-        var key = seed &+ 0x9e37_79b9_7f4a_7c15
-        for byte in request.name.utf8 { key = (key ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }
-        let start = key
+        var hash = FNV1a(seed &+ SplitMix64.increment)
+        hash.add(request.name.utf8)
+        let start = hash.value
         return .found(
             Tensor(shape) { target in
                 forEachChunk(of: shape.count) { range in
                     for index in range {
-                        // The finaliser of SplitMix64 (Steele et al., 2014) as a hash of the place.
-                        var bits =
-                            start &+ UInt64(truncatingIfNeeded: index) &* 0x9e37_79b9_7f4a_7c15
-                        bits = (bits ^ (bits >> 30)) &* 0xbf58_476d_1ce4_e5b9
-                        bits = (bits ^ (bits >> 27)) &* 0x94d0_49bb_1331_11eb
+                        let place = UInt64(truncatingIfNeeded: index)
+                        let bits = SplitMix64.mixed(start &+ place &* SplitMix64.increment)
                         let uniform = Float(Int32(truncatingIfNeeded: bits >> 32)) * 0x1p-31
                         target[index] = centre + spread * uniform
                     }

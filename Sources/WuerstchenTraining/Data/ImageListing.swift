@@ -106,12 +106,10 @@ private struct FileName {
     /// stored decomposed.
     func isHeldOut(every interval: Int?) -> Bool {
         guard let interval else { return false }
-        // FNV-1a, and then a generator to spread its bits.
-        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-        for byte in stem.precomposedStringWithCanonicalMapping.utf8 {
-            hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3
-        }
-        var random = ImageRandom(seed: hash, .holdingOut)
+        // A generator spreads the bits of the hash.
+        var hash = FNV1a()
+        hash.add(stem.precomposedStringWithCanonicalMapping.utf8)
+        var random = ImageRandom(seed: hash.value, .holdingOut)
         return random.below(interval) == 0
     }
 }

@@ -1,27 +1,23 @@
-/// Random numbers that depend on a seed and a few keys alone: SplitMix64 (Steele, Lea and Flood,
-/// 2014). Swift's own shuffles may change between its versions, and a resumed training with them.
+import TensorCore
+
+/// Random numbers that depend on a seed and a few keys alone. Swift's own shuffles may change between
+/// its versions, and a resumed training with them.
 struct ImageRandom {
     /// What numbers are for, so that no two purposes share them.
     enum Purpose: UInt64 {
         case order, rounds, framing, holdingOut
     }
 
-    private var state: UInt64
+    private var generator: SplitMix64
 
     init(seed: UInt64, _ purpose: Purpose, _ keys: Int...) {
-        state = seed
+        generator = SplitMix64(state: seed)
         for key in [purpose.rawValue] + keys.map({ UInt64(bitPattern: Int64($0)) }) {
-            state = next() ^ key
+            generator = SplitMix64(state: generator.next() ^ key)
         }
     }
 
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var word = state
-        word = (word ^ (word >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        word = (word ^ (word >> 27)) &* 0x94d0_49bb_1331_11eb
-        return word ^ (word >> 31)
-    }
+    mutating func next() -> UInt64 { generator.next() }
 
     /// A number in `0..<bound`; its bias is below `bound` in 2⁶⁴.
     mutating func below(_ bound: Int) -> Int {

@@ -56,12 +56,7 @@ public struct PairGenerator: Sendable {
                     + "a time, guidance \(record.guidance), captions dropped \(record.captionDropout); "
                     + "counts must be positive, the share from 0 to 1")
         }
-        do {
-            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        } catch {
-            throw WuerstchenError(
-                .unwritableFile, "the folder \(folder.path) cannot be made", underlying: error)
-        }
+        try makeFolder(folder)
         var refused = 0
         for shard in 0..<(count + record.shardSize - 1) / record.shardSize {
             let file = Couplings.file(shard, in: folder)

@@ -19,20 +19,17 @@ public struct RandomStream: Sendable {
 
     /// The stream of a seed and a text.
     public init(seed: UInt64, name: String) {
-        var hash = seed ^ 0xcbf2_9ce4_8422_2325
-        for byte in name.utf8 { hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }
-        self.init(seed, hash)
+        var hash = FNV1a(seed ^ FNV1a.offsetBasis)
+        hash.add(name.utf8)
+        self.init(seed, hash.value)
     }
 
     private static func mixed(_ word: UInt64) -> UInt64 {
-        var word = word &+ 0x9e37_79b9_7f4a_7c15
-        word = (word ^ (word >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        word = (word ^ (word >> 27)) &* 0x94d0_49bb_1331_11eb
-        return word ^ (word >> 31)
+        SplitMix64.mixed(word &+ SplitMix64.increment)
     }
 
     private func word(at place: UInt64) -> UInt64 {
-        RandomStream.mixed(key &+ place &* 0x9e37_79b9_7f4a_7c15)
+        RandomStream.mixed(key &+ place &* SplitMix64.increment)
     }
 
     /// The next 64 random bits.

@@ -22,12 +22,7 @@ public struct TrainingRun<Objective: TrainingObjective>: Sendable {
         self.objective = objective
         self.options = options
         self.folder = folder
-        do {
-            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        } catch {
-            throw WuerstchenError(
-                .unwritableFile, "the folder \(folder.path) cannot be made", underlying: error)
-        }
+        try makeFolder(folder)
     }
 
     /// The file that training goes on from.

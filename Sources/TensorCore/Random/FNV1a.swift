@@ -1,0 +1,30 @@
+/// The hash FNV-1a of 64 bits (Fowler, Noll and Vo): short, and the same on every machine.
+package struct FNV1a: Sendable {
+    /// What the published hash begins with.
+    package static let offsetBasis: UInt64 = 0xcbf2_9ce4_8422_2325
+
+    /// The hash of what was added so far.
+    package private(set) var value: UInt64
+
+    /// The hash of nothing, which may begin with a seed in place of the published value.
+    package init(_ value: UInt64 = FNV1a.offsetBasis) {
+        self.value = value
+    }
+
+    /// Adds bytes.
+    package mutating func add(_ bytes: some Sequence<UInt8>) {
+        for byte in bytes { value = (value ^ UInt64(byte)) &* 0x100_0000_01b3 }
+    }
+
+    /// Adds bytes in memory eight at a time, for large files: faster, and not the published hash.
+    package mutating func addWords(_ bytes: UnsafeRawBufferPointer) {
+        let words = bytes.count / 8
+        for place in 0..<words {
+            let word = bytes.loadUnaligned(fromByteOffset: 8 * place, as: UInt64.self)
+            value = (value ^ word) &* 0x100_0000_01b3
+            // A product only carries upwards.
+            value ^= value >> 32
+        }
+        add(bytes.dropFirst(8 * words))
+    }
+}
