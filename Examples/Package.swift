@@ -44,7 +44,7 @@ let package = Package(
         example("text-to-image", folder: "TextToImage", [arguments, support]),
         example("chain-stages", folder: "ChainStages"),
         example("random-checkpoint", folder: "RandomCheckpoint", [arguments]),
-        example("scenes", folder: "Scenes", [arguments]),
+        example("scenes", folder: "Scenes", [arguments, support]),
         example("train", folder: "Train", [arguments, support]),
         example("distill", folder: "Distill", [arguments, support]),
         example("evaluate", folder: "Evaluate", [arguments, support]),

@@ -54,7 +54,9 @@ import WuerstchenTraining
     @Option(help: "Scenes and noise depend on it.")
     var seed: UInt64 = 5000
 
-    @Option(help: "Write a sheet of the first images of each row here.")
+    @Option(
+        help: "Write the first images of each row here: a .png of images, or a .html with captions."
+    )
     var sheet: String?
 
     enum Row: String, ExpressibleByArgument, CaseIterable {
@@ -113,6 +115,7 @@ import WuerstchenTraining
         }
         let truths = evaluations.map { $0.trueStatistics(count: max(references, count)) }
         var drawn = ContactSheet(title: "evaluation", imageSide: 160, columns: 8)
+        let line = StatusLine()
         printHeader()
         for row in only {
             let start = ContinuousClock.now
@@ -120,9 +123,9 @@ import WuerstchenTraining
             for (evaluation, truth) in zip(evaluations, truths) {
                 results.append(
                     try evaluation.run(row.gate, count: count, against: truth) {
-                        show("\(row.rawValue) \($0)")
+                        line.show("\(row.rawValue) \($0)")
                     })
-                show("")
+                line.show("")
             }
             let seconds = (ContinuousClock.now - start) / .seconds(1)
             printRow(results, seconds: seconds / Double(count * rounds))
@@ -131,18 +134,12 @@ import WuerstchenTraining
                 let made = try evaluation.make(row.gate, batch, seed: 0)
                 for first in [0, 8] {
                     try drawn.addRow(
-                        row.gate.rawValue.replacingOccurrences(of: "→", with: ">"),
+                        row.gate.rawValue,
                         made[first..<first + 8], captions: Array(batch.captions[first..<first + 8]))
                 }
             }
         }
         if let sheet { try drawn.write(to: URL(fileURLWithPath: sheet)) }
-    }
-
-    /// Progress, where someone can see it.
-    private func show(_ text: String) {
-        guard isatty(STDERR_FILENO) == 1 else { return }
-        FileHandle.standardError.write(Data("\r\u{1B}[K\(text)".utf8))
     }
 
     private func printHeader() {

@@ -1,4 +1,5 @@
 import ArgumentParser
+import ExampleSupport
 import Foundation
 import Wuerstchen
 import WuerstchenScenes
@@ -40,7 +41,7 @@ import WuerstchenScenes
         }
         let images = SceneImages(
             seed: seed, split: heldOut ? .heldOut : .training, mentionsAll: full)
-        let isTerminal = isatty(STDERR_FILENO) == 1
+        let line = StatusLine()
         for number in 0..<count {
             let example = images.example(number)
             let name = String(repeating: "0", count: max(0, 6 - "\(number)".count)) + "\(number)"
@@ -49,15 +50,8 @@ import WuerstchenScenes
             try image.write(to: directory.appendingPathComponent("\(name).png"))
             try Data((example.caption + "\n").utf8).write(
                 to: directory.appendingPathComponent("\(name).txt"), options: .atomic)
-            if isTerminal, number % 20 == 19 || number == count - 1 {
-                show("\r\(number + 1) of \(count)")
-            }
+            if number % 20 == 19 { line.show("\(number + 1) of \(count)") }
         }
-        if isTerminal { show("\n") }
-    }
-
-    private func show(_ text: String) {
-        // A closed standard error is no reason to stop.
-        try? FileHandle.standardError.write(contentsOf: Data(text.utf8))
+        if line.isTerminal { line.note("\(count) of \(count)") }
     }
 }

@@ -1,11 +1,11 @@
-import Foundation
+import ExampleSupport
 import Wuerstchen
 
 /// Shows on standard error how far the work is: a bar with the time left on a terminal, a plain
 /// line now and then elsewhere.
 final class Progress {
     private let isQuiet: Bool
-    private let isTerminal = isatty(STDERR_FILENO) != 0
+    private let line = StatusLine()
     private let clock = ContinuousClock()
     private var stage: GenerationStep.Stage?
     private var start: ContinuousClock.Instant
@@ -19,7 +19,7 @@ final class Progress {
 
     func note(_ text: String) {
         guard !isQuiet else { return }
-        write(text + "\n")
+        line.note(text)
     }
 
     func show(_ step: GenerationStep) {
@@ -40,21 +40,20 @@ final class Progress {
             let seconds = (clock.now - start) / done * (count - number)
             left = ", \(readable(seconds)) left"
         }
-        if isTerminal {
+        if line.isTerminal {
             let filled = 24 * number / count
             let bar =
                 String(repeating: "█", count: filled) + String(repeating: "·", count: 24 - filled)
-            write("\r\u{1B}[K\(step.stage.rawValue) \(bar) \(number)/\(count)\(left)")
-            if number == count { write("\n") }
+            let text = "\(step.stage.rawValue) \(bar) \(number)/\(count)\(left)"
+            if number == count { line.note(text) } else { line.show(text) }
         } else if tenth != lastTenth {
-            write("\(step.stage.rawValue) \(number)/\(count)\(left)\n")
+            line.note("\(step.stage.rawValue) \(number)/\(count)\(left)")
         }
         lastTenth = tenth
     }
 
     func finish() {
-        guard !isQuiet, isTerminal else { return }
-        write("\r\u{1B}[K")
+        if !isQuiet { line.show("") }
     }
 
     private func readable(_ duration: Duration) -> String {
@@ -63,10 +62,5 @@ final class Progress {
         return seconds < 3600
             ? "\(seconds / 60) min \(seconds % 60) s"
             : "\(seconds / 3600) h \(seconds / 60 % 60) min"
-    }
-
-    private func write(_ text: String) {
-        // A closed or full standard error is no reason to lose the image.
-        try? FileHandle.standardError.write(contentsOf: Data(text.utf8))
     }
 }
