@@ -6,6 +6,7 @@ public struct StatusLine: Sendable {
     /// Whether a line can be changed after it was written.
     public let isTerminal = isatty(STDERR_FILENO) != 0
 
+    /// Standard error.
     public init() {}
 
     /// Replaces the changing line; says nothing where it would not change.
