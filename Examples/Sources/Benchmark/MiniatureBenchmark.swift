@@ -44,7 +44,7 @@ enum MiniatureBenchmark {
         guard let decoder = cascade.decoder as? DiffusionDecoder else { return }
         let text = try cascade.textEncoder().encode(request.prompt)
         let latent = try cascade.stageC().sample(text, imageSize: cascade.defaultSize, seed: 3)
-        let readsText = try decoder.stageB.readsText()
+        let readsText = try decoder.stageB.description().readsText
         let forB = try readsText ? decoder.textEncoder().encode(request.prompt) : nil
         let image = try decoder.stageB().sample(latent, text: forB, seed: 3)
         try table.measureTime("  the text encoder of Stage C", precision) {

@@ -6,7 +6,7 @@ extension Cascade {
     public func priorSampling(
         steps: Int?, guidance: Float? = nil, method: SamplingMethod? = nil
     ) throws -> SamplingOptions? {
-        try stageC.defaultSampling().changed(steps, guidance, method, stageC().flowMap)
+        try stageC.description().sampling(steps, guidance, method)
     }
 
     /// The same of Stage B; nil for a decoder without.
@@ -14,25 +14,25 @@ extension Cascade {
         steps: Int?, guidance: Float? = nil, method: SamplingMethod? = nil
     ) throws -> SamplingOptions? {
         guard let decoder = decoder as? DiffusionDecoder else { return nil }
-        return try decoder.stageB.defaultSampling().changed(
-            steps, guidance, method, decoder.stageB().flowMap)
+        return try decoder.stageB.description().sampling(steps, guidance, method)
     }
 }
 
-extension SamplingOptions {
-    /// Steps along a flow are equal in the time of the stage's map.
-    fileprivate func changed(
-        _ steps: Int?, _ guidance: Float?, _ method: SamplingMethod?,
-        _ map: @autoclosure () throws -> FlowMap
+extension StageDescription {
+    /// Steps along a flow are equal in the time of the stage's flow map.
+    fileprivate func sampling(
+        _ steps: Int?, _ guidance: Float?, _ method: SamplingMethod?
     ) throws -> SamplingOptions? {
         guard steps != nil || guidance != nil || method != nil else { return nil }
-        var options = self
+        var options = defaultSampling
         if let method { options.method = method }
         // The steps that a stage was made for stay the ones that it was made for.
-        if let steps, steps != timesteps.count || options.method != self.method {
+        if let steps,
+            steps != defaultSampling.timesteps.count || options.method != defaultSampling.method
+        {
             options.timesteps =
                 options.method.flowMethod != nil
-                ? try map().timesteps(count: steps)
+                ? try flowMap.timesteps(count: steps)
                 : try Timesteps(count: steps)
         }
         if let guidance { options.guidance = guidance }

@@ -90,7 +90,7 @@ public struct Cascade: Sendable {
     public func completed(_ request: GenerationRequest) throws -> GenerationRequest {
         var result = request
         result.size = request.size ?? defaultSize
-        result.prior = try request.prior ?? stageC.defaultSampling()
+        result.prior = try request.prior ?? stageC.description().defaultSampling
         result.decoder = try request.decoder ?? decoder.defaultSampling()
         return result
     }

@@ -68,7 +68,7 @@ struct GenerationRun: Sendable {
         try request.validate()
         self.cascade = cascade
         self.request = request
-        prior = try request.prior ?? cascade.stageC.defaultSampling()
+        prior = try request.prior ?? cascade.stageC.description().defaultSampling
         size = request.size ?? cascade.defaultSize
         grid = try cascade.grid(for: size)
         batchSize = min(

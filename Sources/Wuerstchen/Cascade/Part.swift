@@ -3,25 +3,29 @@
 /// Parts are values of their own. Two cascades that hold the same part share its network.
 public struct Part<Value: Sendable>: Sendable {
     private let provider: @Sendable () throws -> Value
-    /// What is known about a stage without loading it.
-    private let known: KnownStage?
+    /// What a stage's configuration says about it, so that it need not be loaded for that.
+    private let knownDescription: StageDescription?
 
     /// A part in memory.
     public init(_ value: Value) {
         provider = { value }
-        known = nil
+        knownDescription = nil
     }
 
     /// A part that is loaded for each use and given up after it, so that stages need not be in
     /// memory together.
     public init(loadingEachTime load: @escaping @Sendable () throws -> Value) {
-        self.init(known: nil, loadingEachTime: load)
+        provider = load
+        knownDescription = nil
     }
 
-    /// The same for a stage of which is known how it is used.
-    init(known: KnownStage?, loadingEachTime load: @escaping @Sendable () throws -> Value) {
+    /// A stage that is loaded for each use, with what its configuration says about it.
+    public init(
+        describedBy description: StageDescription,
+        loadingEachTime load: @escaping @Sendable () throws -> Value
+    ) where Value: DiffusionStage {
         provider = load
-        self.known = known
+        knownDescription = description
     }
 
     /// The part's value, loaded if need be.
@@ -30,18 +34,14 @@ public struct Part<Value: Sendable>: Sendable {
     public func callAsFunction() throws -> Value { try provider() }
 }
 
-extension Part where Value: SampledStage {
-    /// How the stage is meant to be sampled; it is loaded if that is not known without.
+extension Part where Value: DiffusionStage {
+    /// What the stage's configuration says about its use; the stage is loaded if the part was made
+    /// without a description.
     ///
     /// - Throws: What loading throws.
-    public func defaultSampling() throws -> SamplingOptions {
-        try known?.defaultSampling ?? provider().defaultSampling
+    public func description() throws -> StageDescription {
+        try knownDescription ?? provider().description
     }
-
-    /// Whether the stage looks at text at all; it is loaded if that is not known without.
-    ///
-    /// - Throws: What loading throws.
-    public func readsText() throws -> Bool { try known?.readsText ?? provider().readsText }
 }
 
 /// Whether the networks of a cascade stay in memory.

@@ -107,24 +107,27 @@ public struct DiffusionDecoder: SemanticDecoder {
     }
 
     /// How Stage B was made to be sampled.
-    public func defaultSampling() throws -> SamplingOptions? { try stageB.defaultSampling() }
+    public func defaultSampling() throws -> SamplingOptions? {
+        try stageB.description().defaultSampling
+    }
 
     /// Stage B's steps.
     public func stepCount(for request: GenerationRequest) throws -> Int {
-        try (request.decoder ?? stageB.defaultSampling()).timesteps.count
+        try (request.decoder ?? stageB.description().defaultSampling).timesteps.count
     }
 
     /// Encodes the prompt for Stage B, if that reads text, and starts its sampler.
     public func decoding(
         of latent: SemanticLatent, for request: GenerationRequest, noise: any NoiseSource
     ) throws -> any SemanticDecoding {
+        let description = try stageB.description()
+        let options = request.decoder ?? description.defaultSampling
         let text =
-            try stageB.readsText()
+            try description.readsText
             ? textEncoder().encode(
-                request.prompt,
-                negative: request.decoder?.isGuided ?? false ? request.negativePrompt : nil) : nil
+                request.prompt, negative: options.isGuided ? request.negativePrompt : nil) : nil
         let sampler = try stageB().sampler(
-            latent, text: text, noise: noise, options: request.decoder)
+            latent, text: text, noise: noise, options: options)
         return DiffusionDecoding(sampler: sampler, stageA: stageA)
     }
 }

@@ -55,17 +55,21 @@ extension Cascade {
             textEncoder: try (configuration.hasAttention ? memory : .sequential).part {
                 try main.textEncoder()
             },
-            stageB: try memory.part(configuration.known(main.schedule())) {
-                try main.stageB(scale: scale)
+            stageB: try memory.part(
+                StageB.description(of: configuration, schedule: main.schedule())
+            ) {
+                try main.stageB(configuration, scale: scale)
             },
-            stageA: try memory.part { try main.stageA() },
+            stageA: try memory.part { try main.stageA(pixels) },
             configuration: configuration, latentScale: scale,
             pixelsPerPosition: pixels.patchSize << (pixels.levels - 1))
         self.init(
             name: Cascade.name(of: directory, replacements),
             textEncoder: try memory.part { try prior.textEncoder() },
-            stageC: try memory.part(priorConfiguration.known(prior.schedule())) {
-                try prior.stageC(space: space)
+            stageC: try memory.part(
+                StageC.description(of: priorConfiguration, schedule: prior.schedule())
+            ) {
+                try prior.stageC(priorConfiguration, space: space)
             },
             decoder: decoder,
             previewDecoder: try Cascade.previewDecoder(in: directory), latentSpace: space,
@@ -109,11 +113,20 @@ extension Cascade {
 
 extension MemoryPolicy {
     fileprivate func part<Value>(
-        _ known: KnownStage? = nil, _ load: @escaping @Sendable () throws -> Value
+        _ load: @escaping @Sendable () throws -> Value
     ) throws -> Part<Value> {
         switch self {
         case .resident: Part(try load())
-        case .sequential: Part(known: known, loadingEachTime: load)
+        case .sequential: Part(loadingEachTime: load)
+        }
+    }
+
+    fileprivate func part<Stage: DiffusionStage>(
+        _ description: StageDescription, _ load: @escaping @Sendable () throws -> Stage
+    ) throws -> Part<Stage> {
+        switch self {
+        case .resident: Part(try load())
+        case .sequential: Part(describedBy: description, loadingEachTime: load)
         }
     }
 }

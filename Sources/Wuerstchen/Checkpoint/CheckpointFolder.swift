@@ -76,34 +76,54 @@ public struct CheckpointFolder: Sendable {
     }
 
     /// Stage C, from `prior`.
-    public func stageC(space: SemanticLatentSpace) throws -> StageC {
+    ///
+    /// - Parameters:
+    ///   - configuration: The architecture, if it has been read; otherwise `config.json` says it.
+    ///   - space: How the latents relate to images.
+    /// - Returns: Stage C.
+    /// - Throws: ``WuerstchenError`` that names the file or the parameters at fault.
+    public func stageC(
+        _ configuration: StageC.Configuration? = nil, space: SemanticLatentSpace
+    ) throws -> StageC {
         let schedule = try schedule()
-        return try naming(configuration(layout.stageC)) {
+        return try naming(self.configuration(layout.stageC)) {
             try StageC(
-                configuration: decode(configuration(layout.stageC)),
-                parameters: parameters(layout.stageC),
-                precision: precision, latentSpace: space, schedule: schedule)
+                configuration: configuration ?? decode(self.configuration(layout.stageC)),
+                parameters: parameters(layout.stageC), precision: precision, latentSpace: space,
+                schedule: schedule)
         }
     }
 
     /// Stage B, from `decoder`.
-    public func stageB(scale: Double) throws -> StageB {
+    ///
+    /// - Parameters:
+    ///   - configuration: The architecture, if it has been read; otherwise `config.json` says it.
+    ///   - scale: Positions of the image latent per position of the semantic latent.
+    /// - Returns: Stage B.
+    /// - Throws: ``WuerstchenError`` that names the file or the parameters at fault.
+    public func stageB(
+        _ configuration: StageB.Configuration? = nil, scale: Double
+    ) throws -> StageB {
         let schedule = try schedule()
-        return try naming(configuration(layout.stageB)) {
+        return try naming(self.configuration(layout.stageB)) {
             try StageB(
-                configuration: decode(configuration(layout.stageB)),
-                parameters: parameters(layout.stageB),
-                precision: precision, latentScale: scale, schedule: schedule)
+                configuration: configuration ?? decode(self.configuration(layout.stageB)),
+                parameters: parameters(layout.stageB), precision: precision, latentScale: scale,
+                schedule: schedule)
         }
     }
 
     /// Stage A, from `vqgan`.
-    public func stageA() throws -> StageA {
-        try naming(configuration(layout.stageA)) {
+    ///
+    /// - Parameter configuration: The architecture, if it has been read; otherwise `config.json`
+    ///   says it.
+    /// - Returns: Stage A.
+    /// - Throws: ``WuerstchenError`` that names the file or the parameters at fault.
+    public func stageA(_ configuration: StageA.Configuration? = nil) throws -> StageA {
+        try naming(self.configuration(layout.stageA)) {
             try StageA(
-                configuration: decode(configuration(layout.stageA)),
-                parameters: parameters(layout.stageA),
-                precision: precision)
+                configuration: configuration ?? decode(self.configuration(layout.stageA)),
+                parameters: parameters(layout.stageA), precision: precision)
         }
     }
 

@@ -1,17 +1,15 @@
 public import TensorCore
 
-extension StageB: SampledStage {
-    /// How the stage is meant to be sampled: as published, or, for a flow, as it was made.
-    public var defaultSampling: SamplingOptions { configuration.known(schedule).defaultSampling }
-
-    /// Whether any level has attention, through which text enters; published stages have.
-    public var readsText: Bool { configuration.known(schedule).readsText }
-
-    /// The change of variables between diffusion and the stage's flow.
-    public var flowMap: FlowMap { sampling.map }
-
-    private var sampling: StageSampling {
-        StageSampling(name: "Stage B", schedule: schedule, flow: configuration.flow)
+extension StageB: DiffusionStage {
+    /// What a configuration and a noise schedule say about a Stage B. Text enters it through
+    /// attention, which published stages have.
+    public static func description(
+        of configuration: Configuration, schedule: NoiseSchedule
+    ) -> StageDescription {
+        StageDescription(
+            name: "Stage B", schedule: schedule, flow: configuration.flow,
+            noiseSampling: .stageB, readsText: configuration.hasAttention,
+            latentChannels: configuration.latentChannels)
     }
 
     /// Turns semantic latents into image latents.
@@ -54,15 +52,14 @@ extension StageB: SampledStage {
         noise: any NoiseSource, options: SamplingOptions? = nil
     ) throws -> any LatentSampler {
         let options = options ?? defaultSampling
-        try sampling.validate(options)
-        let (conditioning, network) = try network(semantic, text, isGuided: options.isGuided)
+        try description.validate(options)
+        let conditioning = try conditioning(semantic, text, isGuided: options.isGuided)
         let shape: Shape = [
             semantic.values.shape[0], conditioning.height, conditioning.width,
             configuration.latentChannels,
         ]
-        var noise = noise
-        let start = try startingLatent(shape, initial, &noise, "Stage B")
-        return try sampling.sampler(options, initial: start, noise: noise, network)
+        return try self.sampler(
+            conditioning, shape: shape, initial: initial, noise: noise, options: options)
     }
 
     /// The stage as a velocity field under some semantic latents and prompts. Unlike a sampler it
@@ -79,13 +76,13 @@ extension StageB: SampledStage {
         _ semantic: SemanticLatent, text: TextEmbedding<StageB>?, guidance: Float = 1
     ) throws -> FlowField {
         let weight = try SamplingOptions.weight(guidance)
-        return sampling.field(
-            guidance: weight, try network(semantic, text, isGuided: weight != nil).network)
+        return try flow(
+            conditioning(semantic, text, isGuided: weight != nil), guidance: guidance)
     }
 
-    private func network(
+    private func conditioning(
         _ semantic: SemanticLatent, _ text: TextEmbedding<StageB>?, isGuided: Bool
-    ) throws -> (conditioning: Conditioning, network: GuidedDenoiser.Network) {
+    ) throws -> Conditioning {
         let text = readsText ? text : nil
         try text?.validate(channels: configuration.textChannels, needsNegatives: isGuided)
         let embedding = semantic.embedding
@@ -102,13 +99,10 @@ extension StageB: SampledStage {
                 .invalidRequest, "\(prompts) prompts for \(batch) images")
         }
         // The unconditional half sees no image: zeros, not the embedding of anything.
-        let conditioning = try prepare(
+        return try prepare(
             semantic: isGuided
                 ? Tensor.concatenating([embedding, Tensor(repeating: 0, embedding.shape)])
                 : embedding,
             text: isGuided ? text?.promptsThenNegatives : text?.prompts)
-        return (
-            conditioning, { try predict($0, times: $1, conditioning: conditioning) }
-        )
     }
 }

@@ -127,26 +127,17 @@ public struct StageB: Sendable {
         return Conditioning(text: keyValues, semantic: maps, height: height, width: width)
     }
 
-    /// The noise that the network sees in a noisy image latent, also where it predicts a flow's
-    /// velocity.
+    /// What the network is trained to predict of a latent: noise, or the velocity of a stage that
+    /// is a flow.
     ///
     /// - Parameters:
     ///   - x: The noisy latent, `[batch, height, width, latentChannels]`.
     ///   - times: For each sample the time, 0 for clean to 1 for noise.
     ///   - conditioning: What ``prepare(semantic:text:)`` made of the semantic latent and the text.
-    /// - Returns: The noise, in the shape of `x`.
-    /// - Throws: `CancellationError` between blocks when the task is cancelled.
-    public func predictNoise(
-        _ x: Tensor, times: [Float], conditioning: Conditioning
-    ) throws -> Tensor {
-        let predicted = try predict(x, times: times, conditioning: conditioning)
-        guard let flow = configuration.flow else { return predicted }
-        return flow.map(schedule).noise(predicted, x, times)
-    }
-
-    /// What the network is trained to predict of a latent: noise, or the velocity of a stage that
-    /// is a flow.
-    package func predict(
+    /// - Returns: The prediction, in the shape of `x`.
+    /// - Throws: `CancellationError` between blocks when the task is cancelled, or
+    ///   ``WuerstchenError`` when the latents do not fit.
+    public func predict(
         _ x: Tensor, times: [Float], conditioning: Conditioning
     ) throws -> Tensor {
         try requireLatents(

@@ -1,17 +1,14 @@
 public import TensorCore
 
-extension StageC: SampledStage {
-    /// How the stage is meant to be sampled: as published, or, for a flow, as it was made.
-    public var defaultSampling: SamplingOptions { configuration.known(schedule).defaultSampling }
-
-    /// It always does.
-    public var readsText: Bool { configuration.known(schedule).readsText }
-
-    /// The change of variables between diffusion and the stage's flow.
-    public var flowMap: FlowMap { sampling.map }
-
-    private var sampling: StageSampling {
-        StageSampling(name: "Stage C", schedule: schedule, flow: configuration.flow)
+extension StageC: DiffusionStage {
+    /// What a configuration and a noise schedule say about a Stage C.
+    public static func description(
+        of configuration: Configuration, schedule: NoiseSchedule
+    ) -> StageDescription {
+        StageDescription(
+            name: "Stage C", schedule: schedule, flow: configuration.flow,
+            noiseSampling: .stageC, readsText: true,
+            latentChannels: configuration.latentChannels)
     }
 
     /// Turns text into a semantic latent.
@@ -57,7 +54,7 @@ extension StageC: SampledStage {
         initial: Tensor? = nil, noise: any NoiseSource, options: SamplingOptions? = nil
     ) throws -> any LatentSampler {
         let options = options ?? defaultSampling
-        try sampling.validate(options)
+        try description.validate(options)
         try text.validate(channels: configuration.textChannels, needsNegatives: options.isGuided)
         guard grid.rows > 0, grid.columns > 0, imagesPerPrompt > 0 else {
             throw WuerstchenError(
@@ -67,10 +64,9 @@ extension StageC: SampledStage {
         }
         let batch = text.prompts.shape[0] * imagesPerPrompt
         let shape: Shape = [batch, grid.rows, grid.columns, configuration.latentChannels]
-        var noise = noise
-        let start = try startingLatent(shape, initial, &noise, "Stage C")
-        return try sampling.sampler(
-            options, initial: start, noise: noise, network(text, isGuided: options.isGuided))
+        return try self.sampler(
+            conditioning(text, isGuided: options.isGuided), shape: shape, initial: initial,
+            noise: noise, options: options)
     }
 
     /// The stage as a velocity field under some prompts. Unlike a sampler it does not mind how many
@@ -85,39 +81,19 @@ extension StageC: SampledStage {
     public func flow(_ text: TextEmbedding<StageC>, guidance: Float = 1) throws -> FlowField {
         let weight = try SamplingOptions.weight(guidance)
         try text.validate(channels: configuration.textChannels, needsNegatives: weight != nil)
-        return sampling.field(guidance: weight, network(text, isGuided: weight != nil))
+        return try flow(conditioning(text, isGuided: weight != nil), guidance: guidance)
     }
 
-    private func network(
+    private func conditioning(
         _ text: TextEmbedding<StageC>, isGuided: Bool
-    ) -> GuidedDenoiser.Network {
-        let conditioning = prepare(text: isGuided ? text.promptsThenNegatives : text.prompts)
-        return { try predict($0, times: $1, conditioning: conditioning) }
+    ) -> Conditioning {
+        prepare(text: isGuided ? text.promptsThenNegatives : text.prompts)
     }
 
     /// The semantic latent that a sampler has arrived at.
     public func latent(_ sampler: any LatentSampler) -> SemanticLatent {
         SemanticLatent(values: sampler.latent, space: latentSpace)
     }
-}
-
-/// The latents that sampling starts from.
-func startingLatent(
-    _ shape: Shape, _ initial: Tensor?, _ noise: inout any NoiseSource, _ stage: String
-) throws -> Tensor {
-    if let seeded = noise as? SeededNoise, seeded.count != shape[0] {
-        throw WuerstchenError(
-            .invalidRequest, "\(stage) was given \(seeded.count) seeds for \(shape[0]) images")
-    }
-    guard let initial else {
-        return noise.next(batch: shape[0], height: shape[1], width: shape[2], channels: shape[3])
-    }
-    guard initial.shape == shape else {
-        throw WuerstchenError(
-            .invalidRequest,
-            "\(stage) was given initial latents \(initial.shape) where \(shape) are needed")
-    }
-    return initial
 }
 
 extension TextEmbedding {

@@ -65,26 +65,24 @@ public struct StageC: Sendable {
         Conditioning(text: network.prepare(text, trace: trace))
     }
 
-    /// The noise that the network sees in a noisy latent, also where it predicts a flow's velocity.
+    /// What the network is trained to predict of a latent: noise, or the velocity of a stage that
+    /// is a flow.
     ///
     /// - Parameters:
     ///   - x: The noisy latent, `[batch, height, width, latentChannels]`.
     ///   - times: For each sample the time, 0 for clean to 1 for noise.
     ///   - conditioning: What ``prepare(text:)`` made of the text.
-    /// - Returns: The noise, in the shape of `x`.
-    /// - Throws: `CancellationError` between blocks when the task is cancelled.
-    public func predictNoise(
+    /// - Returns: The prediction, in the shape of `x`.
+    /// - Throws: `CancellationError` between blocks when the task is cancelled, or
+    ///   ``WuerstchenError`` when the latents do not fit.
+    public func predict(
         _ x: Tensor, times: [Float], conditioning: Conditioning
     ) throws -> Tensor {
-        let predicted = try predict(x, times: times, conditioning: conditioning)
-        guard let flow = configuration.flow else { return predicted }
-        return flow.map(schedule).noise(predicted, x, times)
+        try predict(x, times: times, conditioning: conditioning, trace: nil)
     }
 
-    /// What the network is trained to predict of a latent: noise, or the velocity of a stage that
-    /// is a flow.
     package func predict(
-        _ x: Tensor, times: [Float], conditioning: Conditioning, trace: Trace? = nil
+        _ x: Tensor, times: [Float], conditioning: Conditioning, trace: Trace?
     ) throws -> Tensor {
         try requireLatents(
             x, channels: configuration.latentChannels, times: times, "Stage C")

@@ -214,7 +214,7 @@ public struct CascadeEvaluation: Sendable {
     ) throws -> Tensor {
         let stages = try stages()
         let text =
-            try stages.stageB.readsText()
+            try stages.stageB.description().readsText
             ? stages.textEncoder().encode(captions, negatives: captions.map { _ in "" }) : nil
         let seeds = captions.indices.map { seed &+ 1_000_000 &+ UInt64($0) }
         var sampler = try stages.stageB().sampler(

@@ -1,0 +1,62 @@
+/// What a stage's configuration and noise schedule say about its use, before weights are loaded.
+public struct StageDescription: Sendable, Hashable {
+    /// The stage's name in messages, such as `Stage C`.
+    public let name: String
+    /// How noise grows with time.
+    public let schedule: NoiseSchedule
+    /// The flow whose velocity the network predicts; nil for a network that predicts noise.
+    public let flow: FlowConfiguration?
+    /// How the stage is meant to be sampled: as published, or, for a flow, as it was trained.
+    public let defaultSampling: SamplingOptions
+    /// Whether the stage reads text at all.
+    public let readsText: Bool
+    /// Channels of the latents that the stage denoises.
+    public let latentChannels: Int
+
+    /// A description.
+    ///
+    /// - Parameters:
+    ///   - name: The stage's name in messages.
+    ///   - schedule: How noise grows with time.
+    ///   - flow: The flow whose velocity the network predicts; nil for one that predicts noise.
+    ///   - noiseSampling: How a network that predicts noise is meant to be sampled. A flow says so
+    ///     itself.
+    ///   - readsText: Whether the stage reads text at all.
+    ///   - latentChannels: Channels of the latents that the stage denoises.
+    public init(
+        name: String, schedule: NoiseSchedule = NoiseSchedule(), flow: FlowConfiguration? = nil,
+        noiseSampling: SamplingOptions, readsText: Bool, latentChannels: Int
+    ) {
+        self.name = name
+        self.schedule = schedule
+        self.flow = flow
+        defaultSampling = flow?.sampling(schedule) ?? noiseSampling
+        self.readsText = readsText
+        self.latentChannels = latentChannels
+    }
+
+    /// The change of variables between diffusion and a flow: the flow's own, or that of a network
+    /// that predicts noise.
+    public var flowMap: FlowMap {
+        flow?.map(schedule) ?? FlowMap(schedule: schedule, isClamped: true)
+    }
+
+    /// Refuses options that make no sense for the stage, before any work is done.
+    ///
+    /// - Throws: ``WuerstchenError`` with code `invalidRequest`.
+    public func validate(_ options: SamplingOptions) throws {
+        try options.validate()
+        try flow?.validate(options, schedule, name)
+    }
+}
+
+extension SamplingMethod {
+    /// The step along a flow; nil for diffusion.
+    public var flowMethod: FlowMethod? {
+        switch self {
+        case .ddpm, .ddim: nil
+        case .euler: .euler
+        case .heun: .heun
+        }
+    }
+}
