@@ -40,18 +40,6 @@ package struct NetworkFolder {
     }
 }
 
-/// Makes a folder, if it is not there.
-///
-/// - Throws: ``WuerstchenError`` with code `unwritableFile`.
-package func makeFolder(_ folder: URL) throws {
-    do {
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-    } catch {
-        throw WuerstchenError(
-            .unwritableFile, "the folder \(folder.path) cannot be made", underlying: error)
-    }
-}
-
 /// Writes a JSON file with its keys in order.
 ///
 /// - Throws: ``WuerstchenError`` with code `unwritableFile`.
