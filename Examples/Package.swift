@@ -43,6 +43,14 @@ let package = Package(
             path: "Sources/Support", swiftSettings: settings),
         example("text-to-image", folder: "TextToImage", [arguments, support]),
         example("chain-stages", folder: "ChainStages"),
+        .executableTarget(
+            name: "train-tiny",
+            dependencies: [
+                .product(name: "TensorCore", package: "Wuerstchen"),
+                .product(name: "WuerstchenNN", package: "Wuerstchen"),
+                .product(name: "WuerstchenTraining", package: "Wuerstchen"),
+            ],
+            path: "Sources/TrainTiny", swiftSettings: settings),
         example("random-checkpoint", folder: "RandomCheckpoint", [arguments]),
         example("scenes", folder: "Scenes", [arguments, support]),
         example("train", folder: "Train", [arguments, support]),
@@ -53,7 +61,7 @@ let package = Package(
             name: "ExamplesTests",
             dependencies: [
                 "text-to-image", "chain-stages", "random-checkpoint", "train", "distill", "scenes",
-                "evaluate",
+                "evaluate", "train-tiny",
             ],
             swiftSettings: settings),
     ],

@@ -1,7 +1,7 @@
 import Foundation
 
-/// What a command says on standard error: a line that changes in place on a terminal, and lines that
-/// stay.
+/// What a command says on standard error: a line that changes in place on a terminal, and lines
+/// that stay.
 public struct StatusLine: Sendable {
     /// Whether a line can be changed after it was written.
     public let isTerminal = isatty(STDERR_FILENO) != 0

@@ -1,7 +1,7 @@
 import TensorCore
 
-/// Random numbers that depend on a seed and a few keys alone. Swift's own shuffles may change between
-/// its versions, and a resumed training with them.
+/// Random numbers that depend on a seed and a few keys alone. Swift's own shuffles may change
+/// between its versions, and a resumed training with them.
 struct ImageRandom {
     /// What numbers are for, so that no two purposes share them.
     enum Purpose: UInt64 {

@@ -1,8 +1,8 @@
 internal import TensorCore
 public import Wuerstchen
 
-/// Learning to decode Stage A's latents with fewer blocks: its encoder and its codes stay as they are, so
-/// that whatever makes or takes its latents goes on to.
+/// Learning to decode Stage A's latents with fewer blocks: its encoder and its codes stay as they
+/// are, so that whatever makes or takes its latents goes on to.
 ///
 /// After distillation to one step Stage A is what an image's time goes to.
 public struct DecoderObjective: TrainingObjective {

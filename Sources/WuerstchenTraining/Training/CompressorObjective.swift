@@ -3,9 +3,9 @@ public import Wuerstchen
 
 /// The semantic compressor together with the preview decoder, as an autoencoder.
 ///
-/// Reconstruction alone sees an object of a fiftieth of the image last. Auxiliary losses on the latents
-/// can make them say what matters, in place of the ImageNet training of the published compressor. Half
-/// of the latents are noised, as Stage B will see them.
+/// Reconstruction alone sees an object of a fiftieth of the image last. Auxiliary losses on the
+/// latents can make them say what matters, in place of the ImageNet training of the published
+/// compressor. Half of the latents are noised, as Stage B will see them.
 public struct CompressorObjective: TrainingObjective {
     /// The part's name.
     public let name = "compressor"

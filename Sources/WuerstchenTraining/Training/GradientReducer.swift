@@ -5,8 +5,8 @@ public import TensorCore
 public protocol GradientReducer: Sendable {
     /// The averages over all processes.
     ///
-    /// A ``Trainer`` calls it three times in each step, in this order: with the gradients, the batch
-    /// statistics, and the loss with its metrics.
+    /// A ``Trainer`` calls it three times in each step, in this order: with the gradients, the
+    /// batch statistics, and the loss with its metrics.
     ///
     /// - Parameter tensors: This process's values by name.
     /// - Returns: The averages by name, in the same shapes and the same in every process.
@@ -23,8 +23,8 @@ public struct SingleProcess: GradientReducer {
     public func average(_ tensors: [String: Tensor]) -> [String: Tensor] { tensors }
 }
 
-/// A mean of named tensors that come one after the other. The first are kept as they are, so that the
-/// mean of a single one has its bits.
+/// A mean of named tensors that come one after the other. The first are kept as they are, so that
+/// the mean of a single one has its bits.
 struct RunningMean {
     private var sums: [String: (sum: Tensor, count: Int)] = [:]
 

@@ -1,13 +1,13 @@
 internal import TensorCore
 public import Wuerstchen
 
-/// Stage A as an autoencoder (van den Oord et al., "Neural Discrete Representation Learning", 2017):
-/// reconstruction, codebook and commitment, and, if wanted, an adversary (Esser et al., "Taming
-/// Transformers for High-Resolution Image Synthesis", 2021).
+/// Stage A as an autoencoder (van den Oord et al., "Neural Discrete Representation Learning",
+/// 2017): reconstruction, codebook and commitment, and, if wanted, an adversary (Esser et al.,
+/// "Taming Transformers for High-Resolution Image Synthesis", 2021).
 ///
-/// The published cascade decodes latents that are not quantised, so half of each batch is not either.
-/// The codebook begins with the means of clusters of latents, once there are latents worth coding,
-/// and codes that are hardly used are put to new places for most of the training.
+/// The published cascade decodes latents that are not quantised, so half of each batch is not
+/// either. The codebook begins with the means of clusters of latents, once there are latents worth
+/// coding, and codes that are hardly used are put to new places for most of the training.
 public struct StageAObjective: TrainingObjective {
     /// The part's name.
     public let name = "stage-a"
@@ -41,7 +41,8 @@ public struct StageAObjective: TrainingObjective {
         self.images = images
     }
 
-    /// Stage A's parameters, a count of how often each code is used, and the adversary's parameters.
+    /// Stage A's parameters, a count of how often each code is used, and the adversary's
+    /// parameters.
     public func initialParameters(seed: UInt64) throws -> TrainableParameters {
         var parameters = TrainableParameters()
         try parameters.addStageA(configuration, seed: seed)
@@ -64,7 +65,8 @@ public struct StageAObjective: TrainingObjective {
         step.number >= unquantizedSteps(step.count)
     }
 
-    /// At least one, unless none are wanted: the codebook begins with the latents of the last of them.
+    /// At least one, unless none are wanted: the codebook begins with the latents of the last of
+    /// them.
     private func unquantizedSteps(_ count: Int) -> Int {
         unquantizedShare > 0 ? max(1, Int(unquantizedShare * Double(count))) : 0
     }

@@ -4,8 +4,8 @@ public import Wuerstchen
 /// Stage B: predicting the noise in Stage A's latents under semantic latents and captions, with or
 /// without the compressor learning along.
 ///
-/// As published, the semantic latents are sometimes dropped (zeros for a whole batch), and sometimes
-/// noised, so that what Stage C makes, which is never perfect, is good enough.
+/// As published, the semantic latents are sometimes dropped (zeros for a whole batch), and
+/// sometimes noised, so that what Stage C makes, which is never perfect, is good enough.
 public struct StageBObjective: TrainingObjective {
     /// The part's name.
     public let name = "stage-b"

@@ -117,8 +117,8 @@ public struct StageCObjective: TrainingObjective {
         }
     }
 
-    /// What captions do at strong noise; see ``captionErrors(_:batch:count:times:precision:)``, and what
-    /// auxiliary losses measure where there is next to nothing but noise to see.
+    /// What captions do at strong noise; see ``captionErrors(_:batch:count:times:precision:)``, and
+    /// what auxiliary losses measure where there is next to nothing but noise to see.
     public func measurements(_ parameters: [String: Tensor]) throws -> [String: Float] {
         let looked = validation ?? self
         let errors = try looked.captionErrors(parameters, batch: 0, count: 64, times: [0.85])
@@ -157,9 +157,9 @@ public struct StageCObjective: TrainingObjective {
         return sheet
     }
 
-    /// What the network makes of captions: the mean squared error of the clean latent it sees in noisy
-    /// ones, with the right captions, with none, and with those of other images. The larger the
-    /// differences, the more it has learnt from language.
+    /// What the network makes of captions: the mean squared error of the clean latent it sees in
+    /// noisy ones, with the right captions, with none, and with those of other images. The larger
+    /// the differences, the more it has learnt from language.
     ///
     /// - Parameters:
     ///   - parameters: Parameters to look at.
@@ -219,8 +219,8 @@ public struct StageCObjective: TrainingObjective {
         )
     }
 
-    /// What the network makes of a batch with its captions at one noise level, under always the same
-    /// noise.
+    /// What the network makes of a batch with its captions at one noise level, under always the
+    /// same noise.
     ///
     /// - Parameters:
     ///   - parameters: Parameters to look at.

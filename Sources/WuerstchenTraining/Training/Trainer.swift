@@ -8,8 +8,8 @@ public struct TrainingOptions: Sendable {
     public var steps: Int
     /// Images of a step.
     public var batchSize: Int
-    /// The parts that a step's images are computed in, one after the other, to need less memory: their
-    /// gradients are averaged before the parameters move. It must divide ``batchSize``.
+    /// The parts that a step's images are computed in, one after the other, to need less memory:
+    /// their gradients are averaged before the parameters move. It must divide ``batchSize``.
     public var microBatches = 1
     /// The learning rate over the steps.
     public var rate: LearningRate
@@ -89,12 +89,12 @@ public struct Trainer<Objective: TrainingObjective> {
     ///   - objective: What is trained.
     ///   - options: The settings.
     ///   - file: Where the state is kept; nil to keep it in memory alone.
-    ///   - resumes: Whether to go on from the file if it is there. Otherwise a file that is there is
-    ///     an error, so that no work is overwritten. Seed, batch size, peak rate, decays and precision
-    ///     must be those that it was begun with; there may be more steps.
+    ///   - resumes: Whether to go on from the file if it is there. Otherwise a file that is there
+    ///     is an error, so that no work is overwritten. Seed, batch size, peak rate, decays and
+    ///     precision must be those that it was begun with; there may be more steps.
     ///   - start: Parameters to begin with in place of initial ones, by name; all others are new.
     ///   - reducer: What averages gradients with those of other processes.
-    /// - Throws: ``WuerstchenError`` when the settings make no sense, when there is a state that is
+    /// - Throws: `WuerstchenError` when the settings make no sense, when there is a state that is
     ///   not to be resumed, or when it does not belong to such a run.
     public init(
         _ objective: Objective, _ options: TrainingOptions, file: URL? = nil,
@@ -148,10 +148,10 @@ public struct Trainer<Objective: TrainingObjective> {
     /// Takes the next step.
     ///
     /// - Returns: What to report, or nil when all steps are done.
-    /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError``: `notFinite`
-    ///   with step and layer when loss or gradients are not numbers or the loss explodes, and what
-    ///   data, networks and files throw. The last checkpoint stays good. After loss or gradients that
-    ///   were not numbers there is no going on but from there.
+    /// - Throws: `CancellationError` when the task is cancelled, or `WuerstchenError`:
+    ///   `notFinite` with step and layer when loss or gradients are not numbers or the loss
+    ///   explodes, and what data, networks and files throw. The last checkpoint stays good. After
+    ///   loss or gradients that were not numbers there is no going on but from there.
     public mutating func next() throws -> TrainingReport? {
         guard !isFinished else { return nil }
         guard isSound else {
@@ -203,11 +203,11 @@ public struct Trainer<Objective: TrainingObjective> {
     /// Says that time has passed since the last step that was not training.
     mutating func skipPause() { pace.skip() }
 
-    /// Saves the state now, such as when work is about to stop. After a step that failed when it had
-    /// its gradients, what was saved before stays instead: parameters may not be numbers, or only half
-    /// of them moved.
+    /// Saves the state now, such as when work is about to stop. After a step that failed when it
+    /// had its gradients, what was saved before stays instead: parameters may not be numbers, or
+    /// only half of them moved.
     ///
-    /// - Throws: ``WuerstchenError`` with code `unwritableFile`; what was saved before stays.
+    /// - Throws: `WuerstchenError` with code `unwritableFile`; what was saved before stays.
     public func save() throws {
         if let file, isSound { try state.write(to: file) }
     }
@@ -258,7 +258,8 @@ public struct Trainer<Objective: TrainingObjective> {
         return (value, numbers.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
     }
 
-    /// In a function of its own, so that everything tracked is gone when parameters change in place.
+    /// In a function of its own, so that everything tracked is gone when parameters change in
+    /// place.
     private func gradients(
         of step: TrainingStep
     ) throws -> (

@@ -164,8 +164,8 @@ public struct StepParameters: Sendable {
             batchStatistics: statistics[scope])
     }
 
-    /// The parameters of a network as they are: gradients pass through it to its input, and nothing is
-    /// learnt from what it is used for. Its batch norms use their running statistics.
+    /// The parameters of a network as they are: gradients pass through it to its input, and nothing
+    /// is learnt from what it is used for. Its batch norms use their running statistics.
     func frozen(_ scope: String) -> ParameterValues {
         ParameterValues(
             TrainableParameters(leaves).scope(scope).mapValues { $0.detached() },

@@ -46,8 +46,8 @@ public struct TrainingState: Sendable {
         optimizer.update(&parameters.values, gradients, scale: scale, rate: rate)
     }
 
-    /// The settings under which going on would be another training, each with both values. More steps
-    /// are none of them.
+    /// The settings under which going on would be another training, each with both values. More
+    /// steps are none of them.
     func differences(from options: TrainingOptions) -> [String] {
         var result: [String] = []
         func compare<Value: Equatable>(_ name: String, _ begun: Value?, _ asked: Value) {
@@ -91,7 +91,8 @@ public struct TrainingState: Sendable {
 
     /// The state in a file.
     ///
-    /// - Throws: ``WuerstchenError`` when the file cannot be read or is not the state of a training run.
+    /// - Throws: `WuerstchenError` when the file cannot be read or is not the state of a training
+    ///   run.
     public init(contentsOf file: URL) throws {
         let header = try Safetensors(contentsOf: file)
         guard let text = header.metadata["training"],
@@ -145,7 +146,7 @@ public struct TrainingState: Sendable {
 
     /// Writes the state; the file is complete or as it was before.
     ///
-    /// - Throws: ``WuerstchenError`` with code `unwritableFile`.
+    /// - Throws: `WuerstchenError` with code `unwritableFile`.
     public func write(to file: URL) throws {
         var sources: [Safetensors.Source] = []
         func add(_ kind: Kind, _ name: String, _ tensor: Tensor) {
