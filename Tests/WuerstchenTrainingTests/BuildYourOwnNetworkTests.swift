@@ -83,30 +83,4 @@ struct BuildYourOwnNetworkTests {
         }
         #expect(chance(images).crossEntropy(labels).elements[0] > 0.6, "it had something to learn")
     }
-
-    @Test("the article shows the code that this file runs")
-    func sameCode() throws {
-        /// Line breaks differ where the test is indented.
-        func words(_ text: some StringProtocol) -> String {
-            text.split { $0.isWhitespace }.joined()
-        }
-        let here = URL(filePath: #filePath)
-        let article = here.deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent()
-            .appending(path: "Sources/WuerstchenNN/WuerstchenNN.docc/BuildYourOwnNetwork.md")
-        let text = try String(contentsOf: article, encoding: .utf8)
-        let test = words(try String(contentsOf: here, encoding: .utf8))
-        let blocks = text.components(separatedBy: "```swift\n").dropFirst().map {
-            $0.components(separatedBy: "```")[0]
-        }
-        #expect(blocks.count == 4)
-        for block in blocks {
-            for paragraph in block.components(separatedBy: "\n\n") where !paragraph.isEmpty {
-                let isShown =
-                    !paragraph.hasPrefix("import") && !paragraph.contains("print(")
-                    && !paragraph.contains("stripes.safetensors")
-                if isShown { #expect(test.contains(words(paragraph)), "\(paragraph)") }
-            }
-        }
-    }
 }

@@ -40,6 +40,7 @@ struct MakeCouplings: AsyncParsableCommand {
     var method = FlowMethod.heun
 
     @Option(
+        name: [.customLong("images"), .customLong("pictures")],
         help: """
             A folder of captions in .txt files, with PNGs of the same names for Stage B. (default: \
             drawn scenes)

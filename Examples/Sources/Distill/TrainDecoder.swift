@@ -24,7 +24,9 @@ struct TrainDecoder: AsyncParsableCommand {
     @Option(help: "The side of the crops that are learnt from, in pixels.")
     var crop = 128
 
-    @Option(help: "A folder of PNGs. (default: drawn scenes)")
+    @Option(
+        name: [.customLong("images"), .customLong("pictures")],
+        help: "A folder of PNGs. (default: drawn scenes)")
     var images: String?
 
     func validate() throws {

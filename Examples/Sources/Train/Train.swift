@@ -27,6 +27,7 @@ struct TrainingArguments: ParsableArguments {
     var output: String
 
     @Option(
+        name: [.customLong("images"), .customLong("pictures")],
         help: """
             A folder of PNGs, each with its caption in a .txt file of the same name. (default: drawn \
             scenes)

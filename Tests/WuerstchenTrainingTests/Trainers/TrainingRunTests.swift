@@ -165,7 +165,7 @@ private struct Faulty: TrainingObjective {
     }
 
     func finish(
-        _ parameters: inout TrainableParameters, _ step: TrainingStep, _ loss: TrainingLoss
+        _ parameters: inout TrainableParameters, _ step: TrainingStep, _ losses: [TrainingLoss]
     ) throws {
         try fails(.finish, step.number)
     }
