@@ -72,7 +72,7 @@ extension DiffusionStage {
     ///   - initial: The latents to start from; noise by default.
     ///   - noise: The source of random numbers, drawn on for the start (unless `initial` is given)
     ///     and at each step.
-    ///   - options: Steps, guidance and method; ``defaultSampling`` if nil.
+    ///   - options: Steps, guidance and method; ``DiffusionStage/defaultSampling`` if nil.
     /// - Returns: The sampler, before its first step.
     /// - Throws: ``WuerstchenError`` with code `invalidRequest` when the stage cannot be sampled so
     ///   or the shape does not fit.

@@ -3,7 +3,7 @@ internal import TensorCore
 /// What a stage that is a rectified flow carries in its `config.json`, under `flow`: its network
 /// predicts velocities `u − ε` instead of noise, and this is how it wants to be sampled.
 ///
-/// Loading such a stage picks its sampler; see ``StageC/defaultSampling``.
+/// Loading such a stage picks its sampler; see ``DiffusionStage/defaultSampling``.
 public struct FlowConfiguration: Sendable, Hashable, Codable {
     /// The number of steps that it was distilled to; nil for a flow that takes any number.
     public var steps: Int?

@@ -19,7 +19,7 @@ extension StageB: DiffusionStage {
     ///   - text: One prompt for all images, or one for each; nil only for a stage that does not
     ///     read text.
     ///   - seed: The seed of the first image; the following ones count up from it.
-    ///   - options: Steps, guidance and method; ``defaultSampling`` if nil.
+    ///   - options: Steps, guidance and method; ``DiffusionStage/defaultSampling`` if nil.
     /// - Returns: One image latent for each semantic latent.
     /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError``.
     public func sample(
@@ -43,7 +43,7 @@ extension StageB: DiffusionStage {
     ///   - initial: The latents to start from; noise by default.
     ///   - noise: The source of random numbers, drawn on for the start (unless `initial` is given)
     ///     and at each step.
-    ///   - options: Steps, guidance and method; ``defaultSampling`` if nil.
+    ///   - options: Steps, guidance and method; ``DiffusionStage/defaultSampling`` if nil.
     /// - Returns: The sampler, before its first step.
     /// - Throws: ``WuerstchenError`` when the latent's size or channels do not fit the network,
     ///   when the text does not, or when guidance finds no negative prompts.

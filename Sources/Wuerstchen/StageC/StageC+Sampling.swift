@@ -18,7 +18,7 @@ extension StageC: DiffusionStage {
     ///   - imageSize: The size of the images in pixels. The grid that covers it is rounded up to
     ///     multiples of three, as Stage B needs it with the published numbers.
     ///   - seed: The seed of the first image; the following ones count up from it.
-    ///   - options: Steps, guidance and method; ``defaultSampling`` if nil.
+    ///   - options: Steps, guidance and method; ``DiffusionStage/defaultSampling`` if nil.
     /// - Returns: One latent for each prompt.
     /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError``.
     public func sample(
@@ -45,7 +45,7 @@ extension StageC: DiffusionStage {
     ///   - initial: The latents to start from; noise by default.
     ///   - noise: The source of random numbers, drawn on for the start (unless `initial` is given)
     ///     and at each step.
-    ///   - options: Steps, guidance and method; ``defaultSampling`` if nil.
+    ///   - options: Steps, guidance and method; ``DiffusionStage/defaultSampling`` if nil.
     /// - Returns: The sampler, before its first step.
     /// - Throws: ``WuerstchenError`` when the text does not fit the network or guidance finds no
     ///   negative prompts.
