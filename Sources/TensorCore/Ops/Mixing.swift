@@ -1,4 +1,4 @@
-/// The three learnt numbers of one half of a mixing block, which computes `x + gain · f(t)` with
+/// The three learnt numbers of a residual branch `x + gain · f(t)` with
 /// `t = layer norm of x · scale + shift`.
 public struct Mixing: Sendable {
     /// Scale − 1, shift and gain.
@@ -15,7 +15,7 @@ public struct Mixing: Sendable {
     var shift: Float { numbers.pointer[1] }
     var gain: Float { numbers.pointer[2] }
 
-    /// The block's half, operation by operation, each of which is recorded.
+    /// The branch, operation by operation, each of which is recorded.
     func adding(to x: Tensor, _ body: (Tensor) -> Tensor) -> Tensor {
         let channels: Shape = [x.shape.channels]
         let weight = numbers.repeatingElement(0, channels).scaled(by: 1, shift: 1)

@@ -17,7 +17,7 @@ public struct Resampling: Sendable {
         for (number, weight) in tap.weights.enumerated() { body(tap.first + number, weight) }
     }
 
-    /// The bicubic resampling of Stage B's conditioning: PyTorch's `interpolate` with
+    /// Bicubic resampling: PyTorch's `interpolate` with
     /// `antialias=True, align_corners=True`. Scale (n − 1)/(m − 1), half-pixel centres, Keys'
     /// kernel with a = −½, widened when shrinking, weights normalised to sum 1.
     public static func antialiasedBicubic(from count: Int, to target: Int) -> Resampling {
@@ -92,7 +92,7 @@ public struct Resampling: Sendable {
 }
 
 extension Tensor {
-    /// A channels-last map resampled as Stage B's conditioning is in the reference; see
+    /// A channels-last map resampled along both sides; see
     /// ``Resampling/antialiasedBicubic(from:to:)``.
     ///
     /// PyTorch resamples the columns first, and where that leaves one column of a map whose height

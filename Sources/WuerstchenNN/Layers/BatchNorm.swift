@@ -64,6 +64,11 @@ public struct BatchNorm: Sendable {
         return normed.scaledChannels(by: affine.weight, shift: affine.bias)
     }
 
+    /// Whether a name is that of a running statistic, which no gradient reaches.
+    public static func isStatistic(_ name: String) -> Bool {
+        name.hasSuffix("running_mean") || name.hasSuffix("running_var")
+    }
+
     /// Whether a surplus parameter is the count of batches seen in training, which PyTorch stores
     /// with every batch norm and inference has no use for.
     public static func isCounter(_ name: String) -> Bool {

@@ -57,8 +57,7 @@ public struct StageAObjective: TrainingObjective {
 
     /// Counts and running statistics are not learnt by gradients.
     public func isTrainable(_ name: String) -> Bool {
-        !name.hasSuffix("running_mean") && !name.hasSuffix("running_var")
-            && !name.hasPrefix("buffer.")
+        !BatchNorm.isStatistic(name) && !name.hasPrefix("buffer.")
     }
 
     private func quantizes(_ step: TrainingStep) -> Bool {

@@ -73,8 +73,7 @@ public struct StageBObjective: TrainingObjective {
 
     /// Running statistics are not learnt, nor the text encoder unless it is asked for.
     public func isTrainable(_ name: String) -> Bool {
-        !name.hasSuffix("running_mean") && !name.hasSuffix("running_var")
-            && (trainsText || !name.hasPrefix("text."))
+        !BatchNorm.isStatistic(name) && (trainsText || !name.hasPrefix("text."))
     }
 
     /// The compressor moves half as fast.

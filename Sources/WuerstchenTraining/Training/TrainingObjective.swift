@@ -60,7 +60,7 @@ public protocol TrainingObjective: Sendable {
 extension TrainingObjective {
     /// By default everything is learnt but the running statistics of batch norms.
     public func isTrainable(_ name: String) -> Bool {
-        !name.hasSuffix("running_mean") && !name.hasSuffix("running_var")
+        !BatchNorm.isStatistic(name)
     }
 
     /// By default all parameters have the same rate.
@@ -143,7 +143,7 @@ public struct StepParameters: Sendable {
                 (name, isTrainable(name) ? value.tracked() : value)
             })
         let scopes = Set(
-            values.keys.filter { $0.hasSuffix("running_mean") }.compactMap {
+            values.keys.filter(BatchNorm.isStatistic).compactMap {
                 $0.split(separator: ".").first.map(String.init)
             })
         statistics = Dictionary(uniqueKeysWithValues: scopes.map { ($0, BatchStatistics()) })
