@@ -56,7 +56,7 @@ let package = Package(
             swiftSettings: settings),
         .target(
             name: "_WuerstchenTestSupport",
-            dependencies: ["TensorCore", "WuerstchenNN", "Wuerstchen"],
+            dependencies: ["TensorCore", "WuerstchenNN", "Wuerstchen", "WuerstchenTraining"],
             path: "Tests/_WuerstchenTestSupport",
             swiftSettings: settings),
         .testTarget(

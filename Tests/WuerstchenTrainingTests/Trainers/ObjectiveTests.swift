@@ -8,29 +8,6 @@ import _WuerstchenTestSupport
 
 /// Every part learns: a few steps on small networks make its loss fall, and what must move moves.
 @Suite("Objectives") struct ObjectiveTests {
-    private func train<Objective: TrainingObjective>(
-        _ objective: Objective, steps: Int, batch: Int = 2, rate: Float = 3e-3
-    ) throws -> (losses: [Double], metrics: [String: Double], state: TrainingState) {
-        var options = TrainingOptions(steps: steps, batchSize: batch, peakRate: rate)
-        options.precision = .float32
-        var trainer = try Trainer(objective, options)
-        var losses: [Double] = []
-        var metrics: [String: Double] = [:]
-        while let report = try trainer.next() {
-            losses.append(report.loss)
-            for metric in report.metrics { metrics[metric.name] = metric.value }
-        }
-        return (losses, metrics, trainer.state)
-    }
-
-    private func expectFall(_ losses: [Double], sourceLocation: SourceLocation = #_sourceLocation) {
-        let count = losses.count / 4
-        let (early, late) = (losses.prefix(count), losses.suffix(count))
-        #expect(
-            late.reduce(0, +) < 0.9 * early.reduce(0, +), "\(losses)",
-            sourceLocation: sourceLocation)
-    }
-
     @Test("Stage A reconstructs, and fills its codebook")
     func stageA() throws {
         var c = StageA.Configuration()
