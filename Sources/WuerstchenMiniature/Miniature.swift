@@ -7,6 +7,14 @@ public import Wuerstchen
 ///
 /// `ModelCard.md` beside the weights says on what, for how long, and how good it is.
 public enum Miniature {
+    /// How many steps its stages take.
+    public enum Variant: Sendable {
+        /// The stages as they were trained, which take dozens of steps.
+        case full
+        /// Its students in their place: one pass of each.
+        case fewSteps
+    }
+
     /// The folder of its weights, in the published layout.
     ///
     /// - Throws: `WuerstchenError` with code `fileNotFound` when the package's resources are not
@@ -42,17 +50,16 @@ public enum Miniature {
 extension Cascade {
     /// The small cascade that ships in the package.
     ///
-    /// - Parameter precision: The numbers that the large matrices are stored in and multiplied
-    ///   with.
+    /// - Parameters:
+    ///   - variant: The stages as trained, or the students that take one step each.
+    ///   - precision: The numbers that the large matrices are stored in and multiplied with.
     /// - Returns: The cascade, all of it in memory.
     /// - Throws: `WuerstchenError` when the package's resources are not where its executables are.
-    public static func miniature(precision: Precision = .float32) throws -> Cascade {
-        try Cascade(contentsOf: Miniature.folder(), precision: precision)
-    }
-
-    /// The same with its students in place of the stages: one pass of each.
-    public static func fastMiniature(precision: Precision = .float32) throws -> Cascade {
+    public static func miniature(
+        _ variant: Miniature.Variant = .full, precision: Precision = .float32
+    ) throws -> Cascade {
         try Cascade(
-            contentsOf: Miniature.folder(), precision: precision, replacing: Miniature.students())
+            contentsOf: Miniature.folder(), precision: precision,
+            replacing: variant == .fewSteps ? Miniature.students() : StageFolders())
     }
 }

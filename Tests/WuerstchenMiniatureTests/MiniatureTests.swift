@@ -35,8 +35,8 @@ import WuerstchenScenes
             try cascade.makeImages(
                 for: GenerationRequest(
                     "a large red house on green hills on a clear day", seed: 3,
-                    prior: SamplingOptions(timesteps: Timesteps(count: 20), guidance: 4),
-                    decoder: SamplingOptions(timesteps: Timesteps(count: 6), guidance: 0)))
+                    stageC: SamplingOptions(timesteps: Timesteps(count: 20), guidance: 4),
+                    stageB: SamplingOptions(timesteps: Timesteps(count: 6), guidance: 0)))
         }
         let image = try draw()[0]
         #expect(image.size == ImageSize(width: 256, height: 256))
@@ -61,7 +61,7 @@ import WuerstchenScenes
         var evaluation = CascadeEvaluation(
             cascade: try .miniature(precision: .bfloat16), compressor: try Miniature.compressor(),
             probe: try .shipped())
-        evaluation.prior = SamplingOptions(timesteps: try Timesteps(count: 20), guidance: 4)
+        evaluation.stageC = SamplingOptions(timesteps: try Timesteps(count: 20), guidance: 4)
         let truth = evaluation.trueStatistics(count: 16)
         let previews = try evaluation.run(.textPreview, count: 32, against: truth)
         #expect(previews.mean > 0.9, "\(previews.shares)")
@@ -76,10 +76,10 @@ import WuerstchenScenes
         let bytes = try [folders.stageC, folders.stageB, folders.stageA]
             .reduce(0) { try $0 + size(of: #require($1)) }
         #expect(bytes > 1_000_000 && bytes < 12_000_000, "\(bytes)")
-        let cascade = try Cascade.fastMiniature(precision: .bfloat16)
+        let cascade = try Cascade.miniature(.fewSteps, precision: .bfloat16)
         let completed = try cascade.completed(GenerationRequest("a red house"))
-        #expect(completed.prior?.timesteps.count == 1 && completed.prior?.guidance == 0)
-        #expect(completed.decoder?.timesteps.count == 1)
+        #expect(completed.stageC?.timesteps.count == 1 && completed.stageC?.guidance == 0)
+        #expect(completed.stageB?.timesteps.count == 1)
         let evaluation = CascadeEvaluation(
             cascade: cascade, compressor: try Miniature.compressor(), probe: try .shipped())
         let truth = evaluation.trueStatistics(count: 16)

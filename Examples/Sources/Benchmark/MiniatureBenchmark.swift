@@ -28,7 +28,7 @@ enum MiniatureBenchmark {
                 cascade.previewDecoder.decode(latent)[0].resized(to: cascade.defaultSize).tensor,
                 cascade.decoder.decode(latent, for: request)[0].tensor))
         table.note("its image is at \(likeness.rounded(to: 1)) dB of theirs")
-        let students = try Cascade.fastMiniature(precision: precision)
+        let students = try Cascade.miniature(.fewSteps, precision: precision)
         let fast = try table.measureTime("an image by the students", precision) {
             _ = try students.makeImages(for: request)
         }

@@ -126,7 +126,7 @@ struct QualityReport {
                         .image(for: "a red house under a starry night sky", seed: 7))
             } else {
                 try CascadeBenchmark.image(
-                    precision, priorSteps: steps.0, decoderSteps: steps.1)
+                    precision, stageCSteps: steps.0, stageBSteps: steps.1)
             }
         let pixels = image.map(\.pixels) ?? []
         return Tensor(pixels.map { Float($0) / 255 }, [pixels.count])

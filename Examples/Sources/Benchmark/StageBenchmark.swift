@@ -143,25 +143,25 @@ enum LoadingBenchmark {
 enum CascadeBenchmark {
     static func run(_ precision: Precision, _ table: inout ResultTable) throws {
         try table.measureOnce("an image, 60 and 12 steps", precision) {
-            _ = try image(precision, priorSteps: 60, decoderSteps: 12)
+            _ = try image(precision, stageCSteps: 60, stageBSteps: 12)
         }
     }
 
     /// An image of random networks, each made, run and given up in its turn.
     static func image(
-        _ precision: Precision, priorSteps: Int, decoderSteps: Int
+        _ precision: Precision, stageCSteps: Int, stageBSteps: Int
     ) throws -> Image? {
-        var options = (prior: SamplingOptions.stageC, decoder: SamplingOptions.stageB)
-        options.prior.timesteps = try Timesteps(count: priorSteps)
-        options.decoder.timesteps = try Timesteps(count: decoderSteps)
+        var options = (stageC: SamplingOptions.stageC, stageB: SamplingOptions.stageB)
+        options.stageC.timesteps = try Timesteps(count: stageCSteps)
+        options.stageB.timesteps = try Timesteps(count: stageBSteps)
         let semantic = try StageC(
             configuration: .init(), parameters: RandomParameters(seed: 1), precision: precision
         ).sample(
             text(.bigG, precision), imageSize: ImageSize(width: 1024, height: 1024), seed: 7,
-            options: options.prior)
+            options: options.stageC)
         let latent = try StageB(
             configuration: .init(), parameters: RandomParameters(seed: 2), precision: precision
-        ).sample(semantic, text: text(.huge, precision), seed: 7, options: options.decoder)
+        ).sample(semantic, text: text(.huge, precision), seed: 7, options: options.stageB)
         return try StageA(
             configuration: .init(), parameters: RandomParameters(seed: 3), precision: precision
         ).decode(latent).first

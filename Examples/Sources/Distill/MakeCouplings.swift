@@ -37,7 +37,7 @@ struct MakeCouplings: AsyncParsableCommand {
     var steps = 12
 
     @Option(help: "The solver: euler, or heun, which computes twice in each step.")
-    var method = FlowMethod.heun
+    var method = FlowSolver.heun
 
     @Option(
         name: [.customLong("images"), .customLong("pictures")],
@@ -61,7 +61,7 @@ struct MakeCouplings: AsyncParsableCommand {
             Steps of Stage C, whose latents Stage B's couplings are made for. (default: what it was made \
             for)
             """)
-    var priorSteps: Int?
+    var stageCSteps: Int?
 
     @Option(help: "Pairs of a file.")
     var perFile = 256
@@ -121,7 +121,7 @@ struct MakeCouplings: AsyncParsableCommand {
         CouplingRecord.Semantics(
             compressor: try weightsFingerprint(ofFile: compressorFile()),
             stageC: try weightsFingerprint(of: teacher.folders(of: .stageC).teacher),
-            steps: priorSteps)
+            steps: stageCSteps)
     }
 
     private func compressorFile() throws -> URL {
@@ -165,7 +165,7 @@ struct MakeCouplings: AsyncParsableCommand {
             textEncoder: try cascade.textEncoder(), stageC: try cascade.stageC(),
             grid: try cascade.grid(for: size))
         conditions.seed = compute.seed
-        conditions.sampling = try cascade.priorSampling(steps: priorSteps)
+        conditions.sampling = try cascade.stageCSampling(steps: stageCSteps)
         return conditions
     }
 }

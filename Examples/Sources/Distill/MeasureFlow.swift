@@ -45,23 +45,25 @@ struct MeasureFlow: AsyncParsableCommand {
             "straightness \(straightness.curvature.rounded(to: 4)), cost "
                 + "\(straightness.cost.rounded(to: 4)), ratio \(straightness.ratio.rounded(to: 4))")
         let fine = try field.solve(
-            from: pairs.noise, .fixed(field.map.timesteps(count: 64), .heun)
+            from: pairs.noise, timesteps: field.map.timesteps(count: 64), solver: .heun
         ).latent
         print("couplings as they are: \(distance(pairs.clean, fine))")
         for steps in [1, 2, 4, 8, 16, 32] {
             var row = "\(steps) steps:"
-            for (name, method) in [("euler", FlowMethod.euler), ("heun", .heun)] {
+            for (name, solver) in [("euler", FlowSolver.euler), ("heun", .heun)] {
                 for (grid, times) in [
                     ("equal", try Timesteps(count: steps)),
                     ("straight", try field.map.timesteps(count: steps)),
                 ] {
-                    let end = try field.solve(from: pairs.noise, .fixed(times, method)).latent
+                    let end = try field.solve(
+                        from: pairs.noise, timesteps: times, solver: solver
+                    ).latent
                     row += "  \(name) \(grid) \(distance(end, fine))"
                 }
             }
             print(row)
         }
-        let adaptive = try field.solve(from: pairs.noise, .adaptive(tolerance: 1e-2))
+        let adaptive = try field.solve(from: pairs.noise, tolerance: 1e-2)
         print(
             "adaptive, 0.01: \(adaptive.evaluations) evaluations, "
                 + "\(distance(adaptive.latent, fine))")

@@ -31,19 +31,19 @@ import WuerstchenTraining
     var only: [Row] = Row.allCases
 
     @Option(help: "Steps of Stage C. (default: what it was made for)")
-    var priorSteps: Int?
+    var stageCSteps: Int?
 
     @Option(help: "Guidance of Stage C. (default: what it was made for)")
     var guidance: Float?
 
     @Option(help: "How Stage C samples: ddpm, ddim, euler, heun. (default: as it was made)")
-    var priorMethod: SamplingMethod?
+    var stageCMethod: SamplingMethod?
 
     @Option(help: "Steps of Stage B. (default: what it was made for)")
-    var decoderSteps: Int?
+    var stageBSteps: Int?
 
     @Option(help: "How Stage B samples: ddpm, ddim, euler, heun. (default: as it was made)")
-    var decoderMethod: SamplingMethod?
+    var stageBMethod: SamplingMethod?
 
     @Option(help: "Rounds with seeds of their own; more than one give means with their spread.")
     var rounds = 1
@@ -103,10 +103,10 @@ import WuerstchenTraining
             seed: seed)
         // Few images are not rounded up to a batch of the usual size.
         evaluation.batchSize = min(evaluation.batchSize, count)
-        evaluation.prior = try cascade.priorSampling(
-            steps: priorSteps, guidance: guidance, method: priorMethod)
-        evaluation.decoder = try cascade.decoderSampling(
-            steps: decoderSteps, method: decoderMethod)
+        evaluation.stageC = try cascade.stageCSampling(
+            steps: stageCSteps, guidance: guidance, method: stageCMethod)
+        evaluation.stageB = try cascade.stageBSampling(
+            steps: stageBSteps, method: stageBMethod)
         // Every round has scenes of its own, and others that they are compared with.
         let evaluations = (0..<rounds).map { round in
             var result = evaluation

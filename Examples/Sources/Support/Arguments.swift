@@ -5,5 +5,5 @@ public import Wuerstchen
 extension Precision: @retroactive ExpressibleByArgument {}
 extension MemoryPolicy: @retroactive ExpressibleByArgument {}
 extension SamplingMethod: @retroactive ExpressibleByArgument {}
-extension FlowMethod: @retroactive ExpressibleByArgument {}
+extension FlowSolver: @retroactive ExpressibleByArgument {}
 extension WeightElementType: @retroactive ExpressibleByArgument {}

@@ -3,14 +3,14 @@ public import Wuerstchen
 extension Cascade {
     /// How Stage C samples with what a command was told to change; nil if that was nothing, so that
     /// it samples as it was made to.
-    public func priorSampling(
+    public func stageCSampling(
         steps: Int?, guidance: Float? = nil, method: SamplingMethod? = nil
     ) throws -> SamplingOptions? {
         try stageC.description().sampling(steps, guidance, method)
     }
 
     /// The same of Stage B; nil for a decoder without.
-    public func decoderSampling(
+    public func stageBSampling(
         steps: Int?, guidance: Float? = nil, method: SamplingMethod? = nil
     ) throws -> SamplingOptions? {
         guard let decoder = decoder as? DiffusionDecoder else { return nil }
@@ -31,7 +31,7 @@ extension StageDescription {
             steps != defaultSampling.timesteps.count || options.method != defaultSampling.method
         {
             options.timesteps =
-                options.method.flowMethod != nil
+                options.method.solver != nil
                 ? try flowMap.timesteps(count: steps)
                 : try Timesteps(count: steps)
         }

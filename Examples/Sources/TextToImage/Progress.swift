@@ -44,10 +44,10 @@ final class Progress {
             let filled = 24 * number / count
             let bar =
                 String(repeating: "█", count: filled) + String(repeating: "·", count: 24 - filled)
-            let text = "\(step.stage.rawValue) \(bar) \(number)/\(count)\(left)"
+            let text = "\(step.stage) \(bar) \(number)/\(count)\(left)"
             if number == count { line.note(text) } else { line.show(text) }
         } else if tenth != lastTenth {
-            line.note("\(step.stage.rawValue) \(number)/\(count)\(left)")
+            line.note("\(step.stage) \(number)/\(count)\(left)")
         }
         lastTenth = tenth
     }

@@ -35,20 +35,20 @@ import Wuerstchen
     var count = 1
 
     @Option(help: "Steps of Stage C. (default: what it was made for, 60 as published)")
-    var priorSteps: Int?
+    var stageCSteps: Int?
 
     @Option(
         help: """
             Guidance of Stage C; 1 or less for none, which halves its time. (default: what it was made \
             for, 4 as published)
             """)
-    var priorGuidance: Float?
+    var stageCGuidance: Float?
 
     @Option(help: "Steps of Stage B. (default: what it was made for, 12 as published)")
-    var decoderSteps: Int?
+    var stageBSteps: Int?
 
     @Option(help: "Guidance of Stage B; 1 or less for none. (default: none)")
-    var decoderGuidance: Float?
+    var stageBGuidance: Float?
 
     @Option(help: "Stages B and A, or the tiny preview decoder in their place.")
     var decoder = Decoder.stageB
@@ -132,10 +132,10 @@ import Wuerstchen
             prompt, negativePrompt: negative,
             size: ImageSize(width: width ?? standard.width, height: height ?? standard.height),
             seed: seed ?? UInt64(UInt32.random(in: 0...UInt32.max)), count: count,
-            prior: try cascade.priorSampling(
-                steps: priorSteps, guidance: priorGuidance),
-            decoder: try cascade.decoderSampling(
-                steps: decoderSteps, guidance: decoderGuidance))
+            stageC: try cascade.stageCSampling(
+                steps: stageCSteps, guidance: stageCGuidance),
+            stageB: try cascade.stageBSampling(
+                steps: stageBSteps, guidance: stageBGuidance))
         try request.validate()
         return request
     }

@@ -58,7 +58,7 @@ import WuerstchenTraining
         defer { try? FileManager.default.removeItem(at: folder) }
         let made = try run(
             "text-to-image", "a red house, naïve 🎨", "--checkpoint", try checkpoint(), "--width",
-            "200", "--height", "131", "--prior-steps", "2", "--decoder-steps", "2", "--seed", "7",
+            "200", "--height", "131", "--stage-c-steps", "2", "--stage-b-steps", "2", "--seed", "7",
             "--count", "2", "--previews", "previews", "--output", "house.png")
         #expect(made.status == 0, "\(made.errors)")
         #expect(made.errors.contains("Stage C 2/2"))
@@ -80,7 +80,7 @@ import WuerstchenTraining
         defer { try? FileManager.default.removeItem(at: folder) }
         let made = try run(
             "text-to-image", "a boat", "--checkpoint", try checkpoint(), "--width", "128",
-            "--height", "128", "--prior-steps", "2", "--decoder", "preview", "--quiet")
+            "--height", "128", "--stage-c-steps", "2", "--decoder", "preview", "--quiet")
         #expect(made.status == 0, "\(made.errors)")
         #expect(made.errors.isEmpty && made.output.isEmpty)
         let image = try Image(contentsOf: folder.appendingPathComponent("image.png"))
@@ -91,8 +91,8 @@ import WuerstchenTraining
         "Mistakes give one clear line and a status other than 0",
         arguments: [
             ("--checkpoint=nowhere", "nowhere"), ("--width=100", "100"),
-            ("--height=0", "each side"), ("--prior-steps=0", "0 sampling steps"),
-            ("--prior-guidance=nan", "guidance"), ("--count=-1", "-1 images"),
+            ("--height=0", "each side"), ("--stage-c-steps=0", "0 sampling steps"),
+            ("--stage-c-guidance=nan", "guidance"), ("--count=-1", "-1 images"),
             ("--output=no/such/folder/image.png", "no/such/folder"),
             ("--threads=0", "--threads"), ("--decoder=magic", "magic"),
             ("--previews=/dev/null/x", "/dev/null/x"),
@@ -187,7 +187,7 @@ import WuerstchenTraining
             expect(
                 try distill(
                     "couplings", "pairs", "--count", "6", "--per-file", "4", "--steps", "2",
-                    "--prior-steps", "2", "--batch", "4"), "0 refused")
+                    "--stage-c-steps", "2", "--batch", "4"), "0 refused")
             let (pairs, student) = ("\(stage)/pairs", "\(stage)/reflow/student")
             expect(
                 try distill(
@@ -199,7 +199,7 @@ import WuerstchenTraining
             expect(
                 try distill(
                     "couplings", "straight", "--\(stage)", student, "--count", "4", "--per-file",
-                    "4", "--steps", "2", "--prior-steps", "2", "--batch", "4"), "0 refused")
+                    "4", "--steps", "2", "--stage-c-steps", "2", "--batch", "4"), "0 refused")
             expect(
                 try distill(
                     "one-step", "one", "--couplings", "\(stage)/straight", "--\(stage)", student,
@@ -244,9 +244,9 @@ import WuerstchenTraining
         let (image, text) = try Image.read(
             contentsOf: folder.appendingPathComponent("image.png"))
         #expect(image.size == ImageSize(width: 256, height: 256))
-        #expect(text["prior steps"] == "1" && text["decoder sampling"] == "euler")
+        #expect(text["stage C steps"] == "1" && text["stage B sampling"] == "euler")
         let misused = try run(
-            "text-to-image", "a boat", "--stage-c", "stage-c/one/student", "--prior-steps", "8")
+            "text-to-image", "a boat", "--stage-c", "stage-c/one/student", "--stage-c-steps", "8")
         #expect(misused.status != 0 && misused.errors.contains("one step"), "\(misused.errors)")
     }
 
@@ -376,7 +376,7 @@ import WuerstchenTraining
     func help() throws {
         defer { try? FileManager.default.removeItem(at: folder) }
         let help = try run("text-to-image", "--help")
-        #expect(help.status == 0 && help.output.contains("--prior-guidance"))
+        #expect(help.status == 0 && help.output.contains("--stage-c-guidance"))
         let version = try run("text-to-image", "--version")
         #expect(version.status == 0 && version.output.contains("OpenBLAS"))
     }

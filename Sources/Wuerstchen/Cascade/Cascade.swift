@@ -6,14 +6,14 @@ internal import TensorCore
 ///     let image = try cascade.image(for: "a red house under a starry night sky", seed: 7)
 ///
 /// A cascade is a value made of parts that can be exchanged: two cascades may share a Stage C, and
-/// any ``SemanticDecoder`` may stand in for Stages B and A.
+/// any ``LatentDecoder`` may stand in for Stages B and A.
 public struct Cascade: Sendable {
     /// The text encoder in front of Stage C.
     public var textEncoder: Part<TextEncoder<StageC>>
     /// Stage C, from text to semantic latents.
     public var stageC: Part<StageC>
     /// What turns semantic latents into images.
-    public var decoder: any SemanticDecoder
+    public var decoder: any LatentDecoder
     /// A tiny decoder for previews: the checkpoint's own if it has one.
     public var previewDecoder: PreviewDecoder
     /// How semantic latents relate to images.
@@ -26,7 +26,7 @@ public struct Cascade: Sendable {
     /// A cascade of the given parts.
     public init(
         name: String, textEncoder: Part<TextEncoder<StageC>>, stageC: Part<StageC>,
-        decoder: any SemanticDecoder, previewDecoder: PreviewDecoder = PreviewDecoder(),
+        decoder: any LatentDecoder, previewDecoder: PreviewDecoder = PreviewDecoder(),
         latentSpace: SemanticLatentSpace = SemanticLatentSpace(),
         defaultSize: ImageSize = ImageSize(width: 1024, height: 1024)
     ) {
@@ -90,8 +90,8 @@ public struct Cascade: Sendable {
     public func completed(_ request: GenerationRequest) throws -> GenerationRequest {
         var result = request
         result.size = request.size ?? defaultSize
-        result.prior = try request.prior ?? stageC.description().defaultSampling
-        result.decoder = try request.decoder ?? decoder.defaultSampling()
+        result.stageC = try request.stageC ?? stageC.description().defaultSampling
+        result.stageB = try request.stageB ?? decoder.defaultSampling()
         return result
     }
 

@@ -12,12 +12,20 @@ public enum GenerationEvent: Sendable {
 
 /// A step of a stage.
 public struct GenerationStep: Sendable {
-    /// The stages that take steps.
-    public enum Stage: String, Sendable {
+    /// What takes steps: Stage C, or whatever decodes its latents, under a name of its own.
+    public struct Stage: Sendable, Hashable, CustomStringConvertible {
         /// Text to semantic latent.
-        case stageC = "Stage C"
+        public static let stageC = Stage("Stage C")
         /// Semantic latent to image latent.
-        case stageB = "Stage B"
+        public static let stageB = Stage("Stage B")
+
+        /// The name, such as `Stage B`.
+        public let description: String
+
+        /// A stage of that name.
+        public init(_ name: String) {
+            description = name
+        }
     }
 
     /// The stage.
@@ -35,7 +43,7 @@ public struct GenerationStep: Sendable {
     /// Whether the prompt or the negative prompt was too long for the text encoder and lost its
     /// end.
     public let isPromptTruncated: Bool
-    /// For Stage C, the same as a latent that any ``SemanticDecoder`` can show.
+    /// For Stage C, the same as a latent that any ``LatentDecoder`` can show.
     public let semanticLatent: SemanticLatent?
 }
 
@@ -43,15 +51,15 @@ public struct GenerationStep: Sendable {
 struct GenerationRun: Sendable {
     private enum State: Sendable {
         case beginning
-        case sampling(any LatentSampler)
+        case sampling(any Sampler)
         case sampled(SemanticLatent, any NoiseSource)
-        case decoding(any SemanticDecoding)
+        case decoding(any LatentDecoding)
         case finished
     }
 
     private let cascade: Cascade
     private let request: GenerationRequest
-    private let prior: SamplingOptions
+    private let stageC: SamplingOptions
     private let size: ImageSize
     private let grid: SemanticGrid
     private let total: Int
@@ -68,7 +76,7 @@ struct GenerationRun: Sendable {
         try request.validate()
         self.cascade = cascade
         self.request = request
-        prior = try request.prior ?? cascade.stageC.description().defaultSampling
+        stageC = try request.stageC ?? cascade.stageC.description().defaultSampling
         size = request.size ?? cascade.defaultSize
         grid = try cascade.grid(for: size)
         batchSize = min(
@@ -76,7 +84,7 @@ struct GenerationRun: Sendable {
         let batches = (request.count + batchSize - 1) / batchSize
         total =
             batches
-            * (prior.timesteps.count + (try cascade.decoder.stepCount(for: request)))
+            * (stageC.timesteps.count + (try cascade.decoder.stepCount(for: request)))
     }
 
     mutating func next() throws -> GenerationEvent? {
@@ -104,7 +112,7 @@ struct GenerationRun: Sendable {
                 state = .finished
                 if let step = try decoding.next() {
                     state = .decoding(decoding)
-                    return .step(count(.stageB, step, nil))
+                    return .step(count(decoding.stage, step, nil))
                 }
                 let made = try decoding.finish()
                 guard made.count == batch.count else {
@@ -133,12 +141,12 @@ struct GenerationRun: Sendable {
         let text =
             try self.text
             ?? cascade.textEncoder().encode(
-                request.prompt, negative: prior.isGuided ? request.negativePrompt : nil)
+                request.prompt, negative: stageC.isGuided ? request.negativePrompt : nil)
         self.text = text
         let sampler = try cascade.stageC().sampler(
             text, grid: grid, imagesPerPrompt: batch.count,
             noise: SeededNoise(seeds: batch.map { request.seed &+ UInt64($0) }),
-            options: prior)
+            options: stageC)
         return .sampling(sampler)
     }
 

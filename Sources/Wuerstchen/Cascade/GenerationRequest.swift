@@ -16,24 +16,24 @@ public struct GenerationRequest: Sendable, Hashable {
     public var count: Int
     /// Steps, guidance and method of Stage C; nil for what the stage was made for: as published 60
     /// steps under guidance 4, or the steps that it was distilled to.
-    public var prior: SamplingOptions?
+    public var stageC: SamplingOptions?
     /// Steps, guidance and method of Stage B; nil for what the stage was made for: as published 12
     /// steps without guidance, or the steps that it was distilled to.
-    public var decoder: SamplingOptions?
+    public var stageB: SamplingOptions?
 
     /// A request with the settings that the stages were made for.
     public init(
         _ prompt: String, negativePrompt: String = "",
         size: ImageSize? = nil, seed: UInt64 = 0, count: Int = 1,
-        prior: SamplingOptions? = nil, decoder: SamplingOptions? = nil
+        stageC: SamplingOptions? = nil, stageB: SamplingOptions? = nil
     ) {
         self.prompt = prompt
         self.negativePrompt = negativePrompt
         self.size = size
         self.seed = seed
         self.count = count
-        self.prior = prior
-        self.decoder = decoder
+        self.stageC = stageC
+        self.stageB = stageB
     }
 
     /// Checks everything that can be wrong with a request before any work is done.
@@ -45,8 +45,8 @@ public struct GenerationRequest: Sendable, Hashable {
             throw WuerstchenError(
                 .invalidRequest, "\(count) images; a request is for 1 to 1024")
         }
-        try prior?.validate()
-        try decoder?.validate()
+        try stageC?.validate()
+        try stageB?.validate()
     }
 
     /// The request as the text that goes into a PNG beside the image.
@@ -60,7 +60,7 @@ public struct GenerationRequest: Sendable, Hashable {
             ("prompt", prompt.storable), ("negative prompt", negativePrompt.storable),
             ("seed", "\(seed &+ UInt64(truncatingIfNeeded: image))"),
             ("size", size.map { "\($0.width)x\($0.height)" } ?? "as trained"),
-        ] + record("prior", prior) + record("decoder", decoder) + [
+        ] + record("stage C", stageC) + record("stage B", stageB) + [
             ("checkpoint", checkpoint),
             ("Software", "Wuerstchen for Swift"),
         ]

@@ -79,7 +79,7 @@ extension DiffusionStage {
     public func sampler(
         _ conditioning: Conditioning, shape: Shape, initial: Tensor? = nil,
         noise: any NoiseSource, options: SamplingOptions? = nil
-    ) throws -> any LatentSampler {
+    ) throws -> any Sampler {
         let description = description
         let options = options ?? description.defaultSampling
         try description.validate(options)
@@ -93,14 +93,14 @@ extension DiffusionStage {
         }
         var noise = noise
         let start = try startingLatent(shape, initial, &noise, description.name)
-        guard let method = options.method.flowMethod else {
-            return try Sampler(
+        guard let solver = options.method.solver else {
+            return try DiffusionSampler(
                 stage: description.name, schedule: schedule, options: options, initial: start,
                 noise: noise, denoiser: network(conditioning))
         }
         return FlowSampler(
             try flow(conditioning, guidance: options.guidance), timesteps: options.timesteps,
-            method: method, initial: start, noise: noise)
+            solver: solver, initial: start, noise: noise)
     }
 
     /// The stage as a velocity field. Unlike a sampler it can be asked at any time, however many

@@ -56,9 +56,9 @@ public struct FlowConfiguration: Sendable, Hashable, Codable {
         }
     }
 
-    /// The steps that a student was distilled to, in words; nil for a flow that takes any number.
-    public var limits: String? {
-        steps.map { $0 == 1 ? "one step" : "\($0) steps" }
+    /// A number of steps in words, for messages.
+    package static func words(steps: Int) -> String {
+        steps == 1 ? "one step" : "\(steps) steps"
     }
 
     /// How to sample: the steps that it was made for, or eight.
@@ -69,20 +69,20 @@ public struct FlowConfiguration: Sendable, Hashable, Codable {
 
     /// Refuses what would give images that the network was not made for.
     func validate(_ options: SamplingOptions, _ schedule: NoiseSchedule, _ stage: String) throws {
-        guard options.method.flowMethod != nil else {
+        guard options.method.solver != nil else {
             throw WuerstchenError(
                 .invalidRequest,
                 "this \(stage) predicts a flow's velocity and is sampled along it (euler or heun), "
                     + "not by \(options.method); leave its sampling options out")
         }
-        guard let limits else { return }
+        guard let steps else { return }
         let standard = sampling(schedule)
         guard options.timesteps == standard.timesteps, options.method == .euler,
             !options.isGuided
         else {
             throw WuerstchenError(
                 .invalidRequest,
-                "this \(stage) was distilled to \(limits) "
+                "this \(stage) was distilled to \(FlowConfiguration.words(steps: steps)) "
                     + "without guidance and does nothing else; leave its sampling options out")
         }
     }

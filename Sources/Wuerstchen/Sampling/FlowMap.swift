@@ -48,11 +48,11 @@ public struct FlowMap: Sendable, Hashable {
 
     /// The point at a time of diffusion's.
     public func point(time: Float) -> Point {
-        let share =
+        let alphaBar =
             isClamped
             ? Double(schedule.alphaBar(at: time))
             : schedule.unclampedAlphaBar(at: Double(time))
-        return point(time: time, signal: share.squareRoot(), noise: (1 - share).squareRoot())
+        return point(time: time, signal: alphaBar.squareRoot(), noise: (1 - alphaBar).squareRoot())
     }
 
     /// The point at a time of the flow's; beyond what a clamped schedule reaches, the nearest.

@@ -1,19 +1,10 @@
 public import TensorCore
 
-/// A step along a velocity field.
-public enum FlowMethod: String, Sendable, Hashable, CaseIterable, Codable {
-    /// Straight on (Euler): an error of first order.
-    case euler
-    /// Along the mean of the velocities at both ends (Heun): twice the work, an error of second
-    /// order.
-    case heun
-}
-
 /// Samples by following a velocity field from noise to data, in as many steps as wanted.
 ///
 /// The straighter the field, the fewer steps do: one for a stage that was distilled to it. Along
 /// the field of a network that predicts noise, Euler's steps are those of DDIM (Song et al., 2021).
-public struct FlowSampler: LatentSampler {
+public struct FlowSampler: Sampler {
     /// Before and between steps the flow's latents y; after the last step latents of the stage's:
     /// clean ones, or, where the times do not end at 0, diffusion's at the last time.
     public private(set) var latent: Tensor
@@ -22,7 +13,7 @@ public struct FlowSampler: LatentSampler {
     private let field: FlowField
     private let points: [FlowMap.Point]
     private let endsClean: Bool
-    private let method: FlowMethod
+    private let solver: FlowSolver
     private var index = 0
 
     /// A sampler before its first step.
@@ -31,17 +22,17 @@ public struct FlowSampler: LatentSampler {
     ///   - field: The velocity field.
     ///   - timesteps: Where to stop on the way, as times of diffusion's; the last step leads to
     ///     clean latents if it ends at 0.
-    ///   - method: How to step.
+    ///   - solver: How to step.
     ///   - initial: Unit noise `[batch, height, width, channels]`, or latents of diffusion's at the
     ///     first of the times.
     ///   - noise: The source of random numbers, for whoever goes on after the last step.
     public init(
-        _ field: FlowField, timesteps: Timesteps, method: FlowMethod = .euler,
+        _ field: FlowField, timesteps: Timesteps, solver: FlowSolver = .euler,
         initial: Tensor, noise: any NoiseSource
     ) {
         self.field = field
         self.noise = noise
-        self.method = method
+        self.solver = solver
         points = timesteps.times.map { field.map.point(time: $0) }
         endsClean = timesteps.times.last == 0
         latent = field.map.flowState(initial, at: points[0])
@@ -53,7 +44,7 @@ public struct FlowSampler: LatentSampler {
     /// How often all steps together evaluate the field: a step to clean latents is Euler's in any
     /// case.
     public var evaluations: Int {
-        method == .euler ? count : 2 * count - (endsClean ? 1 : 0)
+        solver == .euler ? count : 2 * count - (endsClean ? 1 : 0)
     }
 
     /// Takes the next step.
@@ -69,7 +60,7 @@ public struct FlowSampler: LatentSampler {
         } else {
             var velocity = seen.velocity
             let width = Float(there - here)
-            if method == .heun {
+            if solver == .heun {
                 let end = Tensor.combine(1, latent, width, velocity)
                 let other = try field.checked(end, at: there, place)
                 velocity = Tensor.combine(0.5, velocity, 0.5, other.velocity)

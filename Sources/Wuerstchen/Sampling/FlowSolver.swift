@@ -1,47 +1,48 @@
 private import Foundation
 public import TensorCore
 
-/// How the ordinary differential equation of a flow is solved from beginning to end.
-public enum FlowSolver: Sendable, Hashable {
-    /// Steps between given times of diffusion's, which should end at 0.
-    case fixed(Timesteps, FlowMethod)
-    /// Steps as long as the error allows: the third-order method of Bogacki and Shampine (1989)
-    /// with its second-order error estimate, the root of whose mean square stays below the
-    /// tolerance in each sample.
-    case adaptive(tolerance: Double)
-}
-
-/// The end of a flow, and what it took.
-public struct FlowSolution: Sendable {
-    /// Clean latents as the stage makes them, or what ``FlowSampler/latent`` ends with.
-    public let latent: Tensor
-    /// How often the field was evaluated.
-    public let evaluations: Int
+/// How one step along a velocity field is taken.
+public enum FlowSolver: String, Sendable, Hashable, CaseIterable, Codable {
+    /// Straight on (Euler): an error of first order.
+    case euler
+    /// Along the mean of the velocities at both ends (Heun): twice the work, an error of second
+    /// order.
+    case heun
 }
 
 extension FlowField {
-    /// Follows the flow from noise to data.
+    /// Follows the flow from noise to data, in given steps.
     ///
     /// - Parameters:
     ///   - noise: Unit noise, `[batch, height, width, channels]`.
-    ///   - solver: How.
-    /// - Returns: The clean latents.
+    ///   - timesteps: Steps between times of diffusion's, which should end at 0.
+    ///   - solver: How each step is taken.
+    /// - Returns: Clean latents as the stage makes them, or what ``FlowSampler/latent`` ends with;
+    ///   and how often the field was evaluated.
     /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError`` with code
-    ///   `notFinite`, or `invalidRequest` for a tolerance that cannot be met.
-    public func solve(from noise: Tensor, _ solver: FlowSolver) throws -> FlowSolution {
-        switch solver {
-        case .fixed(let timesteps, let method):
-            var sampler = FlowSampler(
-                self, timesteps: timesteps, method: method, initial: noise,
-                noise: SeededNoise(seeds: []))
-            while try sampler.next() != nil {}
-            return FlowSolution(latent: sampler.latent, evaluations: sampler.evaluations)
-        case .adaptive(let tolerance):
-            return try solve(from: noise, tolerance: tolerance)
-        }
+    ///   `notFinite`.
+    public func solve(
+        from noise: Tensor, timesteps: Timesteps, solver: FlowSolver
+    ) throws -> (latent: Tensor, evaluations: Int) {
+        var sampler = FlowSampler(
+            self, timesteps: timesteps, solver: solver, initial: noise,
+            noise: SeededNoise(seeds: []))
+        while try sampler.next() != nil {}
+        return (sampler.latent, sampler.evaluations)
     }
 
-    private func solve(from noise: Tensor, tolerance: Double) throws -> FlowSolution {
+    /// Follows the flow from noise to data, in steps as long as the error allows: the third-order
+    /// method of Bogacki and Shampine (1989) with its second-order error estimate.
+    ///
+    /// - Parameters:
+    ///   - noise: Unit noise, `[batch, height, width, channels]`.
+    ///   - tolerance: What the root mean square of the estimate stays below, in each sample.
+    /// - Returns: Clean latents, and how often the field was evaluated.
+    /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError`` with code
+    ///   `notFinite`, or `invalidRequest` for a tolerance that cannot be met.
+    public func solve(
+        from noise: Tensor, tolerance: Double
+    ) throws -> (latent: Tensor, evaluations: Int) {
         guard tolerance > 0, tolerance.isFinite else {
             throw WuerstchenError(
                 .invalidRequest, "a flow's tolerance is \(tolerance); it must be positive")
@@ -90,6 +91,6 @@ extension FlowField {
             step *= min(max(0.9 * cbrt(ratio), 0.3), 3)
         }
         let clean = try checked(y, at: min(1, flowTime), "the last evaluation").clean
-        return FlowSolution(latent: map.latents(clean), evaluations: evaluations + 1)
+        return (map.latents(clean), evaluations + 1)
     }
 }

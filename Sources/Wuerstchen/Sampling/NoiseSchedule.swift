@@ -1,5 +1,5 @@
 private import Foundation
-internal import TensorCore
+public import TensorCore
 
 /// The cosine noise schedule (Nichol and Dhariwal, "Improved Denoising Diffusion Probabilistic
 /// Models", 2021) over a continuous time from 0, clean, to 1, noise.
@@ -35,6 +35,24 @@ public struct NoiseSchedule: Sendable, Hashable {
             return cosine * cosine
         }
         return min(max(squaredCosine(t + offset) / squaredCosine(offset), 0.0001), 0.9999)
+    }
+
+    /// Clean latents with noise added (Ho et al., 2020): `√ᾱ(t) · clean + √(1 − ᾱ(t)) · noise`.
+    ///
+    /// - Parameters:
+    ///   - clean: `[batch, height, width, channels]`; gradients reach it.
+    ///   - noise: Standard normal numbers of the same shape.
+    ///   - times: A time for each sample, 0 for clean to 1 for noise.
+    /// - Returns: What a network that predicts noise is given at these times.
+    public func noised(_ clean: Tensor, with noise: Tensor, at times: [Float]) -> Tensor {
+        let alphaBars = times.map { alphaBar(at: $0) }
+        return clean.scaled(bySample: alphaBars.map { $0.squareRoot() })
+            + noise.scaled(bySample: alphaBars.map { (1 - $0).squareRoot() })
+    }
+
+    /// The same at one time for all samples.
+    public func noised(_ clean: Tensor, with noise: Tensor, at time: Float) -> Tensor {
+        noised(clean, with: noise, at: [Float](repeating: time, count: clean.shape[0]))
     }
 
     func validate() throws {

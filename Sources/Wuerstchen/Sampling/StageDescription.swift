@@ -51,8 +51,8 @@ public struct StageDescription: Sendable, Hashable {
 }
 
 extension SamplingMethod {
-    /// The step along a flow; nil for diffusion.
-    public var flowMethod: FlowMethod? {
+    /// The solver of a flow; nil for diffusion.
+    public var solver: FlowSolver? {
         switch self {
         case .ddpm, .ddim: nil
         case .euler: .euler

@@ -50,7 +50,7 @@ extension StageB: DiffusionStage {
     public func sampler(
         _ semantic: SemanticLatent, text: TextEmbedding<StageB>?, initial: Tensor? = nil,
         noise: any NoiseSource, options: SamplingOptions? = nil
-    ) throws -> any LatentSampler {
+    ) throws -> any Sampler {
         let options = options ?? defaultSampling
         try description.validate(options)
         let conditioning = try conditioning(semantic, text, isGuided: options.isGuided)

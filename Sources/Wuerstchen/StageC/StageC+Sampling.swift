@@ -15,18 +15,27 @@ extension StageC: DiffusionStage {
     ///
     /// - Parameters:
     ///   - text: One or more prompts, each giving one image.
-    ///   - imageSize: The size of the images in pixels. The grid that covers it is rounded up to
-    ///     multiples of three, as Stage B needs it with the published numbers.
+    ///   - imageSize: The size of the images in pixels.
+    ///   - multiple: The sides of the grid are the smallest multiples of this that cover the image.
+    ///     Stage B as published runs on multiples of three only: its latent is 32⁄3 as large, and
+    ///     must be halved to its last level; see ``StageB/latentSide(forSemanticSide:)``.
     ///   - seed: The seed of the first image; the following ones count up from it.
     ///   - options: Steps, guidance and method; ``DiffusionStage/defaultSampling`` if nil.
     /// - Returns: One latent for each prompt.
     /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError``.
     public func sample(
-        _ text: TextEmbedding<StageC>, imageSize: ImageSize, seed: UInt64,
-        options: SamplingOptions? = nil
+        _ text: TextEmbedding<StageC>, imageSize: ImageSize, multipleOf multiple: Int = 3,
+        seed: UInt64, options: SamplingOptions? = nil
     ) throws -> SemanticLatent {
-        func side(_ pixels: Int) -> Int { (latentSpace.gridSide(covering: pixels) + 2) / 3 * 3 }
         try imageSize.validateForGeneration()
+        guard (1...256).contains(multiple) else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "a grid of multiples of \(multiple) positions; it must be from 1 to 256")
+        }
+        func side(_ pixels: Int) -> Int {
+            (latentSpace.gridSide(covering: pixels) + multiple - 1) / multiple * multiple
+        }
         let count = UInt64(text.prompts.shape[0])
         var sampler = try sampler(
             text, grid: SemanticGrid(rows: side(imageSize.height), columns: side(imageSize.width)),
@@ -52,7 +61,7 @@ extension StageC: DiffusionStage {
     public func sampler(
         _ text: TextEmbedding<StageC>, grid: SemanticGrid, imagesPerPrompt: Int = 1,
         initial: Tensor? = nil, noise: any NoiseSource, options: SamplingOptions? = nil
-    ) throws -> any LatentSampler {
+    ) throws -> any Sampler {
         let options = options ?? defaultSampling
         try description.validate(options)
         try text.validate(channels: configuration.textChannels, needsNegatives: options.isGuided)
@@ -91,7 +100,7 @@ extension StageC: DiffusionStage {
     }
 
     /// The semantic latent that a sampler has arrived at.
-    public func latent(_ sampler: any LatentSampler) -> SemanticLatent {
+    public func latent(_ sampler: any Sampler) -> SemanticLatent {
         SemanticLatent(values: sampler.latent, space: latentSpace)
     }
 }

@@ -6,7 +6,7 @@ public import WuerstchenNN
 ///
 /// A flat stack of residual, timestep and attention blocks at the resolution of the latent. It
 /// predicts the noise in a noisy latent, or, where its configuration has a `flow`, a velocity;
-/// ``sample(_:imageSize:seed:options:)`` turns text into a ``SemanticLatent``.
+/// ``sample(_:imageSize:multipleOf:seed:options:)`` turns text into a ``SemanticLatent``.
 public struct StageC: Sendable {
     /// The architecture's numbers.
     public let configuration: Configuration

@@ -122,9 +122,9 @@ public struct CascadeEvaluation: Sendable {
     /// Held-out scenes and their captions.
     public var images: SceneImages
     /// How Stage C samples.
-    public var prior: SamplingOptions?
+    public var stageC: SamplingOptions?
     /// How Stage B samples.
-    public var decoder: SamplingOptions?
+    public var stageB: SamplingOptions?
     /// Images that are made at a time.
     public var batchSize = 16
 
@@ -204,7 +204,7 @@ public struct CascadeEvaluation: Sendable {
         let seeds = captions.indices.map { seed &+ UInt64($0) }
         var sampler = try stage.sampler(
             text, grid: cascade.grid(for: cascade.defaultSize), noise: SeededNoise(seeds: seeds),
-            options: prior)
+            options: stageC)
         while try sampler.next() != nil {}
         return stage.latent(sampler)
     }
@@ -218,7 +218,7 @@ public struct CascadeEvaluation: Sendable {
             ? stages.textEncoder().encode(captions, negatives: captions.map { _ in "" }) : nil
         let seeds = captions.indices.map { seed &+ 1_000_000 &+ UInt64($0) }
         var sampler = try stages.stageB().sampler(
-            latent, text: text, noise: SeededNoise(seeds: seeds), options: decoder)
+            latent, text: text, noise: SeededNoise(seeds: seeds), options: stageB)
         while try sampler.next() != nil {}
         let stageA = try stages.stageA()
         return try stageA.decode(

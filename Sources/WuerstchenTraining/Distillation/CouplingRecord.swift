@@ -7,14 +7,14 @@ public struct CouplingRecord: Sendable, Hashable, Codable {
     /// How the teacher's flow was followed.
     public struct Solver: Sendable, Hashable, Codable {
         /// How it steps.
-        public var method: FlowMethod
+        public var method: FlowSolver
         /// The number of steps, equal in the flow's time.
         public var steps: Int
         /// The numbers that the teacher multiplied.
         public var precision: Precision
 
         /// A solver of the given values.
-        public init(_ method: FlowMethod, steps: Int, precision: Precision) {
+        public init(_ method: FlowSolver, steps: Int, precision: Precision) {
             self.method = method
             self.steps = steps
             self.precision = precision

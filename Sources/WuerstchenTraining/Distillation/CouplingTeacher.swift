@@ -52,9 +52,11 @@ public struct CouplingTeacher: Sendable {
     /// Refuses a student of a few steps, which is no flow any more that could be followed in
     /// others.
     private static func requireManySteps(_ flow: FlowConfiguration?) throws {
-        guard let limits = flow?.limits else { return }
+        guard let steps = flow?.steps else { return }
         throw WuerstchenError(
-            .invalidRequest, "this stage was distilled to \(limits); take its teacher")
+            .invalidRequest,
+            "this stage was distilled to \(FlowConfiguration.words(steps: steps)); take its teacher"
+        )
     }
 
     /// Stage C of a cascade.

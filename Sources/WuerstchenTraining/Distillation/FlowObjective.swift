@@ -114,7 +114,7 @@ public struct FlowObjective<Student: FlowStudent>: TrainingObjective {
         var result: [String: Float] = [:]
         for steps in times.steps.map({ [$0] }) ?? [1, 2, 4, 8] {
             let solution = try field.solve(
-                from: batch.noise, .fixed(field.map.timesteps(count: steps), .euler))
+                from: batch.noise, timesteps: field.map.timesteps(count: steps), solver: .euler)
             result["gap, \(steps) steps"] = relativeDistance(solution.latent, batch.clean)
             result["energy, \(steps) steps"] =
                 solution.latent.meanSquare().elements[0] / batch.clean.meanSquare().elements[0]
@@ -137,7 +137,7 @@ public struct FlowObjective<Student: FlowStudent>: TrainingObjective {
         try sheet.addRow("couplings", wanted, captions: batch.conditions.captions)
         for steps in times.steps.map({ [$0] }) ?? [1, 4] {
             let solution = try field.solve(
-                from: batch.noise, .fixed(field.map.timesteps(count: steps), .euler))
+                from: batch.noise, timesteps: field.map.timesteps(count: steps), solver: .euler)
             if let pixels = try student.pixels(of: solution.latent) {
                 try sheet.addRow(steps == 1 ? "one step" : "\(steps) steps", pixels)
             }

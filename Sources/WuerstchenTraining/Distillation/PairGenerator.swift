@@ -162,7 +162,7 @@ public struct PairGenerator: Sendable {
         do {
             let (field, solver) = (try teacher.field(conditions, guidance: guidance), record.solver)
             let times = try field.map.timesteps(count: solver.steps)
-            return try field.solve(from: noise, .fixed(times, solver.method)).latent
+            return try field.solve(from: noise, timesteps: times, solver: solver.method).latent
         } catch let error as WuerstchenError where error.code == .notFinite {
             // One pair gone astray is no reason to lose the others of its batch.
             guard noise.shape[0] > 1 else { return Tensor(repeating: .nan, noise.shape) }

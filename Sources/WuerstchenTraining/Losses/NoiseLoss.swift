@@ -36,7 +36,7 @@ public struct NoisyLatents: Sendable {
     /// Each sample's time, 0 for clean to 1 for noise.
     public let times: [Float]
     /// Each sample's ᾱ.
-    public let shares: [Float]
+    public let alphaBars: [Float]
 
     /// Noises latents.
     ///
@@ -49,22 +49,20 @@ public struct NoisyLatents: Sendable {
         _ clean: Tensor, times: [Float], schedule: NoiseSchedule, random: inout RandomStream
     ) {
         self.times = times
-        shares = times.map { schedule.alphaBar(at: $0) }
+        alphaBars = times.map { schedule.alphaBar(at: $0) }
         noise = random.normal(clean.shape)
-        latents =
-            clean.scaled(bySample: shares.map { $0.squareRoot() })
-            + noise.scaled(bySample: shares.map { (1 - $0).squareRoot() })
+        latents = schedule.noised(clean, with: noise, at: times)
     }
 
     /// The clean latents that a prediction of the noise implies.
     public func clean(_ predicted: Tensor) -> Tensor {
-        latents.scaled(bySample: shares.map { 1 / $0.squareRoot() })
-            - predicted.scaled(bySample: shares.map { ((1 - $0) / $0).squareRoot() })
+        latents.scaled(bySample: alphaBars.map { 1 / $0.squareRoot() })
+            - predicted.scaled(bySample: alphaBars.map { ((1 - $0) / $0).squareRoot() })
     }
 
     /// The weighted mean squared error of a prediction of the noise.
     public func loss(_ predicted: Tensor, _ weighting: NoiseWeighting) -> Tensor {
-        (predicted - noise).meanSquare(weights: shares.map { weighting($0) })
+        (predicted - noise).meanSquare(weights: alphaBars.map { weighting($0) })
     }
 }
 

@@ -90,7 +90,7 @@ import Wuerstchen
     func generation() async throws {
         let cascade = try TinyCascade.load()
         // Steps for minutes: were they all taken, the test would not end in time.
-        let request = try TinyCascade.request(priorSteps: 10_000)
+        let request = try TinyCascade.request(stageCSteps: 10_000)
         let (steps, continuation) = AsyncStream.makeStream(of: Int.self)
         let task = Task {
             var count = 0
@@ -112,14 +112,14 @@ import Wuerstchen
 
     @Test("cancelling while the decoder is at work gives no image")
     func decoder() async throws {
-        struct Cancelling: SemanticDecoder, SemanticDecoding {
+        struct Cancelling: LatentDecoder, LatentDecoding {
             func imageSide(forSemanticSide side: Int, in space: SemanticLatentSpace) -> Int? {
                 11 * side
             }
             func stepCount(for request: GenerationRequest) -> Int { 1 }
             func decoding(
                 of latent: SemanticLatent, for request: GenerationRequest, noise: any NoiseSource
-            ) throws -> any SemanticDecoding {
+            ) throws -> any LatentDecoding {
                 CancellationTests.cancelCurrentTask()
                 return self
             }
@@ -131,7 +131,7 @@ import Wuerstchen
         }
         var cascade = try TinyCascade.load()
         cascade.decoder = Cancelling()
-        let request = try TinyCascade.request(priorSteps: 1)
+        let request = try TinyCascade.request(stageCSteps: 1)
         let asynchronous = Task { [cascade] in try await cascade.images(for: request) }
         await #expect(throws: CancellationError.self) { try await asynchronous.value }
         let synchronous = Task { [cascade] in try cascade.makeImages(for: request) }

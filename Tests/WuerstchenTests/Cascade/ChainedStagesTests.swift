@@ -13,18 +13,18 @@ import Wuerstchen
         let decoder = try #require(cascade.decoder as? DiffusionDecoder)
         let request = try TinyCascade.request(
             "a house", negativePrompt: "a tree", size: Self.size, seed: Self.seed,
-            decoderGuidance: 2)
+            stageBGuidance: 2)
         let text = try cascade.textEncoder().encode("a house", negative: "a tree")
         let grid = try cascade.grid(for: Self.size)
         let stageC = try cascade.stageC()
-        var prior = try stageC.sampler(
-            text, grid: grid, noise: SeededNoise(seeds: [Self.seed]), options: request.prior)
-        while try prior.next() != nil {}
-        // The decoder's random numbers come after the prior's, from the same generator.
+        var first = try stageC.sampler(
+            text, grid: grid, noise: SeededNoise(seeds: [Self.seed]), options: request.stageC)
+        while try first.next() != nil {}
+        // Stage B's random numbers come after Stage C's, from the same generator.
         var sampler = try decoder.stageB().sampler(
-            stageC.latent(prior),
+            stageC.latent(first),
             text: decoder.textEncoder().encode("a house", negative: "a tree"),
-            noise: prior.noise, options: request.decoder)
+            noise: first.noise, options: request.stageB)
         while try sampler.next() != nil {}
         let images = try decoder.stageA().decode(ImageLatent(values: sampler.latent))
         let cut = try images.map { try $0.cropped(to: Self.size) }
@@ -42,10 +42,10 @@ import Wuerstchen
             text, imageSize: Self.size, seed: Self.seed, options: options)
         // Twelve and fifteen positions cover the image, and both are multiples of three.
         #expect(semantic.grid == SemanticGrid(rows: 15, columns: 12))
-        var prior = try stageC.sampler(
+        var first = try stageC.sampler(
             text, grid: semantic.grid, noise: SeededNoise(seeds: [Self.seed]), options: options)
-        while try prior.next() != nil {}
-        #expect(prior.latent.elements == semantic.values.elements)
+        while try first.next() != nil {}
+        #expect(first.latent.elements == semantic.values.elements)
         #expect(semantic.space == cascade.latentSpace)
 
         let decoderText = try decoder.textEncoder().encode("a house")
@@ -58,7 +58,7 @@ import Wuerstchen
         let images = try decoder.stageA().decode(latent)
         #expect(images.map(\.size) == [Self.size])
         let request = try TinyCascade.request(
-            "a house", seed: 3, decoderSteps: 2, decoderGuidance: 2)
+            "a house", seed: 3, stageBSteps: 2, stageBGuidance: 2)
         #expect(try decoder.decode(semantic, for: request) == images)
     }
 }

@@ -6,15 +6,15 @@ import Wuerstchen
 @Suite("Determinism", .serialized) struct DeterminismTests {
     @Test(
         "image k of a batch is the image that its own seed gives", arguments: [0, 2] as [Float])
-    func batch(decoderGuidance: Float) throws {
+    func batch(stageBGuidance: Float) throws {
         let cascade = try TinyCascade.load()
         let batch = try cascade.makeImages(
-            for: TinyCascade.request(seed: 40, count: 3, decoderGuidance: decoderGuidance))
+            for: TinyCascade.request(seed: 40, count: 3, stageBGuidance: stageBGuidance))
         #expect(batch.count == 3)
         for (index, image) in batch.enumerated() {
             let alone = try cascade.makeImages(
                 for: TinyCascade.request(
-                    seed: 40 + UInt64(index), decoderGuidance: decoderGuidance))
+                    seed: 40 + UInt64(index), stageBGuidance: stageBGuidance))
             #expect(alone == [image], "image \(index)")
         }
         #expect(Set(batch).count == 3)
@@ -33,7 +33,7 @@ import Wuerstchen
         let cascade = try TinyCascade.load()
         // Large enough that maps are cut into several pieces, and not square.
         let request = try TinyCascade.request(
-            size: ImageSize(width: 288, height: 128), priorSteps: 1, decoderSteps: 1)
+            size: ImageSize(width: 288, height: 128), stageCSteps: 1, stageBSteps: 1)
         let before = Threads.count
         defer { Threads.count = before }
         let images = try [1, 2, 5].map { count in
@@ -70,11 +70,11 @@ import Wuerstchen
     func differences() throws {
         let cascade = try TinyCascade.load()
         var other = try TinyCascade.request()
-        other.prior?.method = .ddim
+        other.stageC?.method = .ddim
         let requests = try [
             TinyCascade.request(), TinyCascade.request("a blue dog"),
-            TinyCascade.request(seed: 8), TinyCascade.request(priorSteps: 3),
-            TinyCascade.request(decoderSteps: 3), other,
+            TinyCascade.request(seed: 8), TinyCascade.request(stageCSteps: 3),
+            TinyCascade.request(stageBSteps: 3), other,
         ]
         #expect(Set(try requests.flatMap { try cascade.makeImages(for: $0) }).count == 6)
     }

@@ -8,23 +8,23 @@ import Wuerstchen
     func events() async throws {
         let cascade = try TinyCascade.load()
         let request = try TinyCascade.request(
-            size: ImageSize(width: 150, height: 128), count: 2, priorSteps: 3, decoderSteps: 2)
+            size: ImageSize(width: 150, height: 128), count: 2, stageCSteps: 3, stageBSteps: 2)
         var iterator = cascade.generation(of: request).makeAsyncIterator()
         for index in 0..<5 {
             guard case .step(let step) = try await iterator.next() else {
                 Issue.record("event \(index) is no step")
                 return
             }
-            let isPrior = index < 3
+            let isStageC = index < 3
             #expect(step.index == index && step.total == 5)
-            #expect(step.stageIndex == (isPrior ? index : index - 3))
-            #expect(step.stageCount == (isPrior ? 3 : 2))
+            #expect(step.stageIndex == (isStageC ? index : index - 3))
+            #expect(step.stageCount == (isStageC ? 3 : 2))
             #expect(!step.isPromptTruncated)
-            #expect(step.stage == (isPrior ? .stageC : .stageB))
-            #expect(step.predictedClean.shape == (isPrior ? [2, 12, 15, 10] : [2, 32, 40, 4]))
+            #expect(step.stage == (isStageC ? .stageC : .stageB))
+            #expect(step.predictedClean.shape == (isStageC ? [2, 12, 15, 10] : [2, 32, 40, 4]))
             #expect(step.predictedClean.isFinite)
-            #expect((step.semanticLatent != nil) == isPrior)
-            #expect(step.semanticLatent.map(\.space) == (isPrior ? cascade.latentSpace : nil))
+            #expect((step.semanticLatent != nil) == isStageC)
+            #expect(step.semanticLatent.map(\.space) == (isStageC ? cascade.latentSpace : nil))
         }
         guard case .images(let images, first: 0) = try await iterator.next() else {
             Issue.record("the sixth event is not the end")
@@ -105,7 +105,7 @@ import Wuerstchen
         let counter = Counter()
         var cascade = try TinyCascade.load()
         cascade.decoder = CountingDecoder(counter: counter)
-        for try await event in try cascade.generation(of: TinyCascade.request(priorSteps: 3)) {
+        for try await event in try cascade.generation(of: TinyCascade.request(stageCSteps: 3)) {
             if case .step(let step) = event, step.index == 1 { break }
         }
         // Work is done only when it is asked for: the decoder was never reached.
@@ -154,7 +154,7 @@ final class Counter: @unchecked Sendable {
 }
 
 /// A decoder that counts how often it is begun, and makes one grey image.
-struct CountingDecoder: SemanticDecoder {
+struct CountingDecoder: LatentDecoder {
     let counter: Counter
 
     func imageSide(forSemanticSide side: Int, in space: SemanticLatentSpace) -> Int? { 11 * side }
@@ -163,12 +163,12 @@ struct CountingDecoder: SemanticDecoder {
 
     func decoding(
         of latent: SemanticLatent, for request: GenerationRequest, noise: any NoiseSource
-    ) throws -> any SemanticDecoding {
+    ) throws -> any LatentDecoding {
         counter.add()
         return Grey(grid: latent.grid)
     }
 
-    struct Grey: SemanticDecoding {
+    struct Grey: LatentDecoding {
         let grid: SemanticGrid
 
         mutating func next() throws -> SamplingStep? { nil }

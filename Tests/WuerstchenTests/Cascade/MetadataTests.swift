@@ -10,7 +10,7 @@ import _WuerstchenTestSupport
         let prompt = "ein rotes Haus, “zwei Bäume”\n\t家 👩‍👩‍👧"
         let request = try TinyCascade.request(
             prompt, negativePrompt: "", size: ImageSize(width: 129, height: 130), seed: .max,
-            count: 2, priorSteps: 1, decoderSteps: 1)
+            count: 2, stageCSteps: 1, stageBSteps: 1)
         let images = try cascade.makeImages(for: request)
         let file = FileManager.default.temporaryDirectory
             .appendingPathComponent("\(UUID().uuidString).png")
@@ -26,9 +26,9 @@ import _WuerstchenTestSupport
             // The second image's own seed, which makes it again.
             #expect(text["seed"] == (index == 0 ? "18446744073709551615" : "0"))
             #expect(text["size"] == "129x130")
-            #expect(text["prior steps"] == "1" && text["prior guidance"] == "3.0")
-            #expect(text["prior sampling"] == "ddpm" && text["decoder sampling"] == "ddpm")
-            #expect(text["decoder steps"] == "1" && text["decoder guidance"] == "0.0")
+            #expect(text["stage C steps"] == "1" && text["stage C guidance"] == "3.0")
+            #expect(text["stage C sampling"] == "ddpm" && text["stage B sampling"] == "ddpm")
+            #expect(text["stage B steps"] == "1" && text["stage B guidance"] == "0.0")
             #expect(text["checkpoint"] == "checkpoint")
         }
     }

@@ -137,7 +137,7 @@ import _WuerstchenTestSupport
         var cascade = try Cascade(contentsOf: copy.url)
         cascade.decoder = cascade.previewDecoder
         expectError(.invalidRequest, "preview decoder", "columns, 4]", "[1, 12, 12, 10]") {
-            _ = try cascade.makeImages(for: TinyCascade.request(priorSteps: 1))
+            _ = try cascade.makeImages(for: TinyCascade.request(stageCSteps: 1))
         }
         expectError(.invalidRequest, "preview decoder", "[0, 3, 3, 10]") {
             _ = try PreviewDecoder().decode(
@@ -159,7 +159,7 @@ import _WuerstchenTestSupport
         decoder.stageA = Part(stageA)
         cascade.decoder = decoder
         expectError(.invalidRequest, "Stage A decodes", "3]", "[1, 32, 32, 4]") {
-            _ = try cascade.makeImages(for: TinyCascade.request(priorSteps: 1, decoderSteps: 1))
+            _ = try cascade.makeImages(for: TinyCascade.request(stageCSteps: 1, stageBSteps: 1))
         }
     }
 
@@ -169,7 +169,7 @@ import _WuerstchenTestSupport
         let counter = Counter()
         cascade.decoder = CountingDecoder(counter: counter)
         let size = ImageSize(width: 140, height: 333)
-        let images = try cascade.makeImages(for: TinyCascade.request(size: size, priorSteps: 1))
+        let images = try cascade.makeImages(for: TinyCascade.request(size: size, stageCSteps: 1))
         #expect(images.map(\.size) == [size])
         #expect(Set(images[0].pixels) == [128])
         #expect(counter.value == 1)

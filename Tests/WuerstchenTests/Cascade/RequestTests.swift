@@ -8,10 +8,10 @@ import _WuerstchenTestSupport
     func defaults() throws {
         let request = GenerationRequest("a house")
         #expect(request.size == nil)
-        #expect(request.prior == nil && request.decoder == nil)
+        #expect(request.stageC == nil && request.stageB == nil)
         let completed = try TinyCascade.load().completed(request)
-        #expect(completed.prior?.timesteps.count == 60 && completed.prior?.guidance == 4)
-        #expect(completed.decoder?.timesteps.count == 12 && completed.decoder?.guidance == 0)
+        #expect(completed.stageC?.timesteps.count == 60 && completed.stageC?.guidance == 4)
+        #expect(completed.stageB?.timesteps.count == 12 && completed.stageB?.guidance == 0)
         #expect(request.count == 1)
         try request.validate()
     }
@@ -22,8 +22,8 @@ import _WuerstchenTestSupport
     func guidance(_ guidance: Float) throws {
         let cascade = try TinyCascade.load()
         for request in try [
-            TinyCascade.request(priorGuidance: guidance),
-            TinyCascade.request(decoderGuidance: guidance),
+            TinyCascade.request(stageCGuidance: guidance),
+            TinyCascade.request(stageBGuidance: guidance),
         ] {
             expectError(.invalidRequest, "guidance", "\(guidance)") {
                 _ = try cascade.makeImages(for: request)
@@ -117,10 +117,10 @@ import _WuerstchenTestSupport
     @Test("a negative prompt changes the image under guidance alone")
     func negativePrompt() throws {
         let cascade = try TinyCascade.load()
-        func image(_ negative: String, _ prior: Float, _ decoder: Float) throws -> [Image] {
+        func image(_ negative: String, _ guidanceC: Float, _ guidanceB: Float) throws -> [Image] {
             try cascade.makeImages(
                 for: TinyCascade.request(
-                    negativePrompt: negative, priorGuidance: prior, decoderGuidance: decoder))
+                    negativePrompt: negative, stageCGuidance: guidanceC, stageBGuidance: guidanceB))
         }
         #expect(try image("", 1, 1) == image("blurry", 1, 1))
         #expect(try image("", 1, 1) == image("blurry", 0, -2))

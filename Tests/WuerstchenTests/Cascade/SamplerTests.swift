@@ -5,7 +5,7 @@ import Wuerstchen
 @Suite("Sampler") struct SamplerTests {
     private static func sampler(
         steps: Int = 4, method: SamplingMethod = .ddpm
-    ) throws -> any LatentSampler {
+    ) throws -> any Sampler {
         let cascade = try TinyCascade.load()
         return try cascade.stageC().sampler(
             cascade.textEncoder().encode("a house"), grid: SemanticGrid(rows: 4, columns: 3),
@@ -14,7 +14,7 @@ import Wuerstchen
                 timesteps: Timesteps(count: steps), guidance: 2, method: method))
     }
 
-    private static func finish(_ sampler: inout any LatentSampler) throws -> [Float] {
+    private static func finish(_ sampler: inout any Sampler) throws -> [Float] {
         while try sampler.next() != nil {}
         return sampler.latent.elements
     }

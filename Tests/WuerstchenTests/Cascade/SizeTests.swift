@@ -9,8 +9,8 @@ import _WuerstchenTestSupport
         cascade.defaultSize = ImageSize(width: 140, height: 129)
         let request = GenerationRequest(
             "a boat",
-            prior: SamplingOptions(timesteps: try Timesteps(count: 1), guidance: 0),
-            decoder: SamplingOptions(timesteps: try Timesteps(count: 1), guidance: 0))
+            stageC: SamplingOptions(timesteps: try Timesteps(count: 1), guidance: 0),
+            stageB: SamplingOptions(timesteps: try Timesteps(count: 1), guidance: 0))
         #expect(try cascade.makeImages(for: request).map(\.size) == [cascade.defaultSize])
     }
 
@@ -22,7 +22,7 @@ import _WuerstchenTestSupport
         ])
     func exact(width: Int, height: Int) throws {
         let size = ImageSize(width: width, height: height)
-        let request = try TinyCascade.request(size: size, priorSteps: 1, decoderSteps: 1)
+        let request = try TinyCascade.request(size: size, stageCSteps: 1, stageBSteps: 1)
         let images = try TinyCascade.load().makeImages(for: request)
         #expect(images.map(\.size) == [size])
         // An image, not padding: the last row and column vary like any other.
@@ -39,9 +39,9 @@ import _WuerstchenTestSupport
         let part = ImageSize(width: 131, height: 150)
         #expect(try cascade.grid(for: whole) == cascade.grid(for: part))
         let large = try cascade.makeImages(
-            for: TinyCascade.request(size: whole, priorSteps: 1, decoderSteps: 1))
+            for: TinyCascade.request(size: whole, stageCSteps: 1, stageBSteps: 1))
         let small = try cascade.makeImages(
-            for: TinyCascade.request(size: part, priorSteps: 1, decoderSteps: 1))
+            for: TinyCascade.request(size: part, stageCSteps: 1, stageBSteps: 1))
         #expect(try small == large.map { try $0.cropped(to: part) })
     }
 
@@ -88,7 +88,7 @@ import _WuerstchenTestSupport
         cascade.decoder = PreviewDecoder()
         cascade.latentSpace.pixelsPerPosition = 680
         let size = ImageSize(width: 4096, height: 128)
-        let request = try TinyCascade.request(size: size, priorSteps: 1)
+        let request = try TinyCascade.request(size: size, stageCSteps: 1)
         #expect(try cascade.makeImages(for: request).map(\.size) == [size])
     }
 
@@ -138,12 +138,12 @@ import _WuerstchenTestSupport
 
     @Test("a decoder that fits no grid is an error that says so")
     func noGrid() throws {
-        struct Unfit: SemanticDecoder {
+        struct Unfit: LatentDecoder {
             func imageSide(forSemanticSide side: Int, in space: SemanticLatentSpace) -> Int? { nil }
             func stepCount(for request: GenerationRequest) -> Int { 0 }
             func decoding(
                 of latent: SemanticLatent, for request: GenerationRequest, noise: any NoiseSource
-            ) throws -> any SemanticDecoding {
+            ) throws -> any LatentDecoding {
                 throw CancellationError()
             }
         }

@@ -30,7 +30,7 @@ import Wuerstchen
         }
     }
 
-    private struct WaitingDecoder: SemanticDecoder, SemanticDecoding {
+    private struct WaitingDecoder: LatentDecoder, LatentDecoding {
         let gate: Gate
 
         func imageSide(forSemanticSide side: Int, in space: SemanticLatentSpace) -> Int? {
@@ -39,7 +39,7 @@ import Wuerstchen
         func stepCount(for request: GenerationRequest) -> Int { 0 }
         func decoding(
             of latent: SemanticLatent, for request: GenerationRequest, noise: any NoiseSource
-        ) throws -> any SemanticDecoding { self }
+        ) throws -> any LatentDecoding { self }
         mutating func next() throws -> SamplingStep? { nil }
         mutating func finish() throws -> [Image] {
             guard gate.pass() else { throw WuerstchenError(.invalidRequest, "waited in vain") }
@@ -53,7 +53,7 @@ import Wuerstchen
         let gate = Gate()
         var cascade = try TinyCascade.load()
         cascade.decoder = WaitingDecoder(gate: gate)
-        let request = try TinyCascade.request(priorSteps: 1)
+        let request = try TinyCascade.request(stageCSteps: 1)
         let tasks = (0..<2 * Threads.availableProcessors + 2).map { _ in
             Task { [cascade] in try await cascade.images(for: request).count }
         }

@@ -29,14 +29,14 @@ enum TinyCascade {
     static func request(
         _ prompt: String = "a red house", negativePrompt: String = "",
         size: ImageSize = ImageSize(width: 128, height: 128), seed: UInt64 = 7, count: Int = 1,
-        priorSteps: Int = 2, priorGuidance: Float = 3, decoderSteps: Int = 2,
-        decoderGuidance: Float = 0
+        stageCSteps: Int = 2, stageCGuidance: Float = 3, stageBSteps: Int = 2,
+        stageBGuidance: Float = 0
     ) throws -> GenerationRequest {
         GenerationRequest(
             prompt, negativePrompt: negativePrompt, size: size, seed: seed, count: count,
-            prior: SamplingOptions(
-                timesteps: try Timesteps(count: priorSteps), guidance: priorGuidance),
-            decoder: SamplingOptions(
-                timesteps: try Timesteps(count: decoderSteps), guidance: decoderGuidance))
+            stageC: SamplingOptions(
+                timesteps: try Timesteps(count: stageCSteps), guidance: stageCGuidance),
+            stageB: SamplingOptions(
+                timesteps: try Timesteps(count: stageBSteps), guidance: stageBGuidance))
     }
 }

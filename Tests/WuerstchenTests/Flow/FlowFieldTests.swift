@@ -13,12 +13,12 @@ import _WuerstchenTestSupport
         for (field, tolerance) in [
             (data.nativeField(native), 2e-4), (data.field(FlowMap(isClamped: true)), 0.02),
         ] {
-            for solver in [
-                FlowSolver.fixed(try field.map.timesteps(count: 200), .heun),
-                .adaptive(tolerance: 1e-5),
+            for end in [
+                try field.solve(
+                    from: noise, timesteps: field.map.timesteps(count: 200), solver: .heun),
+                try field.solve(from: noise, tolerance: 1e-5),
             ] {
-                let end = try field.solve(from: noise, solver).latent
-                for (found, start) in zip(end.elements, noise.elements) {
+                for (found, start) in zip(end.latent.elements, noise.elements) {
                     #expect(abs(Double(found) - (1 + 0.5 * Double(start))) < tolerance * 3)
                 }
             }
@@ -29,13 +29,13 @@ import _WuerstchenTestSupport
     func orders() throws {
         let field = AnalyticFlow(mean: 0.5, deviation: 0.3).nativeField(FlowMap(isClamped: false))
         let noise = AnalyticFlow.noise(256)
-        func error(_ steps: Int, _ method: FlowMethod) throws -> Double {
+        func error(_ steps: Int, _ solver: FlowSolver) throws -> Double {
             // Short of the end, where the last step is Euler's.
             let times = try Timesteps(
                 (0...steps).map { step in
                     field.map.point(flowTime: 0.9 * Double(step) / Double(steps)).time
                 })
-            let state = try field.solve(from: noise, .fixed(times, method)).latent
+            let state = try field.solve(from: noise, timesteps: times, solver: solver).latent
             let end = field.map.flowState(state, at: field.map.point(time: times.times[steps]))
             let (t, m, s) = (0.9, 0.5, 0.3)
             let growth = ((1 - t) * (1 - t) + t * t * s * s).squareRoot()
@@ -77,7 +77,7 @@ import _WuerstchenTestSupport
         let noise = AnalyticFlow.noise(64)
         #expect(field.start(noise).elements == noise.elements)
         let times = try field.map.timesteps(count: 1)
-        let end = try field.solve(from: noise, .fixed(times, .euler))
+        let end = try field.solve(from: noise, timesteps: times, solver: .euler)
         #expect(end.evaluations == 1)
         for (found, start) in zip(end.latent.elements, noise.elements) {
             #expect(abs(found - (0.4 + 2 * 4 * start)) < 1e-4)
@@ -92,10 +92,10 @@ import _WuerstchenTestSupport
             predictsVelocity: true)
         let noise = AnalyticFlow.noise(64)
         expectError(.notFinite, "Stage X") {
-            _ = try field.solve(from: noise, .adaptive(tolerance: 0.1))
+            _ = try field.solve(from: noise, tolerance: 0.1)
         }
         expectError(.invalidRequest, "tolerance") {
-            _ = try field.solve(from: noise, .adaptive(tolerance: 0))
+            _ = try field.solve(from: noise, tolerance: 0)
         }
         for times in [[], [0.5, 0.5], [.nan], [1.5]] {
             expectError(.invalidRequest, "flow's times") { _ = try field(noise, at: times) }

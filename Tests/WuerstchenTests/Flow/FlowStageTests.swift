@@ -85,22 +85,22 @@ import _WuerstchenTestSupport
             contentsOf: TinyCascade.directory, replacing: StageFolders(stageC: c, stageB: b))
         var request = GenerationRequest("a house", size: ImageSize(width: 128, height: 128))
         let record = try cascade.completed(request)
-        #expect(record.prior?.timesteps.count == 1 && record.prior?.method == .euler)
-        #expect(record.decoder?.timesteps.count == 1 && record.decoder?.guidance == 0)
-        #expect(record.metadata(checkpoint: "x").contains { $0 == ("prior sampling", "euler") })
+        #expect(record.stageC?.timesteps.count == 1 && record.stageC?.method == .euler)
+        #expect(record.stageB?.timesteps.count == 1 && record.stageB?.guidance == 0)
+        #expect(record.metadata(checkpoint: "x").contains { $0 == ("stage C sampling", "euler") })
         let image = try cascade.makeImages(for: request)[0]
         #expect(image.size == request.size)
         #expect(try cascade.makeImages(for: record)[0] == image)
         let steps = try TinyCascade.load().completed(request)
-        for (prior, decoder) in [(steps.prior, nil), (nil, steps.decoder)] {
-            request.prior = prior
-            request.decoder = decoder
+        for (stageC, stageB) in [(steps.stageC, nil), (nil, steps.stageB)] {
+            request.stageC = stageC
+            request.stageB = stageB
             expectError(.invalidRequest, "flow's velocity", "leave its sampling options out") {
                 _ = try cascade.makeImages(for: request)
             }
         }
-        request.decoder = nil
-        request.prior = SamplingOptions(
+        request.stageB = nil
+        request.stageC = SamplingOptions(
             timesteps: try Timesteps(count: 1), guidance: 4, method: .euler)
         expectError(.invalidRequest, "one step") { _ = try cascade.makeImages(for: request) }
     }
@@ -140,14 +140,14 @@ import _WuerstchenTestSupport
         cascade.stageC = student.stageC
         let request = GenerationRequest("a house", size: ImageSize(width: 128, height: 128))
         let completed = try cascade.completed(request)
-        #expect(completed.prior?.timesteps.count == 1 && completed.decoder?.timesteps.count == 12)
+        #expect(completed.stageC?.timesteps.count == 1 && completed.stageB?.timesteps.count == 12)
         var small = request
-        small.decoder = SamplingOptions(timesteps: try Timesteps(count: 1), guidance: 0)
+        small.stageB = SamplingOptions(timesteps: try Timesteps(count: 1), guidance: 0)
         #expect(try cascade.makeImages(for: small).count == 1)
         let sequential = try Cascade(
             contentsOf: TinyCascade.directory, memory: .sequential,
             replacing: StageFolders(stageC: c))
-        #expect(try sequential.completed(request).prior?.method == .euler)
+        #expect(try sequential.completed(request).stageC?.method == .euler)
         #expect(try sequential.makeImages(for: small) == cascade.makeImages(for: small))
     }
 
@@ -166,8 +166,8 @@ import _WuerstchenTestSupport
             throw WuerstchenError(.fileNotFound, "no text encoder")
         })
         var request = GenerationRequest("a house", size: ImageSize(width: 128, height: 128))
-        request.prior = SamplingOptions(timesteps: try Timesteps(count: 1), guidance: 0)
-        request.decoder = SamplingOptions(timesteps: try Timesteps(count: 1), guidance: 2)
+        request.stageC = SamplingOptions(timesteps: try Timesteps(count: 1), guidance: 0)
+        request.stageB = SamplingOptions(timesteps: try Timesteps(count: 1), guidance: 2)
         cascade.decoder = decoder
         expectError(.fileNotFound, "no text encoder") { _ = try cascade.makeImages(for: request) }
         var c = stage.configuration

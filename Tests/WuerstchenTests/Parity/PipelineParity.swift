@@ -30,9 +30,9 @@ func checkScheduler(
     let timesteps =
         try scalars?["num_inference_steps"]?.int.map { try Timesteps(count: $0) } ?? .stageC
     let times = timesteps.times
-    let shares = times.map { schedule.alphaBar(at: $0) }
+    let alphaBars = times.map { schedule.alphaBar(at: $0) }
     try comparison.check("timesteps", times)
-    try comparison.check("alpha_cumprod", shares)
+    try comparison.check("alpha_cumprod", alphaBars)
     let want = try tensors("out.previous_timestep").elements
     // Indices in older sets, times in newer ones; both must be those of the next entry.
     let isIndex = want.count > 1 && want[0] == 1 && want[1] == 2
@@ -40,7 +40,8 @@ func checkScheduler(
         "previous_timestep",
         isIndex ? (1...timesteps.count).map(Float.init) : Array(times.dropFirst()))
     let steps = (0..<timesteps.count).map {
-        AncestralStep(share: shares[$0], nextAlphaBar: shares[$0 + 1], isLast: times[$0 + 1] == 0)
+        AncestralStep(
+            alphaBar: alphaBars[$0], nextAlphaBar: alphaBars[$0 + 1], isLast: times[$0 + 1] == 0)
     }
     try comparison.check(
         "coefficients", steps.flatMap { [$0.factor, $0.noiseShare, $0.deviation] })
@@ -51,18 +52,14 @@ func checkScheduler(
     var stepped: [Tensor] = []
     var noised: [Tensor] = []
     for index in try #require(scalars?["step_index"]?.array).compactMap(\.int) {
-        var sampler = try Sampler(
+        var sampler = try DiffusionSampler(
             stage: "test", schedule: schedule,
             options: SamplingOptions(
                 timesteps: Timesteps([times[index], times[index + 1]]), guidance: 0),
             initial: x, noise: RecordedNoise(noise.reshaped(to: Shape([1] + noise.shape.array)))
         ) { _, _ in predicted }
         stepped.append(try #require(try sampler.next()).latent.channelsFirst())
-        let share = shares[index]
-        noised.append(
-            Tensor.combine(
-                share.squareRoot(), x, (1 - share).squareRoot(), noiseMap
-            ).channelsFirst())
+        noised.append(schedule.noised(x, with: noiseMap, at: times[index]).channelsFirst())
     }
     try comparison.check("stepped", stepped.flatMap(\.elements))
     try comparison.check("added_noise", noised.flatMap(\.elements))
@@ -212,7 +209,7 @@ private struct Pipeline {
     }
 
     /// All latents, the initial ones first, and all predictions.
-    private func run(_ sampler: inout any LatentSampler) throws -> (
+    private func run(_ sampler: inout any Sampler) throws -> (
         latents: [Tensor], noise: [Tensor]
     ) {
         var latents = [sampler.latent]

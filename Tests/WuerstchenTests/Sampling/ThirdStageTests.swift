@@ -25,10 +25,10 @@ private struct ConstantStage: DiffusionStage {
     func predict(_ x: Tensor, times: [Float], conditioning: Float) throws -> Tensor {
         guard configuration.flow == nil else { return Tensor(repeating: conditioning, x.shape) }
         // A sampler asks for all samples at one time.
-        let share = schedule.alphaBar(at: times[0])
+        let alphaBar = schedule.alphaBar(at: times[0])
         return x.scaled(
-            by: 1 / (1 - share).squareRoot(),
-            shift: -conditioning * (share / (1 - share)).squareRoot())
+            by: 1 / (1 - alphaBar).squareRoot(),
+            shift: -conditioning * (alphaBar / (1 - alphaBar)).squareRoot())
     }
 }
 

@@ -23,7 +23,8 @@ import _WuerstchenTestSupport
             let field = try teacher.stage.flow(
                 teacher.textEncoder.encode(captions[row], negative: isGuided ? "" : nil),
                 guidance: isGuided ? 2 : 1)
-            let end = try field.solve(from: batch.noise[row..<row + 1], .fixed(times, .heun))
+            let end = try field.solve(
+                from: batch.noise[row..<row + 1], timesteps: times, solver: .heun)
             let made = batch.clean[row..<row + 1].elements
             for (a, b) in zip(end.latent.elements, made) {
                 #expect(abs(a - b) <= 1e-3 * max(1, abs(b)))

@@ -45,7 +45,7 @@ import _WuerstchenTestSupport
         let field = try batch.conditions.field(
             of: teacher.stage, teacher.textEncoder, guidance: 2)
         let step = try field.solve(
-            from: batch.noise, .fixed(field.map.timesteps(count: 1), .euler)
+            from: batch.noise, timesteps: field.map.timesteps(count: 1), solver: .euler
         ).latent
         let gap = try #require(after["gap, 1 steps"])
         let teachers = relativeDistance(step, batch.clean)

@@ -2,7 +2,7 @@ internal import TensorCore
 
 /// Turns semantic latents into images. Stages B and A together are one (``DiffusionDecoder``), and
 /// the preview decoder is another; a cascade runs with any.
-public protocol SemanticDecoder: Sendable {
+public protocol LatentDecoder: Sendable {
     /// The side in pixels of the image that a side of a semantic latent becomes, or nil where the
     /// decoder cannot run on it. A cascade takes the smallest side that covers what is asked for.
     ///
@@ -23,7 +23,7 @@ public protocol SemanticDecoder: Sendable {
     ///   decoder cannot be loaded or does not take such latents.
     func decoding(
         of latent: SemanticLatent, for request: GenerationRequest, noise: any NoiseSource
-    ) throws -> any SemanticDecoding
+    ) throws -> any LatentDecoding
 
     /// How it samples where a request leaves it open; nil for a decoder that takes no steps.
     ///
@@ -37,7 +37,10 @@ public protocol SemanticDecoder: Sendable {
 }
 
 /// A decoding under way.
-public protocol SemanticDecoding: Sendable {
+public protocol LatentDecoding: Sendable {
+    /// What its steps are reported as.
+    var stage: GenerationStep.Stage { get }
+
     /// Takes the next step; nil when there are none left.
     mutating func next() throws -> SamplingStep?
 
@@ -45,7 +48,12 @@ public protocol SemanticDecoding: Sendable {
     mutating func finish() throws -> [Image]
 }
 
-extension SemanticDecoder {
+extension LatentDecoding {
+    /// By default steps are those of the "decoder".
+    public var stage: GenerationStep.Stage { GenerationStep.Stage("Decoder") }
+}
+
+extension LatentDecoder {
     /// By default a decoder takes no steps.
     public func defaultSampling() throws -> SamplingOptions? { nil }
 
@@ -68,7 +76,7 @@ extension SemanticDecoder {
 }
 
 /// Stages B and A: the full decoder.
-public struct DiffusionDecoder: SemanticDecoder {
+public struct DiffusionDecoder: LatentDecoder {
     /// The text encoder in front of Stage B.
     public var textEncoder: Part<TextEncoder<StageB>>
     /// Stage B.
@@ -113,15 +121,15 @@ public struct DiffusionDecoder: SemanticDecoder {
 
     /// Stage B's steps.
     public func stepCount(for request: GenerationRequest) throws -> Int {
-        try (request.decoder ?? stageB.description().defaultSampling).timesteps.count
+        try (request.stageB ?? stageB.description().defaultSampling).timesteps.count
     }
 
     /// Encodes the prompt for Stage B, if that reads text, and starts its sampler.
     public func decoding(
         of latent: SemanticLatent, for request: GenerationRequest, noise: any NoiseSource
-    ) throws -> any SemanticDecoding {
+    ) throws -> any LatentDecoding {
         let description = try stageB.description()
-        let options = request.decoder ?? description.defaultSampling
+        let options = request.stageB ?? description.defaultSampling
         let text =
             try description.readsText
             ? textEncoder().encode(
@@ -132,11 +140,12 @@ public struct DiffusionDecoder: SemanticDecoder {
     }
 }
 
-private struct DiffusionDecoding: SemanticDecoding {
+private struct DiffusionDecoding: LatentDecoding {
     /// Holds Stage B, which can go before Stage A comes.
-    var sampler: (any LatentSampler)?
+    var sampler: (any Sampler)?
     let stageA: Part<StageA>
     var latent: ImageLatent?
+    let stage = GenerationStep.Stage.stageB
 
     mutating func next() throws -> SamplingStep? {
         guard let step = try sampler?.next() else {
@@ -155,7 +164,7 @@ private struct DiffusionDecoding: SemanticDecoding {
     }
 }
 
-extension PreviewDecoder: SemanticDecoder {
+extension PreviewDecoder: LatentDecoder {
     /// What the latent stands for: a preview is enlarged to it.
     public func imageSide(forSemanticSide side: Int, in space: SemanticLatentSpace) -> Int? {
         Int((Double(side) * space.pixelsPerPosition).rounded(.up))
@@ -167,12 +176,12 @@ extension PreviewDecoder: SemanticDecoder {
     /// Begins to decode, which neither prompt nor noise have a part in.
     public func decoding(
         of latent: SemanticLatent, for request: GenerationRequest, noise: any NoiseSource
-    ) throws -> any SemanticDecoding {
+    ) throws -> any LatentDecoding {
         PreviewDecoding(decoder: self, latent: latent)
     }
 }
 
-private struct PreviewDecoding: SemanticDecoding {
+private struct PreviewDecoding: LatentDecoding {
     let decoder: PreviewDecoder
     let latent: SemanticLatent
 

@@ -1,0 +1,87 @@
+public import TensorCore
+
+/// Samples by diffusion: removes noise step by step, ancestrally or on the deterministic path.
+public struct DiffusionSampler: Sampler {
+    /// The latents that the next step starts from.
+    public private(set) var latent: Tensor
+    /// The source of random numbers, for whatever goes on after the last step.
+    public private(set) var noise: any NoiseSource
+    private let schedule: NoiseSchedule
+    private let options: SamplingOptions
+    private let denoiser: GuidedDenoiser
+    private var index = 0
+
+    package init(
+        stage: String, schedule: NoiseSchedule, options: SamplingOptions, initial: Tensor,
+        noise: any NoiseSource, denoiser: @escaping GuidedDenoiser.Network
+    ) throws {
+        try options.validate()
+        self.schedule = schedule
+        self.options = options
+        self.noise = noise
+        self.denoiser = GuidedDenoiser(
+            stage, guidance: try SamplingOptions.weight(options.guidance), denoiser)
+        latent = initial
+    }
+
+    /// The number of steps.
+    public var count: Int { options.timesteps.count }
+
+    /// Takes the next step.
+    public mutating func next() throws -> SamplingStep? {
+        guard index < count else { return nil }
+        try Task.checkCancellation()
+        let time = options.timesteps.times[index]
+        let nextTime = options.timesteps.times[index + 1]
+        let predicted = try denoiser(
+            latent, [Float](repeating: time, count: latent.shape[0]))
+        try denoiser.require(predicted, "step \(index + 1) of \(count)")
+        let alphaBar = schedule.alphaBar(at: time)
+        let nextAlphaBar = schedule.alphaBar(at: nextTime)
+        let clean = Tensor.combine(
+            1 / alphaBar.squareRoot(), latent,
+            -(1 - alphaBar).squareRoot() / alphaBar.squareRoot(),
+            predicted)
+        if options.method == .ddpm {
+            let coefficients = AncestralStep(
+                alphaBar: alphaBar, nextAlphaBar: nextAlphaBar, isLast: nextTime == 0)
+            var moved = Tensor.combine(
+                coefficients.factor, latent, -coefficients.factor * coefficients.noiseShare,
+                predicted)
+            let shape = latent.shape
+            // Drawn in the last step too, where it has no weight: PyTorch's generator moves on.
+            let fresh = noise.next(
+                batch: shape[0], height: shape[1], width: shape[2], channels: shape[3])
+            if coefficients.deviation > 0 {
+                moved = Tensor.combine(1, moved, coefficients.deviation, fresh)
+            }
+            latent = moved
+        } else {
+            latent = Tensor.combine(
+                nextAlphaBar.squareRoot(), clean, (1 - nextAlphaBar).squareRoot(), predicted)
+        }
+        defer { index += 1 }
+        return SamplingStep(
+            index: index, count: count, latent: latent, predictedClean: clean,
+            predictedNoise: predicted)
+    }
+}
+
+/// `next = factor · (x − noiseShare · predicted) + deviation · fresh noise`, one step of ancestral
+/// sampling.
+package struct AncestralStep: Sendable {
+    package let factor: Float
+    package let noiseShare: Float
+    package let deviation: Float
+
+    /// - Parameters:
+    ///   - alphaBar: ᾱ where the step starts.
+    ///   - nextAlphaBar: ᾱ where it ends.
+    ///   - isLast: Whether it ends at time 0, where no noise is added.
+    package init(alphaBar: Float, nextAlphaBar: Float, isLast: Bool) {
+        let alpha = alphaBar / nextAlphaBar
+        factor = (1 / alpha).squareRoot()
+        noiseShare = (1 - alpha) / (1 - alphaBar).squareRoot()
+        deviation = isLast ? 0 : ((1 - alpha) * (1 - nextAlphaBar) / (1 - alphaBar)).squareRoot()
+    }
+}
