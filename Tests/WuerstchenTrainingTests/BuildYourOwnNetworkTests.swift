@@ -48,7 +48,8 @@ struct BuildYourOwnNetworkTests {
             _ = try Parameters.load(from: source) { try StripeClassifier($0) }
         }
         #expect(parameters.values.count == 6)
-        var optimizer = AdamW()
+        let optimizer = AdamW()
+        var state = OptimizerState()
         var random = RandomStream(seed: 1, name: "stripes")
         for _ in 0..<60 {
             let (images, labels) = stripes(32, &random)
@@ -57,9 +58,8 @@ struct BuildYourOwnNetworkTests {
                 try StripeClassifier($0)
             }
             let gradients = try network(images).crossEntropy(labels).gradients()
-            optimizer.update(&parameters.values, leaves.compactMapValues { gradients[$0] }) { _ in
-                0.02
-            }
+            let found = leaves.compactMapValues { gradients[$0] }
+            optimizer.update(&parameters, &state, found) { _ in 0.02 }
         }
 
         let file = FileManager.default.temporaryDirectory.appending(

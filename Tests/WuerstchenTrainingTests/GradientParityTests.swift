@@ -198,9 +198,10 @@ import _WuerstchenTestSupport
         func value(_ tensor: Tensor, _ step: Int) -> Tensor {
             tensor[step..<step + 1].reshaped(to: Shape(Array(tensor.shape.array.dropFirst())))
         }
-        var parameters = test.parameters
-        var average = ExponentialAverage(decay: 0.998, parameters)
-        var optimizer = AdamW(weightDecay: 0.1)
+        var parameters = TrainableParameters(test.parameters)
+        var average = ExponentialAverage(decay: 0.998, parameters.values)
+        let optimizer = AdamW(weightDecay: 0.1)
+        var state = OptimizerState()
         let rate = LearningRate(peak: 0.01, final: 1e-5, warmUp: 4, steps: 12)
         let rates = try test.result("rates").elements
         let norms = try test.result("norms").elements
@@ -214,12 +215,12 @@ import _WuerstchenTestSupport
             #expect(abs(norm - norms[step]) <= 1e-5 * norms[step])
             #expect(abs(rate[step] - rates[step]) <= 1e-5 * rates[step])
             optimizer.update(
-                &parameters, gradients, scale: norm > 1 ? 1 / norm : 1
+                &parameters, &state, gradients, scale: norm > 1 ? 1 / norm : 1
             ) { _ in rate[step] }
-            average.update(parameters)
+            average.update(parameters.values)
             for name in ["a", "b"] {
                 compare(
-                    parameters[name], value(try test.result("parameter.\(name)"), step),
+                    parameters.values[name], value(try test.result("parameter.\(name)"), step),
                     "\(name), step \(step)")
                 compare(
                     average.values[name], value(try test.result("average.\(name)"), step),

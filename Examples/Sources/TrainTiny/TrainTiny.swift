@@ -113,10 +113,10 @@ struct TrainTiny {
         try parameters.add(from: InitialParameters(seed: 1)) { source in
             _ = try Parameters.load(from: source) { try Network($0) }
         }
-        var optimizer = AdamW()
+        let optimizer = AdamW()
         let rate = LearningRate(peak: 2e-3, final: 1e-4, warmUp: 50, steps: steps)
         var random = RandomStream(seed: 1, name: "training")
-        var mean: Float = 0
+        var (state, mean) = (OptimizerState(), Float(0))
         for step in 0..<steps {
             // The network is built anew of tracked parameters, which is what records gradients.
             let leaves = parameters.values.mapValues { $0.tracked() }
@@ -124,7 +124,7 @@ struct TrainTiny {
             let loss = loss(network, &random)
             let gradients = try loss.gradients()
             let found = leaves.compactMapValues { gradients[$0] }
-            optimizer.update(&parameters.values, found) { _ in rate[step] }
+            optimizer.update(&parameters, &state, found) { _ in rate[step] }
             mean += loss.detached().elements[0] / 50
             guard step % 50 == 49 else { continue }
             print("step \(step + 1): loss \(mean)")

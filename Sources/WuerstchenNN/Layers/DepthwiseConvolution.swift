@@ -22,7 +22,8 @@ public struct DepthwiseConvolution: Sendable {
         hasBias: Bool = true, initializer: Initializer = .fanIn()
     ) throws {
         let stored = try parameters(
-            "weight", [channels, 1, kernel, kernel], role: .weight, initializer: initializer)
+            "weight", [channels, 1, kernel, kernel], role: .depthwiseWeight,
+            initializer: initializer)
         weight = stored.reshaped(to: [channels, kernel * kernel]).matrixTransposed()
         bias =
             hasBias

@@ -8,6 +8,8 @@ public enum ParameterRole: Sendable, Hashable, CaseIterable {
     case inputWeight
     /// The matrix or kernel of a layer that makes what the network returns.
     case outputWeight
+    /// The kernels of a layer that takes each channel by itself, and so is no matrix.
+    case depthwiseWeight
     /// A table of vectors that are looked up.
     case embedding
     /// What a layer adds to its sums.
@@ -23,7 +25,7 @@ public enum ParameterRole: Sendable, Hashable, CaseIterable {
     /// Whether it is the matrix or kernel of a layer.
     public var isWeight: Bool {
         switch self {
-        case .weight, .inputWeight, .outputWeight: true
+        case .weight, .inputWeight, .outputWeight, .depthwiseWeight: true
         case .embedding, .bias, .norm, .statistic: false
         }
     }
@@ -32,7 +34,7 @@ public enum ParameterRole: Sendable, Hashable, CaseIterable {
     /// defaults, but zeros for biases.
     public var standardInitializer: Initializer {
         switch self {
-        case .weight, .inputWeight, .outputWeight: .fanIn()
+        case .weight, .inputWeight, .outputWeight, .depthwiseWeight: .fanIn()
         case .embedding: .normal(deviation: 1)
         case .bias, .statistic: .zeros
         case .norm: .ones

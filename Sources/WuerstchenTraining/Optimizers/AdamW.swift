@@ -1,25 +1,18 @@
 public import TensorCore
+public import WuerstchenNN
 
 /// AdamW (Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019).
-public struct AdamW: Sendable {
+///
+/// It remembers the running means `first`, of gradients, and `second`, of their squares.
+public struct AdamW: Optimizer {
+    /// The name.
+    public let name = "adamw"
     /// How fast the means of gradients and of their squares forget.
     public var betas: (first: Float, second: Float)
     /// What is added to the root of the mean square.
     public var epsilon: Float
     /// The share of a parameter that is taken off in a step, in units of the learning rate.
     public var weightDecay: Float
-
-    /// Running means for each parameter that has been updated.
-    public struct Moments: Sendable {
-        /// Of gradients.
-        public var first: Tensor
-        /// Of squared gradients.
-        public var second: Tensor
-        /// How many gradients they are made of.
-        public var count: Int
-    }
-    /// The running means by parameter name.
-    public var moments: [String: Moments] = [:]
 
     /// An optimiser of the given settings; the published ones by default.
     public init(
@@ -31,43 +24,24 @@ public struct AdamW: Sendable {
         self.weightDecay = weightDecay
     }
 
-    /// Moves parameters against their gradients.
-    ///
-    /// - Parameters:
-    ///   - parameters: The parameters by name; those without a gradient stay as they are.
-    ///   - gradients: The gradients by name, in the parameters' shapes.
-    ///   - scale: What gradients are multiplied with first, such as a clipping factor.
-    ///   - rate: The learning rate of each parameter.
-    public mutating func update(
-        _ parameters: inout [String: Tensor], _ gradients: [String: Tensor], scale: Float = 1,
-        rate: (_ name: String) -> Float
-    ) {
-        for (name, gradient) in gradients {
-            guard var parameter = parameters.removeValue(forKey: name) else { continue }
-            var moments =
-                self.moments.removeValue(forKey: name)
-                ?? Moments(
-                    first: Tensor(repeating: 0, gradient.shape),
-                    second: Tensor(repeating: 0, gradient.shape), count: 0)
-            moments.count += 1
-            let rate = rate(name)
-            parameter.adamWStep(
-                gradient, first: &moments.first, second: &moments.second,
-                step: Tensor.AdamStep(
-                    betas: betas, epsilon: epsilon, rate: rate, decay: weightDecay,
-                    gradientScale: scale, count: moments.count))
-            self.moments[name] = moments
-            parameters[name] = parameter
-        }
+    /// Both running means, whatever the parameter is.
+    public func tensorKinds(of role: ParameterRole?, _ shape: Shape) -> Set<String> {
+        ["first", "second"]
     }
-}
 
-/// The length of all gradients together.
-///
-/// - Returns: The root of the sum of all squares, in an order that does not depend on the
-///   dictionary.
-public func globalNorm(_ gradients: [String: Tensor]) -> Float {
-    var sum = 0.0
-    for name in gradients.keys.sorted() { sum += gradients[name]?.squareSum() ?? 0 }
-    return Float(sum.squareRoot())
+    /// Moves one parameter; all are treated alike.
+    public func update(
+        _ parameter: inout Tensor, _ gradient: Tensor, _ memory: inout OptimizerState.Memory,
+        role: ParameterRole?, scale: Float, rate: Float
+    ) {
+        var first = memory.take("first", gradient.shape)
+        var second = memory.take("second", gradient.shape)
+        memory.count += 1
+        parameter.adamWStep(
+            gradient, first: &first, second: &second,
+            step: Tensor.AdamStep(
+                betas: betas, epsilon: epsilon, rate: rate, decay: weightDecay,
+                gradientScale: scale, count: memory.count))
+        (memory.tensors["first"], memory.tensors["second"]) = (first, second)
+    }
 }

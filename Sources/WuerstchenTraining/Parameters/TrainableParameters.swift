@@ -10,7 +10,7 @@ public struct TrainableParameters: Sendable {
     /// The parameters by name.
     public var values: [String: Tensor]
     /// What the parameters that were added are to their layers, by name.
-    public private(set) var roles: [String: ParameterRole] = [:]
+    public internal(set) var roles: [String: ParameterRole] = [:]
 
     /// The given parameters.
     public init(_ values: [String: Tensor] = [:]) {

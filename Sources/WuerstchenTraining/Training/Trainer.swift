@@ -13,8 +13,13 @@ public struct TrainingOptions: Sendable {
     public var microBatches = 1
     /// The learning rate over the steps.
     public var rate: LearningRate
-    /// The weight decay, in units of the learning rate.
-    public var weightDecay: Float
+    /// How parameters are moved.
+    public var optimizer: any Optimizer
+    /// The optimiser's weight decay, in units of the learning rate.
+    public var weightDecay: Float {
+        get { optimizer.weightDecay }
+        set { optimizer.weightDecay = newValue }
+    }
     /// Gradient norm clipping: gradients whose norm over all parameters is larger are scaled to it.
     public var clippingNorm: Float = 1
     /// The decay of the exponential moving average of the parameters.
@@ -35,12 +40,28 @@ public struct TrainingOptions: Sendable {
         self.steps = steps
         self.batchSize = batchSize
         rate = LearningRate(
-            peak: peakRate, final: peakRate / 100, warmUp: max(1, steps * 3 / 100), steps: steps)
-        self.weightDecay = weightDecay
+            peak: peakRate, final: peakRate / 100,
+            // What makes no sense is refused when training begins.
+            warmUp: max(1, min(max(steps, 0), Self.maximumSteps) * 3 / 100), steps: steps)
+        optimizer = AdamW(weightDecay: weightDecay)
         self.averageDecay = averageDecay
     }
 
+    /// The most steps of a training, and the most images of a step: what is counted over all steps
+    /// stays far below the largest whole number.
+    static let (maximumSteps, maximumBatchSize) = (1 << 40, 1 << 20)
+
     func validate() throws {
+        guard steps <= Self.maximumSteps, batchSize <= Self.maximumBatchSize,
+            (1...Self.maximumSteps).contains(rate.steps),
+            (0...Self.maximumSteps).contains(rate.warmUp)
+        else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "training of \(steps) steps of \(batchSize) images, the rate rising over "
+                    + "\(rate.warmUp) of \(rate.steps) steps; there can be at most "
+                    + "\(Self.maximumSteps) steps of \(Self.maximumBatchSize) images")
+        }
         guard microBatches > 0, batchSize % microBatches == 0 else {
             throw WuerstchenError(
                 .invalidRequest,
@@ -90,8 +111,8 @@ public struct Trainer<Objective: TrainingObjective> {
     ///   - options: The settings.
     ///   - file: Where the state is kept; nil to keep it in memory alone.
     ///   - resumes: Whether to go on from the file if it is there. Otherwise a file that is there
-    ///     is an error, so that no work is overwritten. Seed, batch size, peak rate, decays and
-    ///     precision must be those that it was begun with; there may be more steps.
+    ///     is an error, so that no work is overwritten. Seed, batch size, optimiser, peak rate,
+    ///     decays and precision must be those that it was begun with; there may be more steps.
     ///   - start: Parameters to begin with in place of initial ones, by name; all others are new.
     ///   - reducer: What averages gradients with those of other processes.
     /// - Throws: `WuerstchenError` when the settings make no sense, when there is a state that is
@@ -126,6 +147,9 @@ public struct Trainer<Objective: TrainingObjective> {
                     "\(file.path) was begun with \(differences.joined(separator: ", ")); resume it as "
                         + "it was begun, or it would be another training")
             }
+            // A file knows no roles.
+            state.parameters.roles = try objective.initialParameters(seed: options.seed).roles
+            try state.check(options.optimizer, in: file)
             (state.peakRate, state.precision) = (options.rate.peak, options.precision)
         } else {
             var parameters = try objective.initialParameters(seed: options.seed)
@@ -169,8 +193,9 @@ public struct Trainer<Objective: TrainingObjective> {
         isSound = false
         try check(value, norm, gradients, step)
         let (rate, objective) = (options.rate[step.number], objective)
-        state.update(
-            gradients, scale: norm > options.clippingNorm ? options.clippingNorm / norm : 1
+        options.optimizer.update(
+            &state.parameters, &state.optimizer, gradients,
+            scale: norm > options.clippingNorm ? options.clippingNorm / norm : 1
         ) { rate * objective.rateFactor($0) }
         for (name, value) in statistics {
             // PyTorch's momentum.

@@ -24,8 +24,12 @@ public struct TrainingState: Sendable {
     public internal(set) var loss: Float?
     /// The parameters.
     public var parameters: TrainableParameters
-    /// The optimiser's running means.
-    public var optimizer: AdamW
+    /// What the optimiser remembers.
+    public var optimizer = OptimizerState()
+    /// The optimiser's name.
+    public let optimizerName: String
+    /// The share of a parameter that is taken off in a step, in units of the learning rate.
+    public let weightDecay: Float
     /// The average of the parameters: what is worth keeping of a run.
     public var average: ExponentialAverage
 
@@ -35,15 +39,8 @@ public struct TrainingState: Sendable {
         (seed, batchSize) = (options.seed, options.batchSize)
         microBatches = options.microBatches
         (peakRate, precision) = (options.rate.peak, options.precision)
-        optimizer = AdamW(weightDecay: options.weightDecay)
+        (optimizerName, weightDecay) = (options.optimizer.name, options.weightDecay)
         average = ExponentialAverage(decay: options.averageDecay, parameters.values)
-    }
-
-    /// Moves the parameters against their gradients.
-    mutating func update(
-        _ gradients: [String: Tensor], scale: Float, rate: (_ name: String) -> Float
-    ) {
-        optimizer.update(&parameters.values, gradients, scale: scale, rate: rate)
     }
 
     /// The settings under which going on would be another training, each with both values. More
@@ -57,17 +54,33 @@ public struct TrainingState: Sendable {
         compare("batches of", batchSize, options.batchSize)
         compare("micro-batches", microBatches, options.microBatches)
         compare("peak rate", peakRate, options.rate.peak)
-        compare("weight decay", optimizer.weightDecay, options.weightDecay)
+        compare("optimizer", optimizerName, options.optimizer.name)
+        compare("weight decay", weightDecay, options.weightDecay)
         compare("average decay", average.decay, options.averageDecay)
         compare("precision", precision?.rawValue, options.precision.rawValue)
         return result
     }
 
+    /// Makes sure that an optimiser finds what it remembers.
+    func check(_ optimizer: any Optimizer, in file: URL) throws {
+        for (name, memory) in self.optimizer.memories {
+            let shape = parameters.values[name]?.shape ?? []
+            let kinds = optimizer.tensorKinds(of: parameters.roles[name], shape)
+            guard kinds == Set(memory.tensors.keys) else {
+                throw WuerstchenError(
+                    .malformedFile,
+                    "\(file.path): of \(name) there are \(memory.tensors.keys.sorted()), and "
+                        + "\(optimizer.name) remembers \(kinds.sorted())")
+            }
+        }
+    }
+
     // MARK: Files
 
-    /// The kinds of tensors in a file, by the beginning of their names.
-    private enum Kind: String, CaseIterable {
-        case parameter, first, second, average
+    /// The beginnings of the names of tensors in a file. All others are kinds of tensors that an
+    /// optimiser remembers.
+    private enum Kind {
+        static let (parameter, average) = ("parameter", "average")
     }
 
     /// The numbers beside the tensors.
@@ -86,7 +99,16 @@ public struct TrainingState: Sendable {
         let loss: Float?
         /// Nil for one.
         let microBatches: Int?
+        /// Nil for AdamW.
+        let optimizer: String?
         let momentCounts: [String: Int]
+
+        /// Whether a training can have come to these numbers.
+        var isPossible: Bool {
+            (0...TrainingOptions.maximumSteps).contains(step) && (0...step).contains(averageCount)
+                && batchSize > 0 && (microBatches ?? 1) > 0 && seconds >= 0 && seconds.isFinite
+                && momentCounts.values.allSatisfy { (1...step + 1).contains($0) }
+        }
     }
 
     /// The state in a file.
@@ -102,28 +124,36 @@ public struct TrainingState: Sendable {
                 .malformedFile, "\(file.path) is not the state of a training run")
         }
         let source = try CheckpointParameters(contentsOf: file)
-        var tensors: [Kind: [String: Tensor]] = [:]
+        var tensors: [String: [String: Tensor]] = [:]
         for (name, entry) in header.entries {
             let parts = name.split(separator: "/", maxSplits: 1)
-            guard parts.count == 2, let kind = Kind(rawValue: String(parts[0])),
-                entry.shape.count <= Shape.maximumRank,
+            guard parts.count == 2, entry.shape.count <= Shape.maximumRank,
                 case .found(let tensor) = try source.parameter(
                     ParameterRequest(name, Shape(entry.shape)))
             else {
                 throw WuerstchenError(
                     .malformedFile, "\(file.path): \(name) has no place in a training run's state")
             }
-            tensors[kind, default: [:]][String(parts[1])] = tensor
+            tensors[String(parts[0]), default: [:]][String(parts[1])] = tensor
         }
-        let shapes = (tensors[.parameter] ?? [:]).mapValues(\.shape)
-        let others = [Kind.first, .second, .average].flatMap { tensors[$0] ?? [:] }
-        guard record.step >= 0, record.averageCount >= 0,
-            record.momentCounts.values.allSatisfy({ (1...record.step + 1).contains($0) }),
-            others.allSatisfy({ shapes[$0.key] == $0.value.shape })
+        parameters = TrainableParameters(tensors.removeValue(forKey: Kind.parameter) ?? [:])
+        let averages = tensors.removeValue(forKey: Kind.average) ?? [:]
+        let shapes = parameters.values.mapValues(\.shape)
+        let others = tensors.values.flatMap(\.self) + averages
+        guard record.isPossible, others.allSatisfy({ shapes[$0.key] == $0.value.shape }),
+            tensors.values.allSatisfy({ $0.keys.allSatisfy { record.momentCounts[$0] != nil } })
         else {
             throw WuerstchenError(
                 .malformedFile,
                 "\(file.path): steps, means and averages do not belong to its parameters")
+        }
+        for (name, count) in record.momentCounts {
+            let own = tensors.compactMapValues { $0[name] }
+            guard !own.isEmpty else {
+                throw WuerstchenError(
+                    .malformedFile, "\(file.path): the optimiser's means of \(name) are missing")
+            }
+            optimizer.memories[name] = OptimizerState.Memory(own, count: count)
         }
         objective = record.objective
         (seed, batchSize) = (record.seed, record.batchSize)
@@ -131,17 +161,9 @@ public struct TrainingState: Sendable {
         (peakRate, precision, loss) = (record.peakRate, record.precision, record.loss)
         step = record.step
         seconds = record.seconds
-        parameters = TrainableParameters(tensors[.parameter] ?? [:])
         average = ExponentialAverage(
-            decay: record.averageDecay, tensors[.average] ?? [:], count: record.averageCount)
-        optimizer = AdamW(weightDecay: record.weightDecay)
-        for (name, count) in record.momentCounts {
-            guard let first = tensors[.first]?[name], let second = tensors[.second]?[name] else {
-                throw WuerstchenError(
-                    .malformedFile, "\(file.path): the optimiser's means of \(name) are missing")
-            }
-            optimizer.moments[name] = AdamW.Moments(first: first, second: second, count: count)
-        }
+            decay: record.averageDecay, averages, count: record.averageCount)
+        (optimizerName, weightDecay) = (record.optimizer ?? AdamW().name, record.weightDecay)
     }
 
     /// Writes the state; the file is complete or as it was before.
@@ -149,22 +171,21 @@ public struct TrainingState: Sendable {
     /// - Throws: `WuerstchenError` with code `unwritableFile`.
     public func write(to file: URL) throws {
         var sources: [Safetensors.Source] = []
-        func add(_ kind: Kind, _ name: String, _ tensor: Tensor) {
-            sources.append(Safetensors.Source(name: "\(kind.rawValue)/\(name)", tensor))
+        func add(_ kind: String, _ name: String, _ tensor: Tensor) {
+            sources.append(Safetensors.Source(name: "\(kind)/\(name)", tensor))
         }
-        for (name, tensor) in parameters.values { add(.parameter, name, tensor) }
-        for (name, tensor) in average.values { add(.average, name, tensor) }
-        for (name, moments) in optimizer.moments {
-            add(.first, name, moments.first)
-            add(.second, name, moments.second)
+        for (name, tensor) in parameters.values { add(Kind.parameter, name, tensor) }
+        for (name, tensor) in average.values { add(Kind.average, name, tensor) }
+        for (name, memory) in optimizer.memories {
+            for (kind, tensor) in memory.tensors { add(kind, name, tensor) }
         }
         let record = Record(
             objective: objective, seed: seed, batchSize: batchSize, step: step, seconds: seconds,
-            averageCount: average.count,
-            averageDecay: average.decay, weightDecay: optimizer.weightDecay,
+            averageCount: average.count, averageDecay: average.decay, weightDecay: weightDecay,
             peakRate: peakRate, precision: precision, loss: loss,
             microBatches: microBatches == 1 ? nil : microBatches,
-            momentCounts: optimizer.moments.mapValues(\.count))
+            optimizer: optimizerName == AdamW().name ? nil : optimizerName,
+            momentCounts: optimizer.memories.mapValues(\.count))
         let encoder = JSONEncoder()
         encoder.outputFormatting = .sortedKeys
         let text = String(decoding: try encoder.encode(record), as: UTF8.self)

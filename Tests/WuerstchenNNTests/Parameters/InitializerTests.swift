@@ -11,7 +11,8 @@ struct InitializerTests {
             let request = ParameterRequest("x", shape, role: role)
             let want: Initializer.Distribution =
                 switch role {
-                case .weight, .inputWeight, .outputWeight: .uniform(bound: 1.0 / 6)
+                case .weight, .inputWeight, .outputWeight, .depthwiseWeight:
+                    .uniform(bound: 1.0 / 6)
                 case .embedding: .normal(deviation: 1)
                 case .bias, .statistic: .constant(0)
                 case .norm: .constant(1)

@@ -45,10 +45,11 @@ import _WuerstchenTestSupport
         let (first, second) = (try whole.next(), try parts.next())
         let (one, other) = (try #require(first), try #require(second))
         #expect(abs(one.loss - other.loss) < 1e-4 * abs(one.loss))
-        for (name, moments) in whole.state.optimizer.moments {
-            let found = try #require(parts.state.optimizer.moments[name]?.first)
-            let size = moments.first.meanSquare().elements[0]
-            let error = (moments.first - found).meanSquare().elements[0]
+        for (name, memory) in whole.state.optimizer.memories {
+            let mean = try #require(memory.tensors["first"])
+            let found = try #require(parts.state.optimizer.memories[name]?.tensors["first"])
+            let size = mean.meanSquare().elements[0]
+            let error = (mean - found).meanSquare().elements[0]
             #expect(error <= 1e-6 * size, "\(name)")
         }
     }
