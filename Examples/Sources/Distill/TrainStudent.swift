@@ -108,7 +108,12 @@ struct StudentArguments: ParsableArguments {
             times: times,
             pruning: StagePruning(blocks: blocks, removesAttention: withoutAttention),
             keepsAttention: keepAttention)
-        distillation.objective.adversaryWeight = adversary
+        if adversary > 0 {
+            distillation.objective.auxiliary = [
+                AdversarialLoss.latents(
+                    of: distillation.objective.couplings, weight: adversary)
+            ]
+        }
         var progress = TrainingProgress()
         try distillation.run(
             training.options(teacher.run.compute), in: training.folder, resumes: training.resume,

@@ -44,7 +44,7 @@ struct TrainStageA: AsyncParsableCommand {
             var architecture = try read(configuration, MiniatureArchitecture.stageA)
             let (images, validation) = try arguments.sources(crop: crop)
             var objective = StageAObjective(configuration: architecture, images: images)
-            objective.adversaryWeight = adversary
+            if adversary > 0 { objective.auxiliary = [AdversarialLoss.patches(weight: adversary)] }
             objective.validationImages = validation
             let parameters = try arguments.run(objective).scope("stage_a")
             // The deviation of the latents becomes the unit of Stage B's.

@@ -9,7 +9,7 @@ internal import WuerstchenNN
 /// Over all times it is reflow: the new flow leads the same noise to the same latents on straighter
 /// lines. At the beginning alone it is distillation to one step, which is good when the couplings
 /// are those of a flow that is straight already.
-public struct FlowObjective<Student: FlowStudent>: TrainingObjective {
+public struct FlowObjective<Student: FlowStudent>: ExtendableObjective {
     /// What learns.
     public var student: Student
     /// What it learns from.
@@ -21,13 +21,9 @@ public struct FlowObjective<Student: FlowStudent>: TrainingObjective {
 
     /// Whether attention stays the teacher's, so that the student can be stored without it.
     public var keepsAttention = false
-    /// The weight in distillation to one step of a ``LatentAdversary``, such as 0.005 for Stage B;
-    /// 0 for none. It makes up for what a mean error blurs.
-    public var adversaryWeight: Float = 0
-    /// The share of the steps in which the adversary learns and is not yet listened to.
-    public var adversaryStart = 0.05
-
-    private var hasAdversary: Bool { adversaryWeight > 0 && times.steps == 1 }
+    /// Losses beside the error, such as ``AdversarialLoss/latents(of:weight:start:)`` in
+    /// distillation to one step.
+    public var auxiliary: [any AuxiliaryLoss<FlowOutput>] = []
 
     /// An objective for a student; the couplings' last file is set aside.
     public init(_ student: Student, couplings: Couplings, times: FlowTimes) {
@@ -41,13 +37,10 @@ public struct FlowObjective<Student: FlowStudent>: TrainingObjective {
         "\(student.name)-\(times.name)"
     }
 
-    /// The student's parameters, and the adversary's.
+    /// The student's parameters, and the auxiliary losses'.
     public func initialParameters(seed: UInt64) throws -> TrainableParameters {
         var parameters = try student.initialParameters(seed: seed)
-        guard hasAdversary else { return parameters }
-        try parameters.add(
-            AdversarialLoss.scope, from: InitialParameters(seed: seed)
-        ) { _ = try adversary($0) }
+        try auxiliary.addInitialParameters(to: &parameters, seed: seed)
         return parameters
     }
 
@@ -69,39 +62,19 @@ public struct FlowObjective<Student: FlowStudent>: TrainingObjective {
             + batch.noise.scaled(bySample: flowTimes.map { Float(1 - $0) })
         let seen = try field(y, at: flowTimes)
         let error = (seen.velocity - (clean - batch.noise)).meanSquare()
-        guard hasAdversary else { return TrainingLoss(error) }
-        let (loss, apart) = try AdversarialLoss(weight: adversaryWeight, start: adversaryStart)
-            .added(to: error, parameters, step, wanted: clean, made: seen.clean) {
-                let adversary = try adversary($0, step.precision)
-                return { adversary($0, batch.noise) }
-            }
-        return TrainingLoss(
-            loss, metrics: ["error": error.detached().elements[0], "adversary": apart])
-    }
-
-    private func adversary(
-        _ source: any ParameterSource, _ precision: Precision = .float32
-    ) throws -> LatentAdversary {
-        let shape = couplings.latentShape
-        let isEven = shape.rows.isMultiple(of: 2) && shape.columns.isMultiple(of: 2)
-        let isFolded = shape.rows > 24 && isEven
-        // As Stage B folds its own: what it sees of a large latent should be more than a few
-        // positions.
-        return try LatentAdversary(
-            source, channels: shape.channels, patch: isFolded ? 2 : 1, precision: precision)
-    }
-
-    /// The adversary learns faster than what it judges (Heusel et al., "GANs Trained by a Two
-    /// Time-Scale Update Rule", 2017).
-    public func rateFactor(_ name: String) -> Float {
-        name.hasPrefix(AdversarialLoss.scope + ".") ? 4 : 1
+        var loss = TrainingLoss(error)
+        guard !auxiliary.isEmpty else { return loss }
+        loss.metrics["error"] = error.detached().elements[0]
+        let output = FlowOutput(real: clean, fake: seen.clean, noise: batch.noise)
+        try auxiliary.add(to: &loss, output, parameters, step)
+        return loss
     }
 
     /// The same over pairs that are not learnt from.
     public var validation: FlowObjective? {
         var result = self
         result.couplings = validationCouplings
-        result.adversaryWeight = 0
+        result.auxiliary = auxiliary.validation()
         return result
     }
 
@@ -144,6 +117,17 @@ public struct FlowObjective<Student: FlowStudent>: TrainingObjective {
         }
         return sheet
     }
+}
+
+/// What a student makes of a batch of couplings, as auxiliary losses are given it: normalised
+/// latents, `[batch, height, width, channels]`.
+public struct FlowOutput: AdversarialOutput {
+    /// The teacher's latents.
+    public let real: Tensor
+    /// The student's, from the same noise.
+    public let fake: Tensor
+    /// The noise that both came from.
+    public let noise: Tensor
 }
 
 /// The distance of latents to others, relative to those' own deviation:

@@ -1,43 +1,123 @@
-internal import TensorCore
+public import TensorCore
+public import WuerstchenNN
 
-/// Learning from an adversary that learns in the same step, under least squares (Mao et al., "Least
-/// Squares Generative Adversarial Networks", 2017): it says 1 of what is wanted and 0 of what is
-/// made.
-struct AdversarialLoss {
-    /// The scope of the adversary's parameters.
-    static let scope = "adversary"
+/// What an objective makes of a batch where a discriminator can judge it.
+public protocol AdversarialOutput: Sendable {
+    /// What it should have made.
+    var real: Tensor { get }
+    /// What it made, of the same shape; gradients pass through it.
+    var fake: Tensor { get }
+}
 
-    /// The weight of what deceives the adversary.
-    let weight: Float
-    /// The share of the steps in which the adversary learns and is not yet listened to.
-    let start: Double
+/// Learning from a discriminator that learns in the same step, under least squares (Mao et al.,
+/// "Least Squares Generative Adversarial Networks", 2017): it says 1 of what is real and 0 of what
+/// is fake.
+///
+/// The discriminator's parameters are under `adversary`, and thrown away after training. How well
+/// it tells the two apart is the metric `adversary`: a quarter is chance.
+public struct AdversarialLoss<Output: AdversarialOutput>: AuxiliaryLoss {
+    /// Scores what is real or fake in an output, the first argument.
+    public typealias Discriminator = @Sendable (_ judged: Tensor, _ output: Output) -> Tensor
 
-    /// Adds what the adversary learns from and what is learnt from it.
+    /// The weight of what deceives the discriminator.
+    public var weight: Float
+    /// The share of the steps in which the discriminator learns and is not yet listened to.
+    public var start: Double
+    /// How much faster the discriminator learns than what it judges.
+    public var rate: Float
+    private let discriminator: @Sendable (any ParameterSource, Precision) throws -> Discriminator
+    private let scope = "adversary"
+
+    /// A loss from a discriminator of your own.
     ///
     /// - Parameters:
-    ///   - loss: Everything else that is learnt from.
-    ///   - parameters: Those of the step, with the adversary's.
-    ///   - step: Which step.
-    ///   - wanted: What the adversary shall give 1.
-    ///   - made: What it shall give 0; gradients reach it from what deceives the adversary.
-    ///   - judge: Makes the adversary of its parameters.
-    /// - Returns: The sum, and how well the adversary tells the two apart: a quarter is chance.
-    /// - Throws: What making the adversary throws.
-    func added(
-        to loss: Tensor, _ parameters: StepParameters, _ step: TrainingStep, wanted: Tensor,
-        made: Tensor, judge: (ParameterValues) throws -> (Tensor) -> Tensor
-    ) rethrows -> (loss: Tensor, apart: Float) {
-        let adversary = try judge(parameters.source(Self.scope))
-        let apart = Tensor.combine(
-            0.5, adversary(wanted).scaled(by: 1, shift: -1).meanSquare(),
-            0.5, adversary(made.detached()).meanSquare())
-        var sum = loss + apart
-        if Double(step.number) >= start * Double(step.count) {
-            // The adversary as it is: it does not learn from what deceives it.
-            let frozen = try judge(parameters.frozen(Self.scope))
-            sum = Tensor.combine(
-                1, sum, weight, frozen(made).scaled(by: 1, shift: -1).meanSquare())
+    ///   - weight: The weight of what deceives the discriminator.
+    ///   - start: The share of the steps in which the discriminator is not yet listened to.
+    ///   - rate: How much faster the discriminator learns than what it judges.
+    ///   - discriminator: Makes the discriminator of its parameters, which it may be asked for
+    ///     several times in a step.
+    public init(
+        weight: Float, start: Double, rate: Float = 1,
+        discriminator:
+            @escaping @Sendable (any ParameterSource, Precision) throws -> Discriminator
+    ) {
+        self.weight = weight
+        self.start = start
+        self.rate = rate
+        self.discriminator = discriminator
+    }
+
+    /// The discriminator's parameters.
+    public func initialParameters(seed: UInt64) throws -> TrainableParameters {
+        var parameters = TrainableParameters()
+        try parameters.add(scope, from: InitialParameters(seed: seed)) {
+            _ = try discriminator($0, .float32)
         }
-        return (sum, apart.detached().elements[0])
+        return parameters
+    }
+
+    /// The discriminator's own rate.
+    public func rateFactor(_ name: String) -> Float? {
+        name.hasPrefix(scope + ".") ? rate : nil
+    }
+
+    /// What the discriminator learns from and, from the start on, what is learnt from it.
+    public func loss(
+        _ output: Output, _ parameters: StepParameters, _ step: TrainingStep
+    ) throws -> AuxiliaryTerms? {
+        let judge = try discriminator(parameters.source(scope), step.precision)
+        let apart = Tensor.combine(
+            0.5, judge(output.real, output).scaled(by: 1, shift: -1).meanSquare(),
+            0.5, judge(output.fake.detached(), output).meanSquare())
+        var terms = AuxiliaryTerms(
+            [(1, apart)], metrics: [scope: apart.detached().elements[0]])
+        if Double(step.number) >= start * Double(step.count) {
+            // The discriminator as it is: it does not learn from what deceives it.
+            let frozen = try discriminator(parameters.frozen(scope), step.precision)
+            let deceiving = frozen(output.fake, output).scaled(by: 1, shift: -1).meanSquare()
+            terms.weighted.append((weight, deceiving))
+        }
+        return terms
+    }
+}
+
+extension AdversarialLoss where Output == StageAObjective.Output {
+    /// A discriminator of image patches, for Stage A.
+    ///
+    /// - Parameters:
+    ///   - weight: The weight of what deceives it, such as 0.05.
+    ///   - start: The share of the steps in which it is not yet listened to.
+    public static func patches(weight: Float, start: Double = 0.25) -> Self {
+        Self(weight: weight, start: start) { source, precision in
+            let network = try PatchDiscriminator(source, precision: precision)
+            return { judged, _ in network(judged) }
+        }
+    }
+}
+
+extension AdversarialLoss where Output == FlowOutput {
+    /// A discriminator of latents beside the noise that they came from, for distillation to one
+    /// step: it makes up for what a mean error blurs.
+    ///
+    /// It learns faster than the student (Heusel et al., "GANs Trained by a Two Time-Scale Update
+    /// Rule", 2017).
+    ///
+    /// - Parameters:
+    ///   - couplings: The couplings whose latents it judges.
+    ///   - weight: The weight of what deceives it, such as 0.005 for Stage B.
+    ///   - start: The share of the steps in which it is not yet listened to.
+    public static func latents(
+        of couplings: Couplings, weight: Float, start: Double = 0.05
+    ) -> Self {
+        let shape = couplings.latentShape
+        let isEven = shape.rows.isMultiple(of: 2) && shape.columns.isMultiple(of: 2)
+        // As Stage B folds its own: what it sees of a large latent should be more than a few
+        // positions.
+        let patch = shape.rows > 24 && isEven ? 2 : 1
+        return Self(weight: weight, start: start, rate: 4) { source, precision in
+            let network = try LatentDiscriminator(
+                source, channels: shape.channels, patch: patch, precision: precision)
+            return { judged, output in network(judged, output.noise) }
+        }
     }
 }

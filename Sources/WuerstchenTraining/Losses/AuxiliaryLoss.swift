@@ -86,6 +86,29 @@ public struct AuxiliaryTerms: Sendable {
     }
 }
 
+/// An objective that auxiliary losses add to.
+///
+/// Their parameters' rates and what they do after a step are theirs; ``rateFactor(_:)`` and
+/// ``finish(_:_:_:)`` ask them by default.
+public protocol ExtendableObjective: TrainingObjective {
+    /// What it makes of a batch.
+    associatedtype Output
+    /// The losses beside its own.
+    var auxiliary: [any AuxiliaryLoss<Output>] { get set }
+}
+
+extension ExtendableObjective {
+    /// The learning rate of auxiliary losses' parameters is up to them.
+    public func rateFactor(_ name: String) -> Float { auxiliary.rateFactor(name) ?? 1 }
+
+    /// Lets auxiliary losses finish the step.
+    public func finish(
+        _ parameters: inout TrainableParameters, _ step: TrainingStep, _ losses: [TrainingLoss]
+    ) throws {
+        try auxiliary.finish(&parameters, step)
+    }
+}
+
 extension Array {
     /// Adds the initial parameters of all these losses to an objective's.
     func addInitialParameters<Output>(

@@ -6,7 +6,7 @@ public import Wuerstchen
 /// Reconstruction alone sees an object of a fiftieth of the image last. Auxiliary losses on the
 /// latents can make them say what matters, in place of the ImageNet training of the published
 /// compressor. Half of the latents are noised, as Stage B will see them.
-public struct CompressorObjective: TrainingObjective {
+public struct CompressorObjective: ExtendableObjective {
     /// The part's name.
     public let name = "compressor"
     /// The compressor's network.
@@ -77,16 +77,6 @@ public struct CompressorObjective: TrainingObjective {
         try auxiliary.add(
             to: &loss, Output(batch: step.batch, latents: noisy), parameters, step)
         return loss
-    }
-
-    /// The learning rate of auxiliary losses' parameters is up to them.
-    public func rateFactor(_ name: String) -> Float { auxiliary.rateFactor(name) ?? 1 }
-
-    /// Lets auxiliary losses finish the step.
-    public func finish(
-        _ parameters: inout TrainableParameters, _ step: TrainingStep, _ losses: [TrainingLoss]
-    ) throws {
-        try auxiliary.finish(&parameters, step)
     }
 
     /// The same over images that are not learnt from.

@@ -1,14 +1,15 @@
-internal import TensorCore
+public import TensorCore
 public import Wuerstchen
 
 /// Stage A as an autoencoder (van den Oord et al., "Neural Discrete Representation Learning",
-/// 2017): reconstruction, codebook and commitment, and, if wanted, an adversary (Esser et al.,
-/// "Taming Transformers for High-Resolution Image Synthesis", 2021).
+/// 2017): reconstruction, codebook and commitment, and, if wanted, a discriminator among the
+/// auxiliary losses (Esser et al., "Taming Transformers for High-Resolution Image Synthesis",
+/// 2021).
 ///
 /// The published cascade decodes latents that are not quantised, so half of each batch is not
 /// either. The codebook begins with the means of clusters of latents, once there are latents worth
 /// coding, and codes that are hardly used are put to new places for most of the training.
-public struct StageAObjective: TrainingObjective {
+public struct StageAObjective: ExtendableObjective {
     /// The part's name.
     public let name = "stage-a"
     /// The architecture's numbers.
@@ -23,14 +24,21 @@ public struct StageAObjective: TrainingObjective {
     public var quantizationWeight: Float = 0.25
     /// The weight of the commitment within that, as published.
     public var commitment: Float = 0.25
-    /// The weight of a patch adversary, such as 0.05; 0 for none.
-    public var adversaryWeight: Float = 0
-    /// The share of the steps in which the adversary learns and is not yet listened to.
-    public var adversaryStart = 0.25
+    /// Losses beside those, which begin with quantisation, such as
+    /// ``AdversarialLoss/patches(weight:start:)``.
+    public var auxiliary: [any AuxiliaryLoss<Output>] = []
     /// The share of the steps before anything is quantised.
     public var unquantizedShare = 0.04
     /// The share of the steps after which no code is moved any more.
     public var restartShare = 0.7
+
+    /// What auxiliary losses are given.
+    public struct Output: AdversarialOutput {
+        /// The images, `[batch, height, width, 3]`, 0…1.
+        public let real: Tensor
+        /// Their reconstructions.
+        public let fake: Tensor
+    }
 
     private static let usage = "buffer.usage"
     private static let codebook = "stage_a.vquantizer.embedding.weight"
@@ -41,17 +49,13 @@ public struct StageAObjective: TrainingObjective {
         self.images = images
     }
 
-    /// Stage A's parameters, a count of how often each code is used, and the adversary's
+    /// Stage A's parameters, a count of how often each code is used, and the auxiliary losses'
     /// parameters.
     public func initialParameters(seed: UInt64) throws -> TrainableParameters {
         var parameters = TrainableParameters()
         try parameters.addStageA(configuration, seed: seed)
         parameters.values[StageAObjective.usage] = Tensor(repeating: 0, [configuration.codes])
-        if adversaryWeight > 0 {
-            try parameters.add(
-                AdversarialLoss.scope, from: InitialParameters(seed: seed)
-            ) { _ = try PatchAdversary($0) }
-        }
+        try auxiliary.addInitialParameters(to: &parameters, seed: seed)
         return parameters
     }
 
@@ -72,16 +76,16 @@ public struct StageAObjective: TrainingObjective {
 
     /// The loss of a batch.
     public func loss(_ parameters: StepParameters, _ step: TrainingStep) throws -> TrainingLoss {
-        let wanted = try images.batch(step.batch, count: step.batchSize).pixels
+        let real = try images.batch(step.batch, count: step.batchSize).pixels
         let stage = try StageA(
             configuration: configuration, parameters: parameters.source("stage_a"),
             precision: step.precision)
-        let latents = try stage.encode(wanted)
+        let latents = try stage.encode(real)
         guard quantizes(step) else {
             let decoded = try stage.decode(unscaled: latents)
             return TrainingLoss(
-                reconstruction(decoded, wanted),
-                metrics: ["psnr": peakSignalToNoise(decoded.detached(), wanted)],
+                reconstruction(decoded, real),
+                metrics: ["psnr": peakSignalToNoise(decoded.detached(), real)],
                 auxiliary: ["latents": latents.detached()])
         }
         let (indices, codes) = stage.quantize(latents)
@@ -94,27 +98,20 @@ public struct StageAObjective: TrainingObjective {
         let committed = (latents - codes.detached()).meanSquare()
         var used = [Float](repeating: 0, count: configuration.codes)
         for index in indices { used[index] += 1 }
-        var loss = Tensor.combine(
-            1, reconstruction(decoded, wanted), quantizationWeight,
-            Tensor.combine(1, book, commitment, committed))
-        var metrics = [
-            "psnr": peakSignalToNoise(
-                decoded[0..<max(1, half)].detached(), wanted[0..<max(1, half)]),
-            "codes": Float(used.count { $0 > 0 }),
-        ]
-        if adversaryWeight > 0 {
-            (loss, metrics["adversary"]) = try AdversarialLoss(
-                weight: adversaryWeight, start: adversaryStart
-            ).added(to: loss, parameters, step, wanted: wanted, made: decoded) {
-                let adversary = try PatchAdversary($0, precision: step.precision)
-                return { adversary($0) }
-            }
-        }
-        return TrainingLoss(
-            loss, metrics: metrics,
+        var loss = TrainingLoss(
+            Tensor.combine(
+                1, reconstruction(decoded, real), quantizationWeight,
+                Tensor.combine(1, book, commitment, committed)),
+            metrics: [
+                "psnr": peakSignalToNoise(
+                    decoded[0..<max(1, half)].detached(), real[0..<max(1, half)]),
+                "codes": Float(used.count { $0 > 0 }),
+            ],
             auxiliary: [
                 "latents": latents.detached(), "usage": Tensor(used, [configuration.codes]),
             ])
+        try auxiliary.add(to: &loss, Output(real: real, fake: decoded), parameters, step)
+        return loss
     }
 
     /// The same over images that are not learnt from.
@@ -124,7 +121,7 @@ public struct StageAObjective: TrainingObjective {
             result.images = $0
             // From the first step on.
             result.unquantizedShare = 0
-            result.adversaryWeight = 0
+            result.auxiliary = auxiliary.validation()
             return result
         }
     }
@@ -147,6 +144,7 @@ public struct StageAObjective: TrainingObjective {
     public func finish(
         _ parameters: inout TrainableParameters, _ step: TrainingStep, _ losses: [TrainingLoss]
     ) throws {
+        try auxiliary.finish(&parameters, step)
         let parts = losses.compactMap { $0.auxiliary["latents"] }
         guard !parts.isEmpty else { return }
         let latents = Tensor.concatenating(parts)

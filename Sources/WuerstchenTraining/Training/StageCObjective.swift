@@ -3,7 +3,7 @@ public import Wuerstchen
 
 /// Stage C: predicting the noise in semantic latents under their captions, with or without its text
 /// encoder learning along.
-public struct StageCObjective: TrainingObjective {
+public struct StageCObjective: ExtendableObjective {
     /// The part's name.
     public let name = "stage-c"
     /// The architecture's numbers.
@@ -95,16 +95,6 @@ public struct StageCObjective: TrainingObjective {
             batch: step.batch, captions: captions, noisy: noisy, predicted: predicted)
         try auxiliary.add(to: &loss, output, parameters, step)
         return loss
-    }
-
-    /// The learning rate of auxiliary losses' parameters is up to them.
-    public func rateFactor(_ name: String) -> Float { auxiliary.rateFactor(name) ?? 1 }
-
-    /// Lets auxiliary losses finish the step.
-    public func finish(
-        _ parameters: inout TrainableParameters, _ step: TrainingStep, _ losses: [TrainingLoss]
-    ) throws {
-        try auxiliary.finish(&parameters, step)
     }
 
     /// The same over latents that are not learnt from.

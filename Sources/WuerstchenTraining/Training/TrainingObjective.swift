@@ -166,7 +166,7 @@ public struct StepParameters: Sendable {
 
     /// The parameters of a network as they are: gradients pass through it to its input, and nothing
     /// is learnt from what it is used for. Its batch norms use their running statistics.
-    func frozen(_ scope: String) -> ParameterValues {
+    public func frozen(_ scope: String) -> ParameterValues {
         ParameterValues(
             TrainableParameters(leaves).scope(scope).mapValues { $0.detached() },
             origin: "\(scope) in training")

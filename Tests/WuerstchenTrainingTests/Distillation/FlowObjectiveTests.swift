@@ -93,20 +93,23 @@ import _WuerstchenTestSupport
         }
     }
 
-    @Test("student and adversary learn from each other, each its own part")
-    func adversary() throws {
+    @Test("student and discriminator learn from each other, each its own part")
+    func discriminator() throws {
         let teacher = try TinyTeacher()
         let (pairs, folder) = try Self.couplings(teacher)
         defer { _ = folder }
         let (student, start) = try teacher.student()
         var objective = FlowObjective(student, couplings: pairs, times: .beginning)
-        (objective.adversaryWeight, objective.adversaryStart) = (0.1, 0)
+        func loss(_ weight: Float, start: Double) -> AdversarialLoss<FlowOutput> {
+            .latents(of: pairs, weight: weight, start: start)
+        }
+        objective.auxiliary = [loss(0.1, start: 0)]
         let values = try objective.initialParameters(seed: 1).values.merging(start) { $1 }
         #expect(values.keys.contains { $0.hasPrefix("adversary.") })
-        // What deceives the adversary changes the student's gradients, and none of the adversary's.
+        // What deceives the discriminator changes the student's gradients, and none of its own.
         func gradients(weight: Float) throws -> [String: Tensor] {
             var objective = objective
-            objective.adversaryWeight = weight
+            objective.auxiliary = [loss(weight, start: 0)]
             return try firstGradients(of: objective, values, batchSize: 4)
         }
         let (weak, strong) = (try gradients(weight: 0.01), try gradients(weight: 0.1))
@@ -116,14 +119,14 @@ import _WuerstchenTestSupport
         }
         let last = "stage_c.out.1.weight"
         #expect(try #require(weak[last]).elements != #require(strong[last]).elements)
-        objective.adversaryStart = 0.5
+        objective.auxiliary = [loss(0.1, start: 0.5)]
         var trainer = try Trainer(objective, options(60), start: values)
         var told: Double = 1
         while let report = try trainer.next() {
             told = report.metrics.first { $0.name == "adversary" }?.value ?? 1
         }
         #expect(told < 0.25, "better than chance: \(told)")
-        #expect(objective.validation?.adversaryWeight == 0)
+        #expect(objective.validation?.auxiliary.isEmpty == true)
     }
 
     @Test("the mean and the deviation of latents")

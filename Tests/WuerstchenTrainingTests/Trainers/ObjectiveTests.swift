@@ -22,18 +22,18 @@ import _WuerstchenTestSupport
         #expect(mean.elements.contains { $0 != 0 }, "running statistics follow the batches")
     }
 
-    @Test("Stage A and its adversary learn from each other, each its own part")
-    func adversary() throws {
+    @Test("Stage A and a discriminator learn from each other, each its own part")
+    func discriminator() throws {
         var c = StageA.Configuration()
         (c.channels, c.bottleneckBlocks, c.codes) = (16, 1, 16)
         var objective = StageAObjective(configuration: c, images: SingleImage())
-        (objective.adversaryWeight, objective.adversaryStart) = (0.1, 0)
+        objective.auxiliary = [AdversarialLoss.patches(weight: 0.1, start: 0)]
         objective.unquantizedShare = 0
         let values = try objective.initialParameters(seed: 1).values
-        // What deceives the adversary changes Stage A's gradients, and none of the adversary's.
+        // What deceives the discriminator changes Stage A's gradients, and none of its own.
         func gradients(weight: Float) throws -> [String: Tensor] {
             var objective = objective
-            objective.adversaryWeight = weight
+            objective.auxiliary = [AdversarialLoss.patches(weight: weight, start: 0)]
             return try firstGradients(of: objective, values, batchSize: 2)
         }
         let (weak, strong) = (try gradients(weight: 0.1), try gradients(weight: 10))
@@ -46,7 +46,7 @@ import _WuerstchenTestSupport
         }
         let last = "stage_a.out_block.0.weight"
         #expect(try #require(weak[last]).elements != #require(strong[last]).elements)
-        objective.adversaryStart = 0.3
+        objective.auxiliary = [AdversarialLoss.patches(weight: 0.1, start: 0.3)]
         let (losses, metrics, _) = try train(objective, steps: 30, rate: 1e-2)
         expectFall(losses)
         #expect((metrics["adversary"] ?? 1) < 0.25, "better than chance")

@@ -7,11 +7,11 @@ public import WuerstchenNN
 ///
 /// What it learns to see, a mean error hardly counts: that edges are soft and textures smooth. It
 /// is thrown away after training.
-public struct PatchAdversary: Sendable {
+public struct PatchDiscriminator: Sendable {
     private let layers: [Convolution]
     private let output: Convolution
 
-    /// An adversary whose parameters the source may make up.
+    /// A discriminator whose parameters the source may make up.
     ///
     /// - Parameters:
     ///   - source: The parameters.

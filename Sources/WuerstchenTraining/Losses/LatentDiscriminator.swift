@@ -5,17 +5,17 @@ public import WuerstchenNN
 /// came from, under least squares (Mao et al., "Least Squares Generative Adversarial Networks",
 /// 2017).
 ///
-/// A student that learns a mean error takes the middle of what it cannot tell apart; that, an
-/// adversary sees. InstaFlow has a perceptual distance in this place, which latents have none of.
+/// A student that learns a mean error takes the middle of what it cannot tell apart; that, a
+/// discriminator sees. InstaFlow has a perceptual distance in this place, which latents have none of.
 /// Because it sees the noise, too, it asks for the teacher's latent of this noise rather than for
 /// any (Lin et al., "SDXL-Lightning", 2024). It is thrown away after training.
-public struct LatentAdversary: Sendable {
+public struct LatentDiscriminator: Sendable {
     private let patch: Int
     private let inputs: (latents: Convolution, noise: Convolution)
     private let layers: [Convolution]
     private let output: Convolution
 
-    /// An adversary whose parameters the source may make up.
+    /// A discriminator whose parameters the source may make up.
     ///
     /// - Parameters:
     ///   - source: The parameters.
