@@ -90,35 +90,30 @@ public struct MiniatureRecipe: Sendable {
                 configuration: MiniatureArchitecture.stageA,
                 images: images(.training, crop: 128))
             objective.validationImages = images(.heldOut)
-            _ = try TrainingRun(objective, options, in: folder)
-                .run(resumes: true, progress: &progress)
+            try continued(TrainingRun(objective, options, in: folder), &progress)
         case .compressor:
             var objective = CompressorObjective(images: images(.training))
             objective.validationImages = images(.heldOut)
             objective.auxiliary = [
                 CompressorHeads(labels: images(.training), validationLabels: images(.heldOut))
             ]
-            _ = try TrainingRun(objective, options, in: folder)
-                .run(resumes: true, progress: &progress)
+            try continued(TrainingRun(objective, options, in: folder), &progress)
         case .text:
             let objective = TextObjective(
                 configuration: MiniatureArchitecture.text, tokenizer: try tokenizer(),
                 captions: images(.training))
-            _ = try TrainingRun(objective, options, in: folder)
-                .run(resumes: true, progress: &progress)
+            try continued(TrainingRun(objective, options, in: folder), &progress)
         case .probe:
             // Judges images of all combinations, so it has seen them all.
             let objective = ProbeObjective(images: images(.training))
-            _ = try TrainingRun(objective, options, in: folder)
-                .run(resumes: true, progress: &progress)
+            try continued(TrainingRun(objective, options, in: folder), &progress)
         case .preview:
             let objective = PreviewObjective(
                 images: images(.training), compressor: try compressor())
             let start = try average(of: .compressor, "preview").map { ("preview.\($0)", $1) }
-            _ = try TrainingRun(objective, options, in: folder)
-                .run(
-                    resumes: true, start: Dictionary(uniqueKeysWithValues: start),
-                    progress: &progress)
+            try continued(
+                TrainingRun(objective, options, in: folder),
+                start: Dictionary(uniqueKeysWithValues: start), &progress)
         case .stageB:
             let stageA = try stageA()
             var objective = StageBObjective(
@@ -127,8 +122,8 @@ public struct MiniatureRecipe: Sendable {
                 images: images(.training), stageA: stageA, compressor: try compressor(),
                 weighting: .inverseSignal, trainsText: false)
             objective.validationImages = images(.heldOut)
-            _ = try TrainingRun(objective, options, in: folder)
-                .run(resumes: true, start: try pretrainedText(), progress: &progress)
+            try continued(
+                TrainingRun(objective, options, in: folder), start: pretrainedText(), &progress)
         case .stageC:
             let compressor = try compressor()
             var shown = progress
@@ -153,9 +148,17 @@ public struct MiniatureRecipe: Sendable {
                     labels: semantics, validationLabels: images(.heldOut), weight: 0.3)
             ]
             objective.times = TimeDistribution(highNoiseShare: 0.5)
-            _ = try TrainingRun(objective, options, in: folder)
-                .run(resumes: true, start: try pretrainedText(), progress: &progress)
+            try continued(
+                TrainingRun(objective, options, in: folder), start: pretrainedText(), &progress)
         }
+    }
+
+    /// Trains to the end, from where an earlier training in the folder stopped if there is one.
+    private func continued(
+        _ run: TrainingRun<some TrainingObjective>, start: [String: Tensor] = [:],
+        _ progress: inout TrainingProgress
+    ) throws {
+        _ = try run.run(resumes: run.isBegun, start: start, progress: &progress)
     }
 
     /// The folder of a piece.

@@ -8,7 +8,7 @@ public struct CompressorHeads: AuxiliaryLoss {
     /// What the images show.
     public var labels: any SceneLabelSource
     /// What images that are not learnt from show.
-    public var validationLabels: (any SceneLabelSource)?
+    @Incidental public var validationLabels: (any SceneLabelSource)? = nil
     /// The weight of the heads' loss.
     public var weight: Float = 0.02
 
@@ -67,7 +67,7 @@ public struct CaptionReader: AuxiliaryLoss {
     /// What latents show and captions mention.
     public var labels: any SceneLabelSource
     /// The same for latents that are not learnt from.
-    public var validationLabels: (any SceneLabelSource)?
+    @Incidental public var validationLabels: (any SceneLabelSource)? = nil
     /// The weight at the beginning of the training; it falls to 0 until the end.
     public var weight: Float
 

@@ -17,12 +17,12 @@ public struct ImageFolder: ImageSource {
     /// Whether these are the held-out images.
     public let isValidation: Bool
 
-    private let buckets: [Bucket]
+    let buckets: [Bucket]
     private let heldOut: [Bucket]
     private let problems: ImageProblems
 
     /// The images that batches of one size are made of.
-    private struct Bucket {
+    struct Bucket {
         let size: ImageSize
         let images: [ImageFile]
     }
@@ -152,7 +152,7 @@ public struct ImageFolder: ImageSource {
             pixels: .concatenating(found.map(\.pixels)), captions: found.map(\.caption))
     }
 
-    private func caption(of image: ImageFile) -> String {
+    func caption(of image: ImageFile) -> String {
         guard let name = image.captionName else { return "" }
         do {
             let data = try Data(contentsOf: url.file(name))

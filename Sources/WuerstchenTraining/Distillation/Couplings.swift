@@ -17,9 +17,9 @@ public struct CouplingBatch: Sendable {
 public struct Couplings: Sendable {
     /// How they were made.
     public let record: CouplingRecord
-    private var shards: [Shard]
+    private(set) var shards: [Shard]
 
-    private struct Shard: Sendable {
+    struct Shard: Sendable {
         let numbers: [Int]
         let captions: [String]
         let clean: Tensor

@@ -15,7 +15,7 @@ public struct DecoderObjective: TrainingObjective {
     /// The images.
     public var images: any ImageSource
     /// Images that are not learnt from.
-    public var validationImages: (any ImageSource)?
+    @Incidental public var validationImages: (any ImageSource)? = nil
     /// What is wanted of decoded images.
     public var reconstruction = ReconstructionLoss(edges: 0.5)
 

@@ -15,7 +15,7 @@ public struct FlowObjective<Student: FlowStudent>: ExtendableObjective {
     /// What it learns from.
     public var couplings: Couplings
     /// Pairs that are not learnt from.
-    public var validationCouplings: Couplings
+    @Incidental public var validationCouplings: Couplings
     /// Which times are learnt.
     public var times: FlowTimes
 
@@ -28,7 +28,9 @@ public struct FlowObjective<Student: FlowStudent>: ExtendableObjective {
     /// An objective for a student; the couplings' last file is set aside.
     public init(_ student: Student, couplings: Couplings, times: FlowTimes) {
         self.student = student
-        (self.couplings, validationCouplings) = couplings.heldOutLast
+        let parts = couplings.heldOutLast
+        self.couplings = parts.training
+        validationCouplings = parts.validation
         self.times = times
     }
 

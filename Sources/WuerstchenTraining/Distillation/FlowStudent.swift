@@ -46,7 +46,7 @@ public struct StageCStudent: FlowStudent {
     /// How noise grows with time.
     public var schedule: NoiseSchedule
     /// Shows what latents mean.
-    public var preview: PreviewDecoder?
+    @Incidental public var preview: PreviewDecoder? = nil
 
     /// A student of a stage.
     ///
@@ -107,7 +107,7 @@ public struct StageBStudent: FlowStudent {
     /// How noise grows with time.
     public var schedule: NoiseSchedule
     /// Shows what latents mean.
-    public var stageA: StageA?
+    @Incidental public var stageA: StageA? = nil
 
     /// A student of a stage.
     ///

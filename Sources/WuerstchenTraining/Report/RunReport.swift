@@ -68,23 +68,10 @@ struct RunReport {
         return rows
     }
 
-    /// Every stored property of a value by its name in words, those of structures within it too: a
-    /// setting that is added is listed without being listed here.
-    static func settings(of value: Any, prefix: String = "") -> [(name: String, value: String)] {
-        Mirror(reflecting: value).children.flatMap { child -> [(name: String, value: String)] in
-            let name = prefix + words(child.label ?? "")
-            let mirror = Mirror(reflecting: child.value)
-            if mirror.displayStyle == .struct, !mirror.children.isEmpty {
-                return settings(of: child.value, prefix: name + ", ")
-            }
-            return [(name, "\(child.value)")]
-        }
-    }
-
-    /// "clippingNorm" as "clipping norm".
-    private static func words(_ name: String) -> String {
-        name.reduce(into: "") { words, letter in
-            words += letter.isUppercase ? " " + letter.lowercased() : String(letter)
+    /// Settings in words, in the order of their names.
+    static func settings(_ settings: TrainingSettings) -> [(name: String, value: String)] {
+        settings.values.sorted { $0.key < $1.key }.map {
+            (TrainingSettings.words($0.key), $0.value.description)
         }
     }
 }

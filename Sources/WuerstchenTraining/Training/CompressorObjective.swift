@@ -14,7 +14,7 @@ public struct CompressorObjective: ExtendableObjective {
     /// The images.
     public var images: any ImageSource
     /// Images that are not learnt from.
-    public var validationImages: (any ImageSource)?
+    @Incidental public var validationImages: (any ImageSource)? = nil
     /// What is wanted of reconstructions.
     public var reconstruction = ReconstructionLoss(edges: 0.3)
     /// Losses beside the reconstruction.

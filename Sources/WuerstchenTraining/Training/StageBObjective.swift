@@ -18,7 +18,7 @@ public struct StageBObjective: TrainingObjective {
     /// Images and captions.
     public var images: any ImageSource
     /// Images that are not learnt from.
-    public var validationImages: (any ImageSource)?
+    @Incidental public var validationImages: (any ImageSource)? = nil
     /// Stage A, which stays as it is.
     public var stageA: StageA
     /// The compressor, which stays as it is; nil for one that learns along.
@@ -38,7 +38,7 @@ public struct StageBObjective: TrainingObjective {
     /// Whether the text encoder learns along.
     public var trainsText: Bool
     /// Whether activations are computed anew for gradients rather than kept.
-    public var checkpointsActivations = false
+    @Incidental public var checkpointsActivations = false
     /// How noise grows with time.
     public var schedule = NoiseSchedule()
 

@@ -15,9 +15,9 @@ public struct StageCObjective: ExtendableObjective {
     /// Latents and captions.
     public var semantics: any SemanticSource
     /// Latents and captions that are not learnt from.
-    public var validationSemantics: (any SemanticSource)?
+    @Incidental public var validationSemantics: (any SemanticSource)? = nil
     /// Shows what latents mean, for contact sheets.
-    public var preview: PreviewDecoder?
+    @Incidental public var preview: PreviewDecoder? = nil
     /// Losses beside the error of the noise.
     public var auxiliary: [any AuxiliaryLoss<Output>] = []
     /// How often each noise level is learnt.
@@ -29,7 +29,7 @@ public struct StageCObjective: ExtendableObjective {
     /// Whether the text encoder learns along.
     public var trainsText: Bool
     /// Whether activations are computed anew for gradients rather than kept.
-    public var checkpointsActivations = false
+    @Incidental public var checkpointsActivations = false
     /// How noise grows with time.
     public var schedule = NoiseSchedule()
 

@@ -29,7 +29,7 @@ public struct TrainingOptions: Sendable {
     /// What everything random depends on.
     public var seed: UInt64 = 0
     /// Seconds between checkpoints; 0 for one after every step.
-    public var checkpointInterval: Double = 120
+    @Incidental public var checkpointInterval: Double = 120
 
     /// Settings of the given values, with a warm-up over 3 % of the steps and a cosine down to a
     /// hundredth of the rate.
@@ -94,6 +94,9 @@ public struct Trainer<Objective: TrainingObjective> {
     public let options: TrainingOptions
     /// What changes from step to step.
     public private(set) var state: TrainingState
+    /// Whether all settings are those that the training was begun with. Older files have so few
+    /// that the rest is taken on trust once, and recorded from then on.
+    public let isFullyCompared: Bool
     private let file: URL?
     private let reducer: any GradientReducer
     private let retention = BufferPool.Retention()
@@ -110,13 +113,14 @@ public struct Trainer<Objective: TrainingObjective> {
     ///   - objective: What is trained.
     ///   - options: The settings.
     ///   - file: Where the state is kept; nil to keep it in memory alone.
-    ///   - resumes: Whether to go on from the file if it is there. Otherwise a file that is there
-    ///     is an error, so that no work is overwritten. Seed, batch size, optimiser, peak rate,
-    ///     decays and precision must be those that it was begun with; there may be more steps.
+    ///   - resumes: Whether to go on from the file. Otherwise a file that is there is an error, so
+    ///     that no work is overwritten. All ``TrainingSettings`` of objective and options must be
+    ///     those that it was begun with; there may be more steps.
     ///   - start: Parameters to begin with in place of initial ones, by name; all others are new.
     ///   - reducer: What averages gradients with those of other processes.
     /// - Throws: `WuerstchenError` when the settings make no sense, when there is a state that is
-    ///   not to be resumed, or when it does not belong to such a run.
+    ///   not to be resumed or none where one is, or when it was begun with other settings, which
+    ///   are named with both values.
     public init(
         _ objective: Objective, _ options: TrainingOptions, file: URL? = nil,
         resumes: Bool = false, start: [String: Tensor] = [:],
@@ -127,32 +131,30 @@ public struct Trainer<Objective: TrainingObjective> {
         self.options = options
         self.file = file
         self.reducer = reducer
-        if let file, FileManager.default.fileExists(atPath: file.path) {
-            guard resumes else {
+        let settings = TrainingSettings(objective, options, start: start)
+        var parameters = try objective.initialParameters(seed: options.seed)
+        if resumes, let file {
+            guard FileManager.default.fileExists(atPath: file.path) else {
+                throw WuerstchenError(
+                    .fileNotFound,
+                    "there is no training to resume: \(file.path) is not there; look for the "
+                        + "folder that it was begun in, or begin it")
+            }
+            state = try TrainingState(contentsOf: file)
+            try state.require(objective.name, settings, in: file)
+            try state.complete(parameters, options.optimizer, in: file)
+            isFullyCompared = state.settings != nil
+            (state.peakRate, state.precision) = (options.rate.peak, options.precision)
+            let start = state.settings?["start"]
+            state.settings = settings
+            // That of the first time; what it was is not known of older files.
+            if let start { state.settings?["start"] = start }
+        } else {
+            if let file, FileManager.default.fileExists(atPath: file.path) {
                 throw WuerstchenError(
                     .invalidRequest,
                     "\(file.path) is there already; resume it, or choose another folder")
             }
-            state = try TrainingState(contentsOf: file)
-            guard state.objective == objective.name else {
-                throw WuerstchenError(
-                    .invalidRequest,
-                    "\(file.path) is the state of training \(state.objective), not \(objective.name)"
-                )
-            }
-            let differences = state.differences(from: options)
-            guard differences.isEmpty else {
-                throw WuerstchenError(
-                    .invalidRequest,
-                    "\(file.path) was begun with \(differences.joined(separator: ", ")); resume it as "
-                        + "it was begun, or it would be another training")
-            }
-            // A file knows no roles.
-            state.parameters.roles = try objective.initialParameters(seed: options.seed).roles
-            try state.check(options.optimizer, in: file)
-            (state.peakRate, state.precision) = (options.rate.peak, options.precision)
-        } else {
-            var parameters = try objective.initialParameters(seed: options.seed)
             for (name, value) in start {
                 guard parameters.values[name]?.shape == value.shape else {
                     throw WuerstchenError(
@@ -162,7 +164,9 @@ public struct Trainer<Objective: TrainingObjective> {
                 }
                 parameters.values[name] = value
             }
-            state = TrainingState(objective: objective.name, parameters: parameters, options)
+            state = TrainingState(
+                objective: objective.name, parameters: parameters, options, settings)
+            isFullyCompared = true
         }
     }
 

@@ -28,6 +28,9 @@ public struct TrainingRun<Objective: TrainingObjective>: Sendable {
     /// The file that training goes on from.
     public var stateFile: URL { folder.appendingPathComponent("state.safetensors") }
 
+    /// Whether there is a training in the folder that could be resumed.
+    public var isBegun: Bool { FileManager.default.fileExists(atPath: stateFile.path) }
+
     /// Trains to the end. A run whose last step is done, but not the look at what came of it, is
     /// looked at.
     ///
@@ -46,6 +49,12 @@ public struct TrainingRun<Objective: TrainingObjective>: Sendable {
             objective, options, file: stateFile, resumes: resumes, start: start)
         let log = try MetricsLog(
             folder.appendingPathComponent("log.jsonl"), resumingAfter: trainer.state.step)
+        if !trainer.isFullyCompared {
+            progress.note(
+                "\(stateFile.path) was written before all settings were recorded: whether data, "
+                    + "networks and the objective's settings are those that it was begun with cannot "
+                    + "be compared")
+        }
         var lastLook = ContinuousClock.now
         var lastLog = ContinuousClock.now - .seconds(60)
         do {
@@ -53,13 +62,13 @@ public struct TrainingRun<Objective: TrainingObjective>: Sendable {
                 var report = TrainingReport(
                     step: trainer.state.step, total: options.steps,
                     loss: trainer.state.loss.map(Double.init) ?? .nan)
-                try look(&report, trainer.state.average.values, log)
+                try look(&report, trainer.state, log)
                 progress.show(report)
             }
             while var report = try trainer.next() {
                 let now = ContinuousClock.now
                 if trainer.isFinished || (now - lastLook).seconds > lookInterval {
-                    try look(&report, trainer.state.average.values, log)
+                    try look(&report, trainer.state, log)
                     lastLook = .now
                     lastLog = .now
                     trainer.skipPause()
@@ -86,8 +95,9 @@ public struct TrainingRun<Objective: TrainingObjective>: Sendable {
     /// Looks at what the parameters do, and adds that to a report and the report to the log. What
     /// the log has of the last step thus says that there was a look at it.
     private func look(
-        _ report: inout TrainingReport, _ parameters: [String: Tensor], _ log: MetricsLog
+        _ report: inout TrainingReport, _ state: TrainingState, _ log: MetricsLog
     ) throws {
+        let parameters = state.average.values
         if let loss = try validationLoss(parameters) {
             report.metrics.append(TrainingReport.Metric("validation", Double(loss)))
         }
@@ -98,7 +108,8 @@ public struct TrainingRun<Objective: TrainingObjective>: Sendable {
         let sheet = try objective.contactSheet(parameters)
         try log.append(report)
         let page = try RunReport(
-            name: objective.name, steps: options.steps, settings: RunReport.settings(of: options),
+            name: objective.name, steps: options.steps,
+            settings: RunReport.settings(state.settings ?? TrainingSettings()),
             entries: log.entries(), sheet: sheet
         ).page()
         try page.write(to: folder.appendingPathComponent("report.html"))

@@ -12,6 +12,8 @@ public struct TrainingState: Sendable {
     public let batchSize: Int
     /// The parts that they are computed in.
     public let microBatches: Int
+    /// What the steps depend on besides the state; nil where an older file does not say.
+    public internal(set) var settings: TrainingSettings?
     /// The highest learning rate; nil where an older file does not say.
     public internal(set) var peakRate: Float?
     /// The numbers that networks multiply; nil where an older file does not say.
@@ -33,46 +35,18 @@ public struct TrainingState: Sendable {
     /// The average of the parameters: what is worth keeping of a run.
     public var average: ExponentialAverage
 
-    init(objective: String, parameters: TrainableParameters, _ options: TrainingOptions) {
+    init(
+        objective: String, parameters: TrainableParameters, _ options: TrainingOptions,
+        _ settings: TrainingSettings
+    ) {
         self.objective = objective
+        self.settings = settings
         self.parameters = parameters
         (seed, batchSize) = (options.seed, options.batchSize)
         microBatches = options.microBatches
         (peakRate, precision) = (options.rate.peak, options.precision)
         (optimizerName, weightDecay) = (options.optimizer.name, options.weightDecay)
         average = ExponentialAverage(decay: options.averageDecay, parameters.values)
-    }
-
-    /// The settings under which going on would be another training, each with both values. More
-    /// steps are none of them.
-    func differences(from options: TrainingOptions) -> [String] {
-        var result: [String] = []
-        func compare<Value: Equatable>(_ name: String, _ begun: Value?, _ asked: Value) {
-            if let begun, begun != asked { result.append("\(name) \(begun) (not \(asked))") }
-        }
-        compare("seed", seed, options.seed)
-        compare("batches of", batchSize, options.batchSize)
-        compare("micro-batches", microBatches, options.microBatches)
-        compare("peak rate", peakRate, options.rate.peak)
-        compare("optimizer", optimizerName, options.optimizer.name)
-        compare("weight decay", weightDecay, options.weightDecay)
-        compare("average decay", average.decay, options.averageDecay)
-        compare("precision", precision?.rawValue, options.precision.rawValue)
-        return result
-    }
-
-    /// Makes sure that an optimiser finds what it remembers.
-    func check(_ optimizer: any Optimizer, in file: URL) throws {
-        for (name, memory) in self.optimizer.memories {
-            let shape = parameters.values[name]?.shape ?? []
-            let kinds = optimizer.tensorKinds(of: parameters.roles[name], shape)
-            guard kinds == Set(memory.tensors.keys) else {
-                throw WuerstchenError(
-                    .malformedFile,
-                    "\(file.path): of \(name) there are \(memory.tensors.keys.sorted()), and "
-                        + "\(optimizer.name) remembers \(kinds.sorted())")
-            }
-        }
     }
 
     // MARK: Files
@@ -94,6 +68,7 @@ public struct TrainingState: Sendable {
         let averageDecay: Float
         let weightDecay: Float
         // Older files lack these.
+        let settings: TrainingSettings?
         let peakRate: Float?
         let precision: Precision?
         let loss: Float?
@@ -159,6 +134,7 @@ public struct TrainingState: Sendable {
         (seed, batchSize) = (record.seed, record.batchSize)
         microBatches = record.microBatches ?? 1
         (peakRate, precision, loss) = (record.peakRate, record.precision, record.loss)
+        settings = record.settings
         step = record.step
         seconds = record.seconds
         average = ExponentialAverage(
@@ -182,7 +158,7 @@ public struct TrainingState: Sendable {
         let record = Record(
             objective: objective, seed: seed, batchSize: batchSize, step: step, seconds: seconds,
             averageCount: average.count, averageDecay: average.decay, weightDecay: weightDecay,
-            peakRate: peakRate, precision: precision, loss: loss,
+            settings: settings, peakRate: peakRate, precision: precision, loss: loss,
             microBatches: microBatches == 1 ? nil : microBatches,
             optimizer: optimizerName == AdamW().name ? nil : optimizerName,
             momentCounts: optimizer.memories.mapValues(\.count))

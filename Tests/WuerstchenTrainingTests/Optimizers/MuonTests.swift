@@ -99,7 +99,7 @@ import _WuerstchenTestSupport
         #expect(names.contains("second/stage_c.blocks.0.depthwise.weight"))
         #expect(!names.contains("second/stage_c.blocks.0.channelwise.0.weight"))
         #expect(names.contains("first/stage_c.out.1.weight"))
-        expectError(.invalidRequest, "optimizer muon (not adamw)") {
+        expectError(.invalidRequest, "optimizer, name muon (not adamw)") {
             _ = try Trainer(TinyStageC(), options(AdamW()), file: file, resumes: true)
         }
         let threads = Threads.count

@@ -129,10 +129,16 @@ import _WuerstchenTestSupport
         let before = try Data(contentsOf: file)
         let changes: [(String, (inout TrainingOptions) -> Void)] = [
             ("seed 0 (not 9)", { $0.seed = 9 }),
-            ("batches of 3 (not 4)", { $0.batchSize = 4 }),
-            ("peak rate 0.003 (not 0.002)", { $0.rate.peak = 2e-3 }),
-            ("weight decay 0.01 (not 0.0)", { $0.weightDecay = 0 }),
-            ("optimizer adamw (not muon)", { $0.optimizer = Muon() }),
+            ("batch size 3 (not 4)", { $0.batchSize = 4 }),
+            ("rate, peak 0.003 (not 0.002)", { $0.rate.peak = 2e-3 }),
+            ("rate, final 3e-05 (not 0)", { $0.rate.final = 0 }),
+            ("clipping norm 1 (not 2)", { $0.clippingNorm = 2 }),
+            ("micro batches 1 (not 2)", { ($0.microBatches, $0.batchSize) = (2, 4) }),
+            ("epsilon 1e-08 (not 0.1)", { $0.optimizer = AdamW(epsilon: 0.1) }),
+            ("betas, first 0.9 (not 0.5)", { $0.optimizer = AdamW(betas: (0.5, 0.95)) }),
+            ("steps 2 (not 1)", { ($0.steps, $0.rate.steps) = (1, 1) }),
+            ("optimizer, weight decay 0.01 (not 0)", { $0.weightDecay = 0 }),
+            ("optimizer, name adamw (not muon)", { $0.optimizer = Muon() }),
             ("average decay 0.998 (not 0.5)", { $0.averageDecay = 0.5 }),
             ("precision float32 (not bfloat16)", { $0.precision = .bfloat16 }),
         ]

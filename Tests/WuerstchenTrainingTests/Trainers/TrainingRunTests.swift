@@ -27,7 +27,7 @@ import _WuerstchenTestSupport
             objective, options ?? self.options(), in: folder.url.appendingPathComponent(name))
         if looksAlways { run.lookInterval = -1 }
         var progress = TrainingProgress(isTerminal: false) { _ in }
-        _ = try run.run(resumes: true, progress: &progress)
+        _ = try run.run(resumes: run.isBegun, progress: &progress)
     }
 
     private func file(_ name: String, of run: String = "run") -> URL {
