@@ -47,6 +47,9 @@ struct MakeCouplings: AsyncParsableCommand {
             """)
     var images: String?
 
+    @Flag(help: "Take drawn scenes, which only the small cascade does unasked.")
+    var scenes = false
+
     @Option(
         help: """
             The compressor for Stage B. (default: compressor.safetensors in the checkpoint's folder)
@@ -70,6 +73,7 @@ struct MakeCouplings: AsyncParsableCommand {
     var batch = 32
 
     func validate() throws {
+        try teacher.run.checkpoint.requireData(images: images, scenes: scenes)
         guard (1...100_000_000).contains(count), (1...1000).contains(steps),
             (1...4096).contains(batch), (1...1_000_000).contains(perFile)
         else {

@@ -29,7 +29,11 @@ struct TrainDecoder: AsyncParsableCommand {
         help: "A folder of PNGs. (default: drawn scenes)")
     var images: String?
 
+    @Flag(help: "Take drawn scenes, which only the small cascade does unasked.")
+    var scenes = false
+
     func validate() throws {
+        try teacher.checkpoint.requireData(images: images, scenes: scenes)
         let largest = images == nil ? SceneRenderer.side : 1024
         guard (16...largest).contains(crop), crop % 16 == 0 else {
             throw ValidationError("--crop must be a multiple of 16 from 16 to \(largest)")

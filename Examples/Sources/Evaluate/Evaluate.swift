@@ -18,6 +18,9 @@ import WuerstchenTraining
 
     @OptionGroup var cascade: CascadeArguments
 
+    @Flag(help: "Measure a checkpoint of your own on drawn scenes.")
+    var scenes = false
+
     @Option(help: "The probe's weights. (default: the probe that ships in the package)")
     var probe: String?
 
@@ -79,6 +82,11 @@ import WuerstchenTraining
     }
 
     func validate() throws {
+        guard cascade.checkpoint.checkpoint == nil || scenes else {
+            throw ValidationError(
+                "everything is measured on drawn scenes; name --scenes if this checkpoint was "
+                    + "trained on them")
+        }
         guard (2...100_000).contains(count) else {
             throw ValidationError("--count must be 2 to 100000")
         }

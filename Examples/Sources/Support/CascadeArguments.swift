@@ -42,6 +42,24 @@ public struct CheckpointArguments: ParsableArguments, Sendable {
     /// Whether nothing was named.
     var isEmpty: Bool { checkpoint == nil && stages == StageFolders() }
 
+    /// Refuses to fall back to drawn scenes where another checkpoint than the small cascade was
+    /// named and nobody asked for them.
+    ///
+    /// - Parameters:
+    ///   - images: The folder of images that was named.
+    ///   - scenes: Whether drawn scenes were asked for.
+    /// - Throws: `ValidationError`.
+    public func requireData(images: String?, scenes: Bool) throws {
+        if images != nil, scenes {
+            throw ValidationError("--images and --scenes exclude each other")
+        }
+        guard checkpoint == nil || images != nil || scenes else {
+            throw ValidationError(
+                "name the images that this checkpoint was trained on with --images, or --scenes if "
+                    + "they were drawn scenes, as the small cascade's were")
+        }
+    }
+
     /// The stages that were named.
     public var stages: StageFolders {
         func folder(_ path: String?) -> URL? { path.map { URL(fileURLWithPath: $0) } }

@@ -31,6 +31,22 @@ public struct ComputeArguments: ParsableArguments, Sendable {
     }
 }
 
+/// The optimisers by their names.
+public enum OptimizerName: String, ExpressibleByArgument, CaseIterable, Sendable {
+    /// AdamW for all parameters.
+    case adamw
+    /// Muon for hidden matrices, and AdamW for the rest.
+    case muon
+
+    /// The optimiser with a weight decay.
+    public func optimizer(weightDecay: Float) -> any Optimizer {
+        switch self {
+        case .adamw: AdamW(weightDecay: weightDecay)
+        case .muon: Muon(weightDecay: weightDecay)
+        }
+    }
+}
+
 /// What trainings of a kind are made with where nothing else is wanted.
 public protocol TrainingDefaults: Sendable {
     /// Steps of training.
@@ -52,7 +68,7 @@ public struct TrainingArguments<Defaults: TrainingDefaults>: ParsableArguments, 
     public var output: String
 
     /// Steps of training.
-    @Option(help: "Steps; when resuming, as many as before or more.")
+    @Option(help: "Steps; when resuming, as many as it was begun with or more.")
     public var steps = Defaults.steps
 
     /// Images or pairs of a step.
@@ -66,6 +82,10 @@ public struct TrainingArguments<Defaults: TrainingDefaults>: ParsableArguments, 
     /// The weight decay.
     @Option(help: "The weight decay, in units of the rate.")
     public var decay = Defaults.decay
+
+    /// The optimiser.
+    @Option(help: "The optimiser: adamw, or muon for hidden matrices with adamw for the rest.")
+    public var optimizer = OptimizerName.adamw
 
     /// How much of the average stays in a step.
     @Option(help: "How much of the average of the parameters stays in a step.")
@@ -101,6 +121,7 @@ public struct TrainingArguments<Defaults: TrainingDefaults>: ParsableArguments, 
         var options = TrainingOptions(
             steps: steps, batchSize: batch, peakRate: rate, weightDecay: decay,
             averageDecay: average)
+        options.optimizer = optimizer.optimizer(weightDecay: decay)
         options.precision = compute.precision
         options.seed = compute.seed
         options.checkpointInterval = checkpointInterval

@@ -41,7 +41,7 @@ struct TrainingArguments: ParsableArguments {
             """)
     var side: Int?
 
-    @Option(help: "Steps; when resuming, as many as before or more.")
+    @Option(help: "Steps; when resuming, as many as it was begun with or more.")
     var steps = 10_000
 
     @Option(help: "Images of a step.")
@@ -56,6 +56,9 @@ struct TrainingArguments: ParsableArguments {
 
     @Option(help: "The weight decay, in units of the rate.")
     var decay: Float = 0.01
+
+    @Option(help: "The optimiser: adamw, or muon for hidden matrices with adamw for the rest.")
+    var optimizer = OptimizerName.adamw
 
     @Option(help: "The numbers that networks multiply: float32 or bfloat16.")
     var precision = Precision.bfloat16
@@ -101,6 +104,7 @@ struct TrainingArguments: ParsableArguments {
         if let threads { Threads.count = threads }
         var options = TrainingOptions(
             steps: steps, batchSize: batch, peakRate: rate, weightDecay: decay)
+        options.optimizer = optimizer.optimizer(weightDecay: decay)
         options.precision = precision
         options.microBatches = batch / (microBatch ?? batch)
         options.seed = seed
@@ -128,8 +132,18 @@ struct TrainingArguments: ParsableArguments {
     }
 
     /// Trains a part in the folder, or in a part of it, and gives its parameters.
+    ///
+    /// - Parameters:
+    ///   - objective: What is trained.
+    ///   - part: The part of the folder.
+    ///   - isLater: Whether another part comes first, so that this one need not be begun when the
+    ///     training is resumed.
+    ///   - start: Parameters to begin with in place of initial ones.
+    /// - Returns: The averaged parameters.
+    /// - Throws: What training throws.
     func run<Objective: TrainingObjective>(
-        _ objective: Objective, in part: String? = nil, start: [String: Tensor] = [:]
+        _ objective: Objective, in part: String? = nil, isLater: Bool = false,
+        start: [String: Tensor] = [:]
     ) throws -> TrainableParameters {
         var folder = URL(fileURLWithPath: output)
         if let part { folder.appendPathComponent(part) }
@@ -137,7 +151,8 @@ struct TrainingArguments: ParsableArguments {
         progress.note("training \(objective.name) in \(folder.path)")
         let run = try TrainingRun(objective, options, in: folder)
         return TrainableParameters(
-            try run.run(resumes: resume, start: start, progress: &progress))
+            try run.run(
+                resumes: resume && (run.isBegun || !isLater), start: start, progress: &progress))
     }
 
     /// Where trained parts are written in the published layout.

@@ -159,14 +159,17 @@ struct TrainCompressorAndB: AsyncParsableCommand {
         if joint {
             for (name, value) in compressorValues { start["compressor.\(name)"] = value }
         }
-        let trained = try arguments.run(objective, in: "stage-b", start: start)
+        let trained = try arguments.run(
+            objective, in: "stage-b", isLater: compressor == nil, start: start)
         try arguments.export.writeDecoderIndex(
             latentScale: 10.67, schedule: objective.schedule)
         try arguments.export.copyTokenizer(encoder.tokenizerFolder, to: \.decoder)
         try arguments.export.write(
-            trained.scope("stage_b"), architecture, to: \.stageB)
-        try arguments.export.write(
             trained.scope("text"), encoder.configuration, to: \.decoderTextEncoder)
+        try arguments.export.write(
+            trained.scope("stage_b"), architecture, to: \.stageB,
+            textEncoders: [arguments.export.url(of: \.decoderTextEncoder)]
+                + (diffusion.learnText ? [] : [encoder.folder]))
         if joint {
             try arguments.export.write(
                 trained.scope("compressor"), toFile: "compressor.safetensors")
@@ -213,9 +216,11 @@ struct TrainStageC: AsyncParsableCommand {
             schedule: objective.schedule)
         try arguments.export.copyTokenizer(encoder.tokenizerFolder, to: \.prior)
         try arguments.export.write(
-            trained.scope("stage_c"), architecture, to: \.stageC)
-        try arguments.export.write(
             trained.scope("text"), encoder.configuration, to: \.priorTextEncoder)
+        try arguments.export.write(
+            trained.scope("stage_c"), architecture, to: \.stageC,
+            textEncoders: [arguments.export.url(of: \.priorTextEncoder)]
+                + (diffusion.learnText ? [] : [encoder.folder]))
     }
 }
 
@@ -270,19 +275,21 @@ extension NoiseWeighting: @retroactive ExpressibleByArgument {}
 private struct TextParts {
     let configuration: CLIPTextModel.Configuration
     let tokenizer: CLIPTokenizer
+    /// Where the encoder lies.
+    let folder: URL
     let tokenizerFolder: URL
     /// Under `text.`, as objectives take them.
     let parameters: [String: Tensor]
 
     init(_ path: String?, pipeline: String) throws {
-        let folder =
+        let pipeline =
             try path.map { URL(fileURLWithPath: $0) }
             ?? Miniature.folder().appendingPathComponent(pipeline)
-        let directory = folder.appendingPathComponent("text_encoder")
-        configuration = try read(directory.appendingPathComponent("config.json"))
-        tokenizerFolder = folder.appendingPathComponent("tokenizer")
+        folder = pipeline.appendingPathComponent("text_encoder")
+        configuration = try read(folder.appendingPathComponent("config.json"))
+        tokenizerFolder = pipeline.appendingPathComponent("tokenizer")
         tokenizer = try CLIPTokenizer(contentsOf: tokenizerFolder)
-        let values = try CheckpointParameters(directory: directory, stem: "model").values()
+        let values = try CheckpointParameters(directory: folder, stem: "model").values()
         parameters = Dictionary(uniqueKeysWithValues: values.map { ("text.\($0)", $1) })
     }
 }

@@ -162,7 +162,10 @@ public struct CheckpointFolder: Sendable {
         guard let replacement = replacements[network.folder] else {
             return try CheckpointParameters(directory: own, stem: network.stem, variant: variant)
         }
-        return try StudentFolder(replacement).parameters(over: own)
+        let stage = StudentFolder(replacement)
+        try stage.requireTextEncoder(
+            url.appendingPathComponent(layout.priorTextEncoder.folder))
+        return try stage.parameters(over: own)
     }
 
     /// A configuration file.

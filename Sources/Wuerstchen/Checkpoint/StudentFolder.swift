@@ -6,13 +6,15 @@ public import WuerstchenNN
 /// `config.json`, and its weights in one of two files.
 ///
 /// `diffusion_pytorch_model.safetensors` holds all weights. `differences.safetensors` holds those
-/// that differ from another stage's, the base, and in its metadata the base's fingerprint, so that
-/// it is not laid over other weights.
+/// that differ from another stage's, the base. In the metadata of either is the fingerprint of the
+/// base, if the stage is a student, and of the text encoder that the stage was trained beside, so
+/// that it is not used with others.
 public struct StudentFolder: Sendable, Hashable {
     /// The folder.
     public let url: URL
     private static let differences = "differences"
     private static let baseKey = "base"
+    private static let textEncodersKey = "text_encoders"
 
     /// A folder, which need not be there to be written.
     public init(_ url: URL) {
@@ -21,6 +23,12 @@ public struct StudentFolder: Sendable, Hashable {
 
     private var differencesFile: URL {
         url.appendingPathComponent("\(Self.differences).safetensors")
+    }
+
+    private var weightsFile: URL {
+        let stem = CheckpointLayout.published.stageC.stem
+        return holdsDifferences
+            ? differencesFile : url.appendingPathComponent("\(stem).safetensors")
     }
 
     /// Whether the folder has only what differs from a base.
@@ -41,24 +49,60 @@ public struct StudentFolder: Sendable, Hashable {
     /// - Parameter base: The folder of the stage that differences are from; not read for others.
     /// - Returns: The parameters.
     /// - Throws: ``WuerstchenError`` when weights are missing or damaged, or with code
-    ///   `incompatibleParameters` when the differences are from other weights.
+    ///   `incompatibleParameters` when the stage is a student of another base.
     public func parameters(over base: URL) throws -> CheckpointParameters {
         let stem = CheckpointLayout.published.stageC.stem
+        let noted = try metadata()[Self.baseKey]
+        if holdsDifferences || noted != nil {
+            let fingerprint = try weightsFingerprint(of: base)
+            guard noted == fingerprint else {
+                throw WuerstchenError(
+                    .incompatibleParameters,
+                    "\(weightsFile.path) is a student of other weights (\(noted ?? "unknown")) than those in "
+                        + "\(base.path) (\(fingerprint)); use it with the checkpoint that it was made "
+                        + "from")
+            }
+        }
         guard holdsDifferences else {
             return try CheckpointParameters(directory: url, stem: stem)
         }
-        let fingerprint = try weightsFingerprint(of: base)
-        guard
-            try Safetensors(contentsOf: differencesFile).metadata[Self.baseKey] == fingerprint
-        else {
-            throw WuerstchenError(
-                .incompatibleParameters,
-                "\(differencesFile.path) holds the differences from other weights than those in "
-                    + "\(base.path) (\(fingerprint)); use it with the checkpoint that it was made from"
-            )
-        }
         return try CheckpointParameters(contentsOf: differencesFile)
             .merging(over: CheckpointParameters(directory: base, stem: stem))
+    }
+
+    /// What the file of weights says of itself; nothing if there is no single one.
+    private func metadata() throws -> [String: String] {
+        guard FileManager.default.fileExists(atPath: weightsFile.path) else { return [:] }
+        return try Safetensors(contentsOf: weightsFile).metadata
+    }
+
+    /// Refuses a stage that was trained beside another text encoder, such as one that learnt along.
+    ///
+    /// - Parameter folder: The text encoder's folder.
+    /// - Throws: ``WuerstchenError`` with code `incompatibleParameters`.
+    func requireTextEncoder(_ folder: URL) throws {
+        guard let noted = try metadata()[Self.textEncodersKey] else { return }
+        let fingerprint = try weightsFingerprint(of: folder)
+        guard noted.split(separator: ",").contains(Substring(fingerprint)) else {
+            throw WuerstchenError(
+                .incompatibleParameters,
+                "\(url.path) was trained beside another text encoder (\(noted)) than the one in "
+                    + "\(folder.path) (\(fingerprint)); use the checkpoint that both were exported to"
+            )
+        }
+    }
+
+    /// What is noted beside the weights of a stage that was trained beside a text encoder.
+    ///
+    /// - Parameter folders: Where the encoder lies, which may be in several places and types.
+    /// - Returns: Metadata for the file of weights.
+    /// - Throws: What reading the weights throws.
+    package static func metadata(textEncoders folders: [URL]) throws -> [String: String] {
+        guard !folders.isEmpty else { return [:] }
+        return [
+            textEncodersKey: try Set(folders.map { try weightsFingerprint(of: $0) }).sorted()
+                .joined(separator: ",")
+        ]
     }
 
     /// Writes a stage.
@@ -66,30 +110,33 @@ public struct StudentFolder: Sendable, Hashable {
     /// - Parameters:
     ///   - parameters: All of its parameters under their published names.
     ///   - configuration: The architecture's numbers.
-    ///   - base: To store only what differs from another stage, that stage's folder; both are
-    ///     compared as they would be stored.
+    ///   - base: The folder of the checkpoint's own stage that a student will stand in for, which
+    ///     is noted; nil for a stage that is nobody's student.
+    ///   - storesDifferences: Whether to store only what differs from the base; both are compared
+    ///     as they would be stored.
     ///   - elementType: The numbers that the weights are stored as.
     /// - Throws: ``WuerstchenError`` with code `incompatibleParameters` when the base has other
     ///   parameters than the stage, `notFinite` for an element that the type cannot hold, which
     ///   names the tensor, and `unwritableFile`.
     public func write(
-        _ parameters: [String: Tensor], _ configuration: some Encodable, over base: URL? = nil,
-        elementType: WeightElementType = .float16
+        _ parameters: [String: Tensor], _ configuration: some Encodable, base: URL? = nil,
+        storesDifferences: Bool = false, elementType: WeightElementType = .float16
     ) throws {
         var stored = parameters
         var metadata: [String: String] = [:]
-        if let base {
+        if let base, storesDifferences {
             try Self.requireSameNames(Set(parameters.keys), as: base)
             let values = try StudentFolder(base).parameters(over: base).values()
             stored = parameters.filter { name, value in
                 values[name].map { !elementType.isSame($0, value) } ?? true
             }
-            metadata[Self.baseKey] = try weightsFingerprint(of: base)
         }
+        if let base { metadata[Self.baseKey] = try weightsFingerprint(of: base) }
         try NetworkFolder(url).write(
             stored.map { name, value in elementType.source(name, value.shape) { value } },
             configuration,
-            stem: base == nil ? CheckpointLayout.published.stageC.stem : Self.differences,
+            stem: base != nil && storesDifferences
+                ? Self.differences : CheckpointLayout.published.stageC.stem,
             metadata: metadata)
     }
 

@@ -7,6 +7,7 @@ public struct DecoderDistillation: Sendable {
     /// How the student is learnt.
     public var objective: DecoderObjective
     private let start: WarmStart
+    private let base: URL
 
     /// Finds out what the student is to be.
     ///
@@ -22,6 +23,7 @@ public struct DecoderDistillation: Sendable {
         of teacher: StageA, in folders: DistillationFolders, pruning: StagePruning,
         images: any ImageSource
     ) throws {
+        base = folders.base
         let beginning = StudentFolder(folders.beginning ?? folders.teacher)
         let begun = try beginning.configuration(StageA.Configuration.self)
         let configuration = try begun.pruned(pruning)
@@ -52,7 +54,8 @@ public struct DecoderDistillation: Sendable {
             from: start, scope: "stage_a", options, in: folder, resumes: resumes,
             progress: &progress)
         let target = StudentFolder(folder.appendingPathComponent("student"))
-        try target.write(learnt, objective.configuration, elementType: elementType)
+        try target.write(
+            learnt, objective.configuration, base: base, elementType: elementType)
         return target
     }
 }

@@ -122,7 +122,7 @@ public struct Distillation<Student: FlowStudent>: Sendable {
             progress: &progress)
         let target = StudentFolder(folder.appendingPathComponent("student"))
         try target.write(
-            learnt, student.configuration, over: keepsAttention ? folders.base : nil,
+            learnt, student.configuration, base: folders.base, storesDifferences: keepsAttention,
             elementType: elementType)
         return target
     }

@@ -24,15 +24,24 @@ public struct CheckpointExport: Sendable {
     ///   - parameters: The parameters under their published names.
     ///   - configuration: What goes to `config.json`.
     ///   - network: Where the network lies, such as `\.stageA`.
+    ///   - textEncoders: For a stage that reads text, the folders that hold its text encoder; they
+    ///     are noted, so that the stage does not stand in where there is another. None for others.
     /// - Throws: `WuerstchenError` with code `unwritableFile`, or `notFinite` for an element that
     ///   the element type cannot hold, which names the tensor and leaves what was there.
     public func write(
         _ parameters: [String: Tensor], _ configuration: some Encodable,
-        to network: KeyPath<CheckpointLayout, CheckpointLayout.Network>
+        to network: KeyPath<CheckpointLayout, CheckpointLayout.Network>,
+        textEncoders: [URL] = []
     ) throws {
         let network = layout[keyPath: network]
-        try NetworkFolder(folder.appendingPathComponent(network.path))
-            .write(sources(parameters), configuration, stem: network.stem)
+        try NetworkFolder(folder.appendingPathComponent(network.path)).write(
+            sources(parameters), configuration, stem: network.stem,
+            metadata: StudentFolder.metadata(textEncoders: textEncoders))
+    }
+
+    /// The folder of a network.
+    public func url(of network: KeyPath<CheckpointLayout, CheckpointLayout.Network>) -> URL {
+        folder.appendingPathComponent(layout[keyPath: network].path)
     }
 
     /// Writes a network whose parameters a source makes up, one at a time, so that no more than one

@@ -87,6 +87,7 @@ extension AdversarialLoss where Output == StageAObjective.Output {
     /// - Parameters:
     ///   - weight: The weight of what deceives it, such as 0.05.
     ///   - start: The share of the steps in which it is not yet listened to.
+    /// - Returns: The loss.
     public static func patches(weight: Float, start: Double = 0.25) -> Self {
         Self(weight: weight, start: start) { source, precision in
             let network = try PatchDiscriminator(source, precision: precision)
@@ -106,6 +107,7 @@ extension AdversarialLoss where Output == FlowOutput {
     ///   - couplings: The couplings whose latents it judges.
     ///   - weight: The weight of what deceives it, such as 0.005 for Stage B.
     ///   - start: The share of the steps in which it is not yet listened to.
+    /// - Returns: The loss.
     public static func latents(
         of couplings: Couplings, weight: Float, start: Double = 0.05
     ) -> Self {

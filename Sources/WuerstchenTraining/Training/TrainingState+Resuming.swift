@@ -39,6 +39,7 @@ extension TrainingState {
     ///   - objective: What is trained now.
     ///   - asked: The settings of now.
     ///   - file: The state's file.
+    /// - Throws: `WuerstchenError` with code `invalidRequest`.
     func require(_ objective: String, _ asked: TrainingSettings, in file: URL) throws {
         guard self.objective == objective else {
             throw WuerstchenError(
@@ -73,6 +74,7 @@ extension TrainingState {
     ///   - initial: The initial parameters of the training.
     ///   - optimizer: The training's optimiser.
     ///   - file: The state's file.
+    /// - Throws: `WuerstchenError` that names the parameters at fault.
     mutating func complete(
         _ initial: TrainableParameters, _ optimizer: any Optimizer, in file: URL
     ) throws {

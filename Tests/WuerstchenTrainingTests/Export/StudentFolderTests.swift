@@ -25,7 +25,8 @@ struct StudentFolderTests {
         // A change that only float32 can tell.
         var learnt = base
         learnt["b.weight"] = Tensor([Float(0.1).nextUp, 70], [2])
-        try student.write(learnt, configuration, over: teacher, elementType: type)
+        try student.write(
+            learnt, configuration, base: teacher, storesDifferences: true, elementType: type)
         #expect(student.holdsDifferences)
         func stored() throws -> Set<String> {
             let file = student.url.appendingPathComponent("differences.safetensors")
@@ -33,7 +34,8 @@ struct StudentFolderTests {
         }
         #expect(try stored() == (type == .float32 ? ["b.weight"] : []))
         learnt["a.weight"] = Tensor([1, 3], [2])
-        try student.write(learnt, configuration, over: teacher, elementType: type)
+        try student.write(
+            learnt, configuration, base: teacher, storesDifferences: true, elementType: type)
         #expect(try stored().contains("a.weight"))
         let read = try student.parameters(over: teacher).values()
         #expect(read.mapValues(\.elements) == learnt.mapValues(\.elements) || type != .float32)
@@ -51,7 +53,7 @@ struct StudentFolderTests {
         let student = StudentFolder(folder.url.appendingPathComponent("student"))
         try StudentFolder(teacher).write(base, FlowConfiguration())
         try StudentFolder(other).write(base, configuration)
-        try student.write(base, configuration, over: teacher)
+        try student.write(base, configuration, base: teacher, storesDifferences: true)
         expectError(.incompatibleParameters, "differences.safetensors", "other", "made from") {
             _ = try student.parameters(over: other)
         }
@@ -59,10 +61,32 @@ struct StudentFolderTests {
             ["a.weight": Tensor([1, 2], [2])], base.merging(["c": Tensor([1], [1])]) { $1 },
         ] {
             expectError(.incompatibleParameters, "other parameters", "store it whole") {
-                try student.write(wrong, configuration, over: teacher)
+                try student.write(wrong, configuration, base: teacher, storesDifferences: true)
             }
         }
         #expect(try student.parameters(over: teacher).values().count == 2)
+    }
+
+    @Test("a whole student is refused over other weights, and a stage that is no student is not")
+    func whole() throws {
+        let folder = try TemporaryFolder()
+        let (teacher, other) = (
+            folder.url.appendingPathComponent("teacher"), folder.url.appendingPathComponent("other")
+        )
+        let student = StudentFolder(folder.url.appendingPathComponent("student"))
+        try StudentFolder(teacher).write(base, FlowConfiguration())
+        try StudentFolder(other).write(base, configuration)
+        try student.write(base, configuration, base: teacher)
+        #expect(!student.holdsDifferences)
+        #expect(try student.parameters(over: teacher).values().count == 2)
+        expectError(
+            .incompatibleParameters, student.url.path, try weightsFingerprint(of: teacher),
+            try weightsFingerprint(of: other), "made from"
+        ) {
+            _ = try student.parameters(over: other)
+        }
+        try student.write(base, configuration)
+        #expect(try student.parameters(over: other).values().count == 2)
     }
 
     @Test("a folder holds the weights of its last writing alone")
@@ -72,7 +96,7 @@ struct StudentFolderTests {
         let student = StudentFolder(folder.url.appendingPathComponent("student"))
         try StudentFolder(teacher).write(base, FlowConfiguration())
         for over in [teacher, nil, teacher] {
-            try student.write(base, configuration, over: over)
+            try student.write(base, configuration, base: over, storesDifferences: true)
             let files = try FileManager.default.contentsOfDirectory(atPath: student.url.path)
             let stem = over == nil ? "diffusion_pytorch_model" : "differences"
             #expect(files.sorted() == ["config.json", "\(stem).safetensors"])

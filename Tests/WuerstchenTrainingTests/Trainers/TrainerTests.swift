@@ -131,7 +131,7 @@ import _WuerstchenTestSupport
             ("seed 0 (not 9)", { $0.seed = 9 }),
             ("batch size 3 (not 4)", { $0.batchSize = 4 }),
             ("rate, peak 0.003 (not 0.002)", { $0.rate.peak = 2e-3 }),
-            ("rate, final 3e-05 (not 0)", { $0.rate.final = 0 }),
+            ("rate, final 3.0000001e-05 (not 0)", { $0.rate.final = 0 }),
             ("clipping norm 1 (not 2)", { $0.clippingNorm = 2 }),
             ("micro batches 1 (not 2)", { ($0.microBatches, $0.batchSize) = (2, 4) }),
             ("epsilon 1e-08 (not 0.1)", { $0.optimizer = AdamW(epsilon: 0.1) }),
