@@ -178,6 +178,63 @@ import WuerstchenTraining
         #expect(other.errors.contains("rate, peak 0.001 (not 0.01)"), "\(other.errors)")
     }
 
+    @Test("A finished training is resumed as it was begun, or its export stays as it is")
+    func otherTraining() throws {
+        defer { try? FileManager.default.removeItem(at: folder) }
+        func configuration(_ codes: Int) throws -> String {
+            let file = folder.appendingPathComponent("\(codes).json")
+            try Data(
+                #"{"embed_dim": 8, "bottleneck_blocks": 1, "num_vq_embeddings": \#(codes)}"#.utf8
+            )
+            .write(to: file)
+            return file.path
+        }
+        func train(_ more: String..., codes: Int = 4, crop: Int = 16) throws -> Outcome {
+            try run(
+                "train",
+                [
+                    "stage-a", "a", "--configuration", configuration(codes), "--crop", "\(crop)",
+                    "--steps", "2", "--batch", "2",
+                ] + more)
+        }
+        func contents() throws -> [String: Data] {
+            let files = ["state.safetensors", "checkpoint/wuerstchen/vqgan/config.json"]
+            return try files.reduce(into: [:]) {
+                $0[$1] = try Data(contentsOf: folder.appendingPathComponent("a/\($1)"))
+            }
+        }
+        let early = try train("--resume")
+        #expect(early.status != 0 && early.errors.contains("no training to resume"))
+        #expect(try train().status == 0)
+        let before = try contents()
+        let refused: [(Outcome, String)] = [
+            (try train("--resume", codes: 8), "configuration, codes 4 (not 8)"),
+            (try train("--resume", crop: 32), "images, crop 16 (not 32)"),
+            (try train("--resume", "--adversary", "0.05"), "weight nothing (not 0.05)"),
+            (try train("--resume", "--optimizer", "muon"), "optimizer, name adamw (not muon)"),
+            (try train("--resume", "--images", "."), "no PNG"),
+        ]
+        for (outcome, words) in refused {
+            #expect(outcome.status != 0 && outcome.errors.contains(words), "\(outcome.errors)")
+        }
+        #expect(try contents() == before)
+        #expect(try train("--resume").status == 0)
+        #expect(try contents() == before)
+    }
+
+    @Test("Nobody's own checkpoint is taken for one that draws scenes")
+    func ownCheckpoint() throws {
+        defer { try? FileManager.default.removeItem(at: folder) }
+        for arguments in [
+            ["distill", "couplings", "pairs", "--stage", "stage-c"], ["distill", "decoder", "a"],
+            ["evaluate"],
+        ] {
+            let made = try run(
+                arguments[0], Array(arguments.dropFirst()) + ["--checkpoint", "checkpoint"])
+            #expect(made.status != 0 && made.errors.contains("--scenes"), "\(made.errors)")
+        }
+    }
+
     @Test("Stages are distilled, and their students stand in for them")
     func distill() throws {
         defer { try? FileManager.default.removeItem(at: folder) }

@@ -10,6 +10,9 @@ extension TrainingSettings {
     ///   - start: What it begins with in place of initial parameters.
     init(_ objective: some TrainingObjective, _ options: TrainingOptions, start: [String: Tensor]) {
         self.init(of: options)
+        // Which an optimiser may compute.
+        add(options.optimizer.name, at: "optimizer.name")
+        add(options.weightDecay, at: "optimizer.weightDecay")
         add(objective, at: "objective")
         self["start"] = .text(start.isEmpty ? "none" : SettingsDigest(of: start).description)
     }
@@ -19,8 +22,7 @@ extension TrainingState {
     /// What is known of the settings that the training was begun with: all of them, or the few that
     /// older files have.
     private var begun: TrainingSettings {
-        if let settings { return settings }
-        var result = TrainingSettings()
+        var result = settings ?? TrainingSettings()
         result.add(seed, at: "seed")
         result.add(batchSize, at: "batchSize")
         result.add(microBatches, at: "microBatches")

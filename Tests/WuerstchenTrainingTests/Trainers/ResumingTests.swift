@@ -270,7 +270,7 @@ import _WuerstchenTestSupport
 
     // MARK: Settings
 
-    @Test("a network's digest is the same at any order of its weights, and not for other weights")
+    @Test("a network's digest tells other weights apart, and a single one")
     func digests() throws {
         func seeded(_ seed: UInt64) throws -> String {
             SettingsDigest(of: try compressor(seed)).description
