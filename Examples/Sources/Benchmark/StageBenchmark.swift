@@ -20,7 +20,7 @@ struct StageBenchmark {
             prepare = { side, batch in
                 let grid = StageBenchmark.grid(side)
                 let x = random("x", [batch, grid, grid, 16])
-                let conditioning = stage.prepare(text: random("text", [batch, 77, 1280]))
+                let conditioning = try stage.prepare(text: random("text", [batch, 77, 1280]))
                 let times = [Float](repeating: 0.5, count: batch)
                 return { _ = try stage.predictNoise(x, times: times, conditioning: conditioning) }
             }

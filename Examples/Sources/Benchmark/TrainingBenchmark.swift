@@ -134,7 +134,7 @@ private struct StageCStep: TrainingObjective {
             precision: step.precision)
         let n = step.batchSize
         let x = normal([n, side, side, configuration.latentChannels])
-        let text = stage.prepare(text: random("text", [n, tokens, configuration.textChannels]))
+        let text = try stage.prepare(text: random("text", [n, tokens, configuration.textChannels]))
         let result = try stage.predictNoise(x, times: fixedTimes(n), conditioning: text)
         return TrainingLoss((result - x.scaled(by: 2)).meanSquare())
     }

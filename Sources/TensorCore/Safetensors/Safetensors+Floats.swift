@@ -47,12 +47,22 @@ extension Safetensors {
                             bytes.loadUnaligned(fromByteOffset: 8 * index, as: Double.self))
                     }
                 }
-            default:
-                throw WuerstchenError(
-                    .incompatibleParameters,
-                    "\(url.path): \(entry.name) is stored as \(entry.elementType.rawValue); parameters "
-                        + "are F32, F16, BF16 or F64")
+            default: throw noFloats(entry)
             }
         }
+    }
+
+    /// Refuses a tensor whose elements are not floats, without reading any.
+    ///
+    /// - Throws: ``WuerstchenError`` with the code `incompatibleParameters`.
+    package func requireFloats(_ entry: Entry) throws {
+        guard [.f16, .bf16, .f32, .f64].contains(entry.elementType) else { throw noFloats(entry) }
+    }
+
+    private func noFloats(_ entry: Entry) -> WuerstchenError {
+        WuerstchenError(
+            .incompatibleParameters,
+            "\(url.path): \(entry.name) is stored as \(entry.elementType.rawValue); parameters "
+                + "are F32, F16, BF16 or F64")
     }
 }

@@ -8,6 +8,9 @@ extension Cascade {
     /// A preview decoder beside the two (`preview.safetensors` or `previewer.safetensors`) is used
     /// where there is one.
     ///
+    /// Whether everything is there and fits together is found out first, from configurations and
+    /// the headers of weights; nothing is left for a stage to find when others have run.
+    ///
     /// - Parameters:
     ///   - directory: The folder.
     ///   - variant: Which of several variants of the weights to take, such as `fp16`; by default
@@ -16,64 +19,75 @@ extension Cascade {
     ///     preview decoder has its own, ``PreviewDecoder/standardPrecision``.
     ///   - memory: Whether all networks stay in memory.
     ///   - replacements: Folders of stages to take in place of the checkpoint's.
-    /// - Throws: ``WuerstchenError`` that names the file, the parameters or the setting at fault.
+    /// - Throws: ``WuerstchenError`` that names the files, the parameters or the settings at fault,
+    ///   all of them.
     public init(
         contentsOf directory: URL, variant: String? = nil, precision: Precision = .float32,
         memory: MemoryPolicy = .resident, replacing replacements: StageFolders = StageFolders()
     ) throws {
+        // Rather once than for each network.
+        _ = try BLAS.load()
         let layout = CheckpointLayout.published
-        let prior = try CheckpointFolder(
-            directory.appendingPathComponent(layout.prior), variant: variant,
-            precision: precision, replacing: replacements.inPrior)
-        let main = try CheckpointFolder(
-            directory.appendingPathComponent(layout.decoder), variant: variant,
-            precision: precision, replacing: replacements.inMain)
-        let priorIndex: PriorIndex = try prior.decode(layout.index)
-        let decoderIndex: DecoderIndex = try main.decode(layout.index)
-        let space = SemanticLatentSpace(
-            pixelsPerPosition: priorIndex.resolutionMultiple ?? 42.67,
-            scale: priorIndex.latentMean ?? 42, offset: priorIndex.latentStd ?? 1)
-        try prior.naming(layout.index) { try space.validate() }
-        let scale = decoderIndex.latentScale ?? 10.67
-        try main.naming(layout.index) { try StageB.validate(latentScale: scale) }
-        let configuration: StageB.Configuration = try main.decode(main.configuration(layout.stageB))
-        let priorConfiguration: StageC.Configuration = try prior.decode(
-            prior.configuration(layout.stageC))
-        let pixels: StageA.Configuration = try main.decode(main.configuration(layout.stageA))
-        try main.naming(main.configuration(layout.stageB)) { try configuration.validate() }
-        try prior.naming(prior.configuration(layout.stageC)) { try priorConfiguration.validate() }
-        try main.naming(main.configuration(layout.stageA)) { try pixels.validate() }
-        if memory == .sequential {
-            // Damage should show before the first stage has run, not after.
-            try prior.checkWeights([layout.stageC, layout.priorTextEncoder])
-            try main.checkWeights(
-                [layout.stageB, layout.stageA]
-                    + (configuration.hasAttention ? [layout.decoderTextEncoder] : []))
+        var misfits = Misfits()
+        func folder(_ name: String, _ replacements: [String: URL]) throws -> CheckpointFolder? {
+            try misfits.collect {
+                try CheckpointFolder(
+                    directory.appendingPathComponent(name), variant: variant,
+                    precision: precision, replacing: replacements)
+            }
         }
-        let decoder = DiffusionDecoder(
-            // In memory only for a stage that reads text.
-            textEncoder: try (configuration.hasAttention ? memory : .sequential).part {
-                try main.textEncoder()
-            },
-            stageB: try memory.part(
-                StageB.description(of: configuration, schedule: main.schedule())
-            ) {
-                try main.stageB(configuration, scale: scale)
-            },
-            stageA: try memory.part { try main.stageA(pixels) },
-            configuration: configuration, latentScale: scale,
-            pixelsPerPosition: pixels.patchSize << (pixels.levels - 1))
+        let priorFolder = try folder(layout.prior, replacements.inPrior)
+        let decoderFolder = try folder(layout.decoder, replacements.inMain)
+        let prior = try priorFolder.flatMap { try PriorContents($0, noting: &misfits) }
+        let main = try decoderFolder.flatMap { try DecoderContents($0, noting: &misfits) }
+        let preview = try misfits.collect { try Cascade.previewDecoder(in: directory) }
+        if let prior, let main {
+            try misfits.collect {
+                try main.stageB.requireFit(semanticChannels: prior.stageC.latentChannels)
+            }
+        }
+        if let prior, let preview {
+            try misfits.collect { try preview.requireFit(prior.stageC) }
+        }
+        let size = try prior.flatMap { prior in
+            try misfits.collect { try Cascade.defaultSize(prior) }
+        }
+        TensorMemory.trim()
+        try misfits.report()
+        guard let prior, let main, let preview, let size else {
+            preconditionFailure("something is missing that was not noted")
+        }
+        let open = memory == .resident ? prior.folder : prior.folder.reopening
         self.init(
             name: Cascade.name(of: directory, replacements),
-            textEncoder: try memory.part { try prior.textEncoder() },
+            textEncoder: try memory.part { try open.textEncoder(prior.text) },
             stageC: try memory.part(
-                StageC.description(of: priorConfiguration, schedule: prior.schedule())
+                StageC.description(of: prior.stageC, schedule: prior.schedule)
             ) {
-                try prior.stageC(priorConfiguration, space: space)
+                try open.stageC(prior.stageC, space: prior.space)
             },
-            decoder: decoder,
-            previewDecoder: try Cascade.previewDecoder(in: directory), latentSpace: space,
-            defaultSize: try Cascade.defaultSize(priorIndex, priorConfiguration))
+            decoder: try Cascade.decoder(main, memory), previewDecoder: preview,
+            latentSpace: prior.space, defaultSize: size)
+    }
+
+    private static func decoder(
+        _ contents: DecoderContents, _ memory: MemoryPolicy
+    ) throws -> DiffusionDecoder {
+        let text = contents.text
+        let folder = memory == .resident ? contents.folder : contents.folder.reopening
+        return DiffusionDecoder(
+            textEncoder: try (text == nil ? .sequential : memory).part {
+                // A stage that reads no text never asks.
+                try text.map { try folder.textEncoder($0) } ?? folder.textEncoder()
+            },
+            stageB: try memory.part(
+                StageB.description(of: contents.stageB, schedule: contents.schedule)
+            ) {
+                try folder.stageB(contents.stageB, scale: contents.latentScale)
+            },
+            stageA: try memory.part { try folder.stageA(contents.stageA) },
+            configuration: contents.stageB, latentScale: contents.latentScale,
+            pixelsPerPosition: contents.stageA.patchSize << (contents.stageA.levels - 1))
     }
 
     /// The checkpoint's name, with those of stages that stand in for its own.
@@ -87,10 +101,8 @@ extension Cascade {
 
     /// What the checkpoint says (`sample_size` in the prior's `model_index.json`), or what networks
     /// of the published width were trained at, and small ones are.
-    private static func defaultSize(
-        _ index: PriorIndex, _ configuration: StageC.Configuration
-    ) throws -> ImageSize {
-        let side = index.sampleSize ?? (configuration.channels >= 1024 ? 1024 : 256)
+    private static func defaultSize(_ prior: PriorContents) throws -> ImageSize {
+        let side = prior.sampleSize ?? (prior.stageC.channels >= 1024 ? 1024 : 256)
         guard ImageSize.range.contains(side) else {
             throw WuerstchenError(
                 .invalidConfiguration,
@@ -128,29 +140,5 @@ extension MemoryPolicy {
         case .resident: Part(try load())
         case .sequential: Part(describedBy: description, loadingEachTime: load)
         }
-    }
-}
-
-/// `wuerstchen-prior/model_index.json`
-private struct PriorIndex: Decodable {
-    let latentMean: Float?
-    let latentStd: Float?
-    let resolutionMultiple: Double?
-    let sampleSize: Int?
-
-    enum CodingKeys: String, CodingKey {
-        case latentMean = "latent_mean"
-        case latentStd = "latent_std"
-        case resolutionMultiple = "resolution_multiple"
-        case sampleSize = "sample_size"
-    }
-}
-
-/// `wuerstchen/model_index.json`
-private struct DecoderIndex: Decodable {
-    let latentScale: Double?
-
-    enum CodingKeys: String, CodingKey {
-        case latentScale = "latent_dim_scale"
     }
 }

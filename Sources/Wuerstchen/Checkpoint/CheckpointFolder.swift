@@ -18,6 +18,8 @@ public struct CheckpointFolder: Sendable {
     public let precision: Precision
     /// Folders in place of some of the parts'.
     private let replacements: [String: URL]
+    /// Weights whose files are open already, by the networks' folders.
+    private var opened: [String: CheckpointParameters] = [:]
 
     /// A folder that is there.
     ///
@@ -66,13 +68,27 @@ public struct CheckpointFolder: Sendable {
 
     /// The text encoder, from `text_encoder` and `tokenizer`.
     public func textEncoder<Stage>() throws -> TextEncoder<Stage> {
-        try TextEncoder(
-            tokenizer: CLIPTokenizer(contentsOf: url.appendingPathComponent(layout.tokenizer)),
-            model: naming(configuration(layout.priorTextEncoder)) {
-                try CLIPTextModel(
-                    configuration: decode(configuration(layout.priorTextEncoder)),
-                    parameters: parameters(layout.priorTextEncoder), precision: precision)
-            })
+        let name = configuration(layout.priorTextEncoder)
+        return try TextEncoder(tokenizer: tokenizer(), model: textModel(decode(name)))
+    }
+
+    /// The same of parts that have been read.
+    func textEncoder<Stage>(_ text: PipelineText) throws -> TextEncoder<Stage> {
+        try TextEncoder(tokenizer: text.tokenizer, model: textModel(text.configuration))
+    }
+
+    func tokenizer() throws -> CLIPTokenizer {
+        try CLIPTokenizer(contentsOf: url.appendingPathComponent(layout.tokenizer))
+    }
+
+    func textModel(_ configuration: CLIPTextModel.Configuration) throws -> CLIPTextModel {
+        // Text encoders have the same place in both pipelines.
+        let network = layout.priorTextEncoder
+        return try naming(self.configuration(network)) {
+            try CLIPTextModel(
+                configuration: configuration, parameters: parameters(network),
+                precision: precision)
+        }
     }
 
     /// Stage C, from `prior`.
@@ -149,15 +165,29 @@ public struct CheckpointFolder: Sendable {
         }
     }
 
-    /// Opens the tokenizer and the weights of some parts, which checks that they are there and
-    /// complete.
-    func checkWeights(_ networks: [CheckpointLayout.Network]) throws {
-        _ = try CLIPTokenizer(contentsOf: url.appendingPathComponent(layout.tokenizer))
-        _ = try schedule()
-        for network in networks { _ = try parameters(network) }
+    /// Opens the files of a network's weights, for all uses of this value.
+    mutating func open(_ network: CheckpointLayout.Network) throws {
+        opened[network.folder] = try parameters(network)
+    }
+
+    /// The same folder, its files opened anew for each use: nothing of networks that come and go
+    /// stays.
+    var reopening: CheckpointFolder {
+        var result = self
+        result.opened = [:]
+        return result
+    }
+
+    /// The same folder with networks that can be built and not run, in no time: of what is open
+    /// only names, shapes and types are looked at.
+    var withoutValues: CheckpointFolder {
+        var result = self
+        result.opened = opened.mapValues(\.withoutValues)
+        return result
     }
 
     private func parameters(_ network: CheckpointLayout.Network) throws -> CheckpointParameters {
+        if let open = opened[network.folder] { return open }
         let own = url.appendingPathComponent(network.folder)
         guard let replacement = replacements[network.folder] else {
             return try CheckpointParameters(directory: own, stem: network.stem, variant: variant)
@@ -166,6 +196,18 @@ public struct CheckpointFolder: Sendable {
         try stage.requireTextEncoder(
             url.appendingPathComponent(layout.priorTextEncoder.folder))
         return try stage.parameters(over: own)
+    }
+
+    /// A network's configuration.
+    ///
+    /// - Throws: ``WuerstchenError`` that names the file and the field at fault.
+    func configuration<Value: Decodable>(
+        of network: CheckpointLayout.Network, _ validate: (Value) throws -> Void
+    ) throws -> Value {
+        let name = configuration(network)
+        let value: Value = try decode(name)
+        try naming(name) { try validate(value) }
+        return value
     }
 
     /// A configuration file.

@@ -32,7 +32,7 @@ struct ResidualCompressor: Sendable {
             return (downsampler, blocks)
         }
         projection = try Linear(
-            root["mapper"][1], inputs, ResidualCompressor.latentChannels, .pointwiseConvolution,
+            root["mapper"][1], inputs, SemanticCompressor.latentChannels, .pointwiseConvolution,
             hasBias: false, role: .outputWeight)
     }
 

@@ -13,6 +13,9 @@ public struct SemanticCompressor: Sendable {
         case residual(ResidualCompressor)
     }
 
+    /// Channels of the latents, whichever the network.
+    public static let latentChannels = 16
+
     /// How the latents relate to images and to what Stage B takes.
     public let latentSpace: SemanticLatentSpace
     private let backbone: Backbone
@@ -79,7 +82,7 @@ public struct SemanticCompressor: Sendable {
         ) { root in
             let mapper = root["mapper"]
             if isResidual {
-                let channels = ResidualCompressor.latentChannels
+                let channels = Self.latentChannels
                 return (
                     .residual(try ResidualCompressor(root)),
                     try BatchNorm(mapper[2], channels, epsilon: 1e-5, isAffine: false)
@@ -89,10 +92,12 @@ public struct SemanticCompressor: Sendable {
                 .efficientNet(
                     try EfficientNetV2S(root["backbone"]),
                     projection: try Linear(
-                        mapper[0], EfficientNetV2S.outputChannels, 16, .pointwiseConvolution,
+                        mapper[0], EfficientNetV2S.outputChannels, Self.latentChannels,
+                        .pointwiseConvolution,
                         hasBias: false, role: .outputWeight)),
                 try BatchNorm(
-                    mapper[1], 16, epsilon: 1e-5, isAffine: mapper[1].contains("weight"))
+                    mapper[1], Self.latentChannels, epsilon: 1e-5,
+                    isAffine: mapper[1].contains("weight"))
             )
         }
     }

@@ -32,3 +32,15 @@ func requireLatents(
                 + "\(x.shape) and \(times.count) times")
     }
 }
+
+/// Checks hidden states of texts from a caller.
+///
+/// - Throws: ``WuerstchenError`` with code `invalidRequest` that says what was given and what is
+///   taken.
+func requireText(_ text: Tensor, channels: Int, _ stage: String) throws {
+    guard text.shape.rank == 3, text.shape[2] == channels, text.count > 0 else {
+        throw WuerstchenError(
+            .invalidRequest,
+            "\(stage) takes texts [texts, tokens, \(channels)], not \(text.shape)")
+    }
+}

@@ -26,6 +26,17 @@ public struct PreviewDecoder: Sendable {
         }
     }
 
+    /// Refuses a Stage C of other latents.
+    ///
+    /// - Throws: ``WuerstchenError`` with code `invalidConfiguration`.
+    package func requireFit(_ stageC: StageC.Configuration) throws {
+        guard let channels, channels != stageC.latentChannels else { return }
+        throw WuerstchenError(
+            .invalidConfiguration,
+            "Stage C makes latents of \(stageC.latentChannels) channels (c_in) and the preview "
+                + "decoder takes \(channels); take parts that belong together")
+    }
+
     /// bfloat16 where the processor multiplies them: they differ from 32 bits by less than a
     /// preview shows. A cascade of any precision takes it.
     public static var standardPrecision: Precision {
@@ -95,22 +106,23 @@ public struct PreviewDecoder: Sendable {
     /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError`` with code
     ///   `notFinite` when the result is not an image.
     public func decode(_ latent: SemanticLatent) throws -> [Image] {
-        let shape = latent.values.shape
-        guard shape.rank == 4, shape.count > 0, channels ?? shape.channels == shape.channels else {
-            throw WuerstchenError(
-                .invalidRequest,
-                "the preview decoder takes latents [batch, rows, columns, "
-                    + "\(channels.map { "\($0)" } ?? "channels")], not \(shape)")
-        }
-        return try Image.images(pixels(of: latent.values), madeBy: "the preview decoder")
+        try Image.images(pixels(of: latent.values), madeBy: "the preview decoder")
     }
 
     /// Small images of latents, not clamped.
     ///
     /// - Parameter latents: `[batch, rows, columns, channels]`, as Stage C makes them.
     /// - Returns: `[batch, height, width, 3]`, 0…1 but for overshoots.
-    /// - Throws: `CancellationError` when the task is cancelled.
+    /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError`` with code
+    ///   `invalidRequest` for latents of other channels or none.
     public func pixels(of latents: Tensor) throws -> Tensor {
+        let shape = latents.shape
+        guard shape.rank == 4, shape.count > 0, channels ?? shape.channels == shape.channels else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "the preview decoder takes latents [batch, rows, columns, "
+                    + "\(channels.map { "\($0)" } ?? "channels")], not \(shape)")
+        }
         switch network {
         case .convolutional(let network): return try network(latents)
         case .residual(let network): return try network(latents)

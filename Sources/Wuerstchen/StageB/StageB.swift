@@ -92,6 +92,23 @@ public struct StageB: Sendable {
     /// - Throws: ``WuerstchenError`` with code `invalidRequest` when the network cannot run on a
     ///   latent of that size.
     public func prepare(semantic: Tensor, text: Tensor?) throws -> Conditioning {
+        guard semantic.shape.rank == 4, semantic.count > 0,
+            semantic.shape[3] == configuration.semanticChannels
+        else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "Stage B takes semantic latents [batch, rows, columns, "
+                    + "\(configuration.semanticChannels)], not \(semantic.shape)")
+        }
+        if let text {
+            try requireText(text, channels: configuration.textChannels, "Stage B")
+            guard semantic.shape[0].isMultiple(of: text.shape[0]) else {
+                throw WuerstchenError(
+                    .invalidRequest,
+                    "Stage B cannot divide \(semantic.shape[0]) semantic latents into equal runs "
+                        + "for \(text.shape[0]) texts")
+            }
+        }
         guard let height = latentSide(forSemanticSide: semantic.shape[1]),
             let width = latentSide(forSemanticSide: semantic.shape[2])
         else {

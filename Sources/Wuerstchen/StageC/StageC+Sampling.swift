@@ -95,8 +95,8 @@ extension StageC: DiffusionStage {
 
     private func conditioning(
         _ text: TextEmbedding<StageC>, isGuided: Bool
-    ) -> Conditioning {
-        prepare(text: isGuided ? text.promptsThenNegatives : text.prompts)
+    ) throws -> Conditioning {
+        try prepare(text: isGuided ? text.promptsThenNegatives : text.prompts)
     }
 
     /// The semantic latent that a sampler has arrived at.

@@ -57,8 +57,10 @@ public struct StageC: Sendable {
     /// - Parameter text: `[texts, tokens, textChannels]`. A batch of n images is divided into
     ///   equal runs of neighbours, one run for each text.
     /// - Returns: The conditioning, good for any number of steps.
-    public func prepare(text: Tensor) -> Conditioning {
-        prepare(text: text, trace: nil)
+    /// - Throws: ``WuerstchenError`` with code `invalidRequest` for texts of another width.
+    public func prepare(text: Tensor) throws -> Conditioning {
+        try requireText(text, channels: configuration.textChannels, "Stage C")
+        return prepare(text: text, trace: nil)
     }
 
     package func prepare(text: Tensor, trace: Trace?) -> Conditioning {

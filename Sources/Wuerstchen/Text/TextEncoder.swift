@@ -16,19 +16,7 @@ public struct TextEncoder<Stage>: Sendable {
     /// - Throws: ``WuerstchenError`` with code `invalidVocabulary` when the tokenizer has tokens or
     ///   lengths that the model has not.
     public init(tokenizer: CLIPTokenizer, model: CLIPTextModel) throws {
-        let configuration = model.configuration
-        guard tokenizer.vocabularySize <= configuration.vocabularySize else {
-            throw WuerstchenError(
-                .invalidVocabulary,
-                "the tokenizer has \(tokenizer.vocabularySize) tokens and the text encoder "
-                    + "\(configuration.vocabularySize); they do not belong together")
-        }
-        guard tokenizer.length <= configuration.positions else {
-            throw WuerstchenError(
-                .invalidVocabulary,
-                "the tokenizer makes \(tokenizer.length) tokens of a text (model_max_length) and "
-                    + "the text encoder takes \(configuration.positions)")
-        }
+        try tokenizer.requireFit(model.configuration)
         self.tokenizer = tokenizer
         self.model = model
     }

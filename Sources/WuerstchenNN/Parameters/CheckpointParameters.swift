@@ -1,14 +1,16 @@
 public import Foundation
+private import Synchronization
 public import TensorCore
 
 /// The parameters in a safetensors checkpoint, as 32-bit floats.
 ///
 /// 32-bit parameters are used where they lie in the mapped file; halves (F16, BF16) are widened,
 /// and F64 is rounded, into memory when a network takes them.
-public struct CheckpointParameters: ParameterSource {
+public struct CheckpointParameters: ParameterSource, Sendable {
     /// The checkpoint's path.
     public let origin: String
     private let tensors: [String: SafetensorsCheckpoint.Tensor]
+    private var blank: BlankParameters?
 
     /// The parameters in a single file.
     ///
@@ -27,6 +29,17 @@ public struct CheckpointParameters: ParameterSource {
         tensors = try SafetensorsCheckpoint(directory: directory, stem: stem, variant: variant)
             .tensors
     }
+
+    /// The same parameters without their values, for finding out from the headers of files alone
+    /// whether a network can be built of them.
+    public var withoutValues: CheckpointParameters {
+        var result = self
+        result.blank = BlankParameters()
+        return result
+    }
+
+    /// Whether the values can be had.
+    public var hasValues: Bool { blank == nil }
 
     private init(origin: String, tensors: [String: SafetensorsCheckpoint.Tensor]) {
         self.origin = origin
@@ -75,6 +88,23 @@ public struct CheckpointParameters: ParameterSource {
         guard tensor.entry.shape == shape.array else {
             return .misshapen("\(tensor.entry.shape)")
         }
+        if let blank {
+            try tensor.file.requireFloats(tensor.entry)
+            return .found(blank.tensor(shape))
+        }
         return .found(try tensor.file.floats(of: tensor.entry, as: shape))
+    }
+}
+
+/// Stands in for parameters whose values are not wanted: all are parts of one tensor, whose memory
+/// nobody has written to and which therefore hardly takes any.
+private final class BlankParameters: Sendable {
+    private let largest = Mutex(Tensor([0], [1]))
+
+    func tensor(_ shape: Shape) -> Tensor {
+        largest.withLock { largest in
+            if largest.count < shape.count { largest = Tensor([shape.count]) { _ in } }
+            return largest[0..<shape.count].reshaped(to: shape)
+        }
     }
 }

@@ -24,7 +24,7 @@ import Wuerstchen
         let seen = Seen()
         let task = Task {
             let stage = try TinyCascade.prior().stageC(space: SemanticLatentSpace())
-            let conditioning = stage.prepare(text: Tensor(repeating: 0.1, [1, 3, 18]))
+            let conditioning = try stage.prepare(text: Tensor(repeating: 0.1, [1, 3, 18]))
             _ = try stage.predict(
                 Tensor(repeating: 0.5, [1, 4, 4, 10]), times: [0.5], conditioning: conditioning
             ) { name, _ in

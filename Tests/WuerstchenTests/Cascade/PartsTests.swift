@@ -133,9 +133,13 @@ import _WuerstchenTestSupport
     @Test("a preview decoder refuses latents of other channels, and none at all")
     func previewOfOtherLatents() throws {
         let copy = try TinyCascade.copy()
-        try PreviewParameters.write(to: copy.file("preview.safetensors"), latentChannels: 4)
-        var cascade = try Cascade(contentsOf: copy.url)
-        cascade.decoder = cascade.previewDecoder
+        let file = copy.file("preview.safetensors")
+        try PreviewParameters.write(to: file, latentChannels: 4)
+        expectError(.invalidConfiguration, "10 channels (c_in)", "preview decoder takes 4") {
+            _ = try Cascade(contentsOf: copy.url)
+        }
+        var cascade = try TinyCascade.load()
+        cascade.decoder = try PreviewDecoder(contentsOf: file)
         expectError(.invalidRequest, "preview decoder", "columns, 4]", "[1, 12, 12, 10]") {
             _ = try cascade.makeImages(for: TinyCascade.request(stageCSteps: 1))
         }

@@ -113,7 +113,7 @@ import _WuerstchenTestSupport
             contentsOf: TinyCascade.directory, replacing: StageFolders(stageC: c)
         ).stageC()
         let text = try TinyCascade.load().textEncoder().encode("a house")
-        let conditioning = stage.prepare(text: text.prompts)
+        let conditioning = try stage.prepare(text: text.prompts)
         var noise: any NoiseSource = SeededNoise(seeds: [5])
         let start = noise.next(batch: 1, height: 4, width: 3, channels: 10)
         let velocity = try stage.predict(start, times: [1], conditioning: conditioning)
