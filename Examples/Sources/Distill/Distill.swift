@@ -70,7 +70,3 @@ struct TeacherArguments: ParsableArguments {
         }
     }
 }
-
-func note(_ text: String) {
-    FileHandle.standardError.write(Data("\(text)\n".utf8))
-}

@@ -39,13 +39,10 @@ struct MakeCouplings: AsyncParsableCommand {
     @Option(help: "The solver: euler, or heun, which computes twice in each step.")
     var method = FlowSolver.heun
 
-    @Option(
-        name: [.customLong("images"), .customLong("pictures")],
-        help: """
-            A folder of captions in .txt files, with PNGs of the same names for Stage B. (default: \
-            drawn scenes)
-            """)
-    var images: String?
+    @OptionGroup var folder: ImageArguments
+
+    @Flag(help: "Make Stage B's couplings without text: captions of the folder are not read.")
+    var noCaptions = false
 
     @Flag(help: "Take drawn scenes, which only the small cascade does unasked.")
     var scenes = false
@@ -73,14 +70,17 @@ struct MakeCouplings: AsyncParsableCommand {
     var batch = 32
 
     func validate() throws {
-        try teacher.run.checkpoint.requireData(images: images, scenes: scenes)
+        try teacher.run.checkpoint.requireData(images: folder.images, scenes: scenes)
         guard (1...100_000_000).contains(count), (1...1000).contains(steps),
             (1...4096).contains(batch), (1...1_000_000).contains(perFile)
         else {
             throw ValidationError("--count, --steps, --per-file and --batch must be positive")
         }
-        if let side, images == nil, side != SceneRenderer.side {
+        if let side, folder.images == nil, side != SceneRenderer.side {
             throw ValidationError("drawn scenes have a side of \(SceneRenderer.side) pixels")
+        }
+        guard !noCaptions || (folder.images != nil && teacher.stage == .stageB) else {
+            throw ValidationError("--no-captions is for Stage B and --images")
         }
     }
 
@@ -93,18 +93,13 @@ struct MakeCouplings: AsyncParsableCommand {
         let cascade = try teacher.run.cascade()
         let size = side.map { ImageSize(width: $0, height: $0) } ?? cascade.defaultSize
         let stage = try teacher.teacher(in: cascade, size: size)
-        let isC = teacher.stage == .stageC
+        let (noted, conditions) = try conditions(cascade, size)
         let record = CouplingRecord(
             stage: stage.name, teacher: try weightsFingerprint(of: teacher.folders().teacher),
             seed: compute.seed, guidance: guidance ?? stage.guidance,
-            captionDropout: captionDropout ?? stage.captionDropout,
-            conditions: CouplingRecord.Conditions(
-                source: images ?? "drawn scenes", size: size,
-                semantics: isC ? nil : try semanticsRecord()),
+            captionDropout: captionDropout ?? stage.captionDropout, conditions: noted,
             solver: CouplingRecord.Solver(method, steps: steps, precision: compute.precision),
             shardSize: perFile)
-        let conditions: any ConditionSource =
-            if isC { try captions() } else { try semantics(cascade, size) }
         var generator = PairGenerator(record, conditions: conditions, teacher: stage)
         generator.batchSize = batch
         let start = ContinuousClock.now
@@ -136,34 +131,45 @@ struct MakeCouplings: AsyncParsableCommand {
 
     private var compute: ComputeArguments { teacher.run.compute }
 
-    private func captions() throws -> CaptionConditions {
-        guard let images else {
-            return CaptionConditions(of: SceneImages(seed: compute.seed &+ 1))
+    /// What couplings are made for, and how that is noted beside them.
+    private func conditions(
+        _ cascade: Cascade, _ size: ImageSize
+    ) throws -> (CouplingRecord.Conditions, any ConditionSource) {
+        typealias Record = CouplingRecord.Conditions
+        let scenes = SceneImages(seed: compute.seed &+ 1)
+        guard teacher.stage == .stageB else {
+            guard let captions = try folder.captions() else {
+                return (Record(source: "drawn scenes", size: size), CaptionConditions(of: scenes))
+            }
+            let summary = try captions.summary(tokenizer: cascade.textEncoder().tokenizer)
+            note("\(summary)")
+            return (Record(captions, size: size), CaptionConditions(captions))
         }
-        let files = try FileManager.default.contentsOfDirectory(
-            at: URL(fileURLWithPath: images), includingPropertiesForKeys: nil
-        ).filter { $0.pathExtension == "txt" }.sorted { $0.path < $1.path }
-        return try CaptionConditions(
-            files.map {
-                try String(contentsOf: $0, encoding: .utf8)
-                    .trimmingCharacters(in: .whitespacesAndNewlines)
-            })
+        let (images, semantics) = (try images(cascade, size), try semanticsRecord())
+        return (
+            images.map { Record($0, size: size, semantics: semantics) }
+                ?? Record(source: "drawn scenes", size: size, semantics: semantics),
+            try self.semantics(of: images ?? scenes, cascade, size)
+        )
     }
 
-    private func semantics(_ cascade: Cascade, _ size: ImageSize) throws -> SemanticConditions {
-        let source: any ImageSource
-        if let images {
-            source = try ImageFolder(
-                URL(fileURLWithPath: images),
-                options: ImageFolderOptions(
-                    sizes: .buckets(AspectBuckets(side: size.width, maximumRatio: 1)),
-                    seed: compute.seed)
-            ) { note("\($0)") }
-        } else {
-            source = SceneImages(seed: compute.seed &+ 1)
-        }
+    /// The folder of images, described; nil for drawn scenes.
+    private func images(_ cascade: Cascade, _ size: ImageSize) throws -> ImageFolder? {
+        let options = ImageFolderOptions(
+            sizes: .buckets(AspectBuckets(side: size.width, maximumRatio: 1)),
+            readsCaptions: !noCaptions, seed: compute.seed)
+        guard let folder = try folder.folder(options) else { return nil }
+        let summary = try folder.summary(tokenizer: cascade.textEncoder().tokenizer)
+        note("\(summary)")
+        try summary.requireCaptions()
+        return folder
+    }
+
+    private func semantics(
+        of images: any ImageSource, _ cascade: Cascade, _ size: ImageSize
+    ) throws -> SemanticConditions {
         var conditions = SemanticConditions(
-            source,
+            images,
             compressor: try SemanticCompressor(
                 contentsOf: compressorFile(), latentSpace: cascade.latentSpace),
             textEncoder: try cascade.textEncoder(), stageC: try cascade.stageC(),

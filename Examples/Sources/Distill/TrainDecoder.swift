@@ -24,17 +24,15 @@ struct TrainDecoder: AsyncParsableCommand {
     @Option(help: "The side of the crops that are learnt from, in pixels.")
     var crop = 128
 
-    @Option(
-        name: [.customLong("images"), .customLong("pictures")],
-        help: "A folder of PNGs. (default: drawn scenes)")
-    var images: String?
+    @OptionGroup var folder: ImageArguments
+    @OptionGroup var validation: HeldOutArguments
 
     @Flag(help: "Take drawn scenes, which only the small cascade does unasked.")
     var scenes = false
 
     func validate() throws {
-        try teacher.checkpoint.requireData(images: images, scenes: scenes)
-        let largest = images == nil ? SceneRenderer.side : 1024
+        try teacher.checkpoint.requireData(images: folder.images, scenes: scenes)
+        let largest = folder.images == nil ? SceneRenderer.side : 1024
         guard (16...largest).contains(crop), crop % 16 == 0 else {
             throw ValidationError("--crop must be a multiple of 16 from 16 to \(largest)")
         }
@@ -51,30 +49,26 @@ struct TrainDecoder: AsyncParsableCommand {
             base: try teacher.checkpoint.folder().appendingPathComponent(
                 CheckpointLayout.published.stageA.path),
             teacher: teacher.checkpoint.stages.stageA)
-        let (images, validation) = try sources()
+        let sources = try sources()
+        try sources.describe()
         var distillation = try DecoderDistillation(
             of: stage, in: folders, pruning: StagePruning(blocks: [bottleneckBlocks]),
-            images: images)
-        distillation.objective.validationImages = validation
+            images: sources.images)
+        distillation.objective.validationImages = sources.heldOut
         var progress = TrainingProgress()
         try distillation.run(
             training.options(teacher.compute), in: training.folder, resumes: training.resume,
             elementType: training.elementType, progress: &progress)
     }
 
-    private func sources() throws -> (any ImageSource, (any ImageSource)?) {
-        guard let images else {
-            return (
-                SceneImages(seed: teacher.compute.seed &+ 1, crop: crop),
-                SceneImages(seed: teacher.compute.seed &+ 2, split: .heldOut, crop: crop)
-            )
-        }
-        let folder = try ImageFolder(
-            URL(fileURLWithPath: images),
-            options: ImageFolderOptions(
-                sizes: .crops(side: crop), crop: .random, mirrors: true,
-                validationInterval: 20, seed: teacher.compute.seed)
-        ) { note("\($0)") }
-        return (folder, folder.validation)
+    private func sources() throws -> TrainingImages {
+        let seed = teacher.compute.seed
+        let options = ImageFolderOptions(
+            sizes: .crops(side: crop), crop: .random, mirrors: true,
+            heldOutShare: validation.heldOut, readsCaptions: false, seed: seed)
+        return try folder.folder(options).map { TrainingImages($0) }
+            ?? TrainingImages(
+                SceneImages(seed: seed &+ 1, crop: crop),
+                heldOut: SceneImages(seed: seed &+ 2, split: .heldOut, crop: crop))
     }
 }

@@ -26,13 +26,8 @@ struct TrainingArguments: ParsableArguments {
     @Argument(help: "The folder of the training; it is made if it is not there.")
     var output: String
 
-    @Option(
-        name: [.customLong("images"), .customLong("pictures")],
-        help: """
-            A folder of PNGs, each with its caption in a .txt file of the same name. (default: drawn \
-            scenes)
-            """)
-    var images: String?
+    @OptionGroup var folder: ImageArguments
+    @OptionGroup var validation: HeldOutArguments
 
     @Option(
         help: """
@@ -83,7 +78,7 @@ struct TrainingArguments: ParsableArguments {
             throw ValidationError("--micro-batch must divide --batch")
         }
         if let side {
-            guard images != nil else {
+            guard folder.images != nil else {
                 throw ValidationError(
                     "--side is for --images: drawn scenes have \(SceneRenderer.side) pixels a side"
                 )
@@ -113,22 +108,17 @@ struct TrainingArguments: ParsableArguments {
     }
 
     /// What is learnt from and, where there is enough, what is not.
-    func sources(crop: Int? = nil) throws -> (any ImageSource, (any ImageSource)?) {
-        guard let images else {
-            return (
-                SceneImages(seed: seed, crop: crop),
-                SceneImages(seed: seed &+ 1, split: .heldOut)
-            )
-        }
+    func sources(crop: Int? = nil, readsCaptions: Bool = false) throws -> TrainingImages {
         var options = ImageFolderOptions(
             sizes: crop.map { .crops(side: $0) }
                 ?? .buckets(AspectBuckets(side: imageSide)),
-            crop: .random, validationInterval: 20, seed: seed)
+            crop: .random, heldOutShare: validation.heldOut, readsCaptions: readsCaptions,
+            seed: seed)
         if crop != nil { options.mirrors = true }
-        let folder = try ImageFolder(
-            URL(fileURLWithPath: images), options: options
-        ) { FileHandle.standardError.write(Data("\($0)\n".utf8)) }
-        return (folder, folder.validation)
+        return try folder.folder(options).map { TrainingImages($0) }
+            ?? TrainingImages(
+                SceneImages(seed: seed, crop: crop),
+                heldOut: SceneImages(seed: seed &+ 1, split: .heldOut))
     }
 
     /// Trains a part in the folder, or in a part of it, and gives its parameters.

@@ -42,15 +42,16 @@ struct TrainStageA: AsyncParsableCommand {
         let adversary = adversary
         try await interruptible {
             var architecture = try read(configuration, MiniatureArchitecture.stageA)
-            let (images, validation) = try arguments.sources(crop: crop)
-            var objective = StageAObjective(configuration: architecture, images: images)
+            let sources = try arguments.sources(crop: crop)
+            try sources.describe()
+            var objective = StageAObjective(configuration: architecture, images: sources.images)
             if adversary > 0 { objective.auxiliary = [AdversarialLoss.patches(weight: adversary)] }
-            objective.validationImages = validation
+            objective.validationImages = sources.heldOut
             let parameters = try arguments.run(objective).scope("stage_a")
             // The deviation of the latents becomes the unit of Stage B's.
             let stage = try StageA(
                 configuration: architecture, parameters: ParameterValues(parameters))
-            let latents = try stage.encode(images.batch(0, count: 16).pixels)
+            let latents = try stage.encode(sources.images.batch(0, count: 16).pixels)
             architecture.latentScale = latents.meanSquare().elements[0].squareRoot()
             try arguments.export.write(parameters, architecture, to: \.stageA)
         }
@@ -111,7 +112,7 @@ struct TrainCompressorAndB: AsyncParsableCommand {
     }
 
     private func train() throws {
-        let (images, validation) = try arguments.sources()
+        let sources = try arguments.sources(readsCaptions: !diffusion.noCaptions)
         let vqgan =
             try stageA.map { URL(fileURLWithPath: $0) }
             ?? Miniature.folder().appendingPathComponent("wuerstchen/vqgan")
@@ -120,44 +121,29 @@ struct TrainCompressorAndB: AsyncParsableCommand {
                 vqgan.appendingPathComponent("config.json").path, StageA.Configuration()),
             parameters: CheckpointParameters(directory: vqgan, stem: "diffusion_pytorch_model"),
             precision: arguments.precision)
-        let compressorValues: [String: Tensor]
-        if let compressor {
-            compressorValues = try CheckpointParameters(
-                contentsOf: URL(fileURLWithPath: compressor)
-            ).values()
-        } else {
-            var objective = CompressorObjective(images: images)
-            objective.validationImages = validation
-            objective.architecture = (compressorNetwork ?? .residual).architecture
-            if let scenes = images as? SceneImages {
-                objective.auxiliary = [
-                    CompressorHeads(
-                        labels: scenes, validationLabels: validation as? SceneImages)
-                ]
-            }
-            let trained = try arguments.run(objective, in: "compressor")
-            compressorValues = trained.scope("compressor")
-            try arguments.export.write(compressorValues, toFile: "compressor.safetensors")
-            try arguments.export.write(trained.scope("preview"), toFile: "preview.safetensors")
-        }
         let encoder = try TextParts(diffusion.text, pipeline: "wuerstchen")
         let architecture = try read(configuration, MiniatureArchitecture.stageB)
         var objective = StageBObjective(
             configuration: architecture, textConfiguration: encoder.configuration,
-            tokenizer: encoder.tokenizer, images: images, stageA: stageA,
-            compressor: joint
-                ? nil
-                : try SemanticCompressor(
-                    parameters: ParameterValues(compressorValues), precision: arguments.precision,
-                    latentSpace: MiniatureArchitecture.latentSpace),
+            tokenizer: encoder.tokenizer, images: sources.images, stageA: stageA, compressor: nil,
             weighting: diffusion.weighting ?? .inverseSignal, trainsText: diffusion.learnText)
         objective.latentSpace = MiniatureArchitecture.latentSpace
-        objective.compressorArchitecture = CompressorNetwork(of: compressorValues).architecture
         objective.checkpointsActivations = diffusion.recompute
-        objective.validationImages = validation
+        objective.validationImages = sources.heldOut
+        // What does not fit should show now, not when the compressor has been trained.
+        try objective.validate()
+        let given = try compressor.map { try loadedCompressor(at: $0) }
+        try sources.describe(captionsFor: diffusion.noCaptions ? nil : encoder.tokenizer)
+
+        let compressorValues = try given ?? trainedCompressor(sources)
+        objective.compressorArchitecture = CompressorNetwork(of: compressorValues).architecture
         var start = encoder.parameters
         if joint {
             for (name, value) in compressorValues { start["compressor.\(name)"] = value }
+        } else {
+            objective.compressor = try SemanticCompressor(
+                parameters: ParameterValues(compressorValues), precision: arguments.precision,
+                latentSpace: MiniatureArchitecture.latentSpace)
         }
         let trained = try arguments.run(
             objective, in: "stage-b", isLater: compressor == nil, start: start)
@@ -174,6 +160,29 @@ struct TrainCompressorAndB: AsyncParsableCommand {
             try arguments.export.write(
                 trained.scope("compressor"), toFile: "compressor.safetensors")
         }
+    }
+
+    private func loadedCompressor(at path: String) throws -> [String: Tensor] {
+        let parameters = try CheckpointParameters(contentsOf: URL(fileURLWithPath: path))
+        _ = try SemanticCompressor(parameters: parameters.withoutValues)
+        return try parameters.values()
+    }
+
+    private func trainedCompressor(_ sources: TrainingImages) throws -> [String: Tensor] {
+        var objective = CompressorObjective(images: sources.images)
+        objective.validationImages = sources.heldOut
+        objective.architecture = (compressorNetwork ?? .residual).architecture
+        if let scenes = sources.images as? SceneImages {
+            objective.auxiliary = [
+                CompressorHeads(
+                    labels: scenes, validationLabels: sources.heldOut as? SceneImages)
+            ]
+        }
+        let trained = try arguments.run(objective, in: "compressor")
+        let values = trained.scope("compressor")
+        try arguments.export.write(values, toFile: "compressor.safetensors")
+        try arguments.export.write(trained.scope("preview"), toFile: "preview.safetensors")
+        return values
     }
 }
 
@@ -197,19 +206,21 @@ struct TrainStageC: AsyncParsableCommand {
     }
 
     private func train() throws {
-        let (images, validation) = try arguments.sources()
+        let sources = try arguments.sources(readsCaptions: !diffusion.noCaptions)
         let compressor = try loadCompressor(compressor, arguments.precision)
         let encoder = try TextParts(diffusion.text, pipeline: "wuerstchen-prior")
         let architecture = try read(configuration, MiniatureArchitecture.stageC)
         var objective = StageCObjective(
             configuration: architecture, textConfiguration: encoder.configuration,
             tokenizer: encoder.tokenizer,
-            semantics: CompressedImages(images, compressor: compressor),
+            semantics: CompressedImages(sources.images, compressor: compressor),
             weighting: diffusion.weighting ?? .clean, trainsText: diffusion.learnText)
-        objective.validationSemantics = validation.map {
+        objective.validationSemantics = sources.heldOut.map {
             CompressedImages($0, compressor: compressor)
         }
         objective.checkpointsActivations = diffusion.recompute
+        try objective.validate()
+        try sources.describe(captionsFor: diffusion.noCaptions ? nil : encoder.tokenizer)
         let trained = try arguments.run(objective, start: encoder.parameters)
         try arguments.export.writePriorIndex(
             space: MiniatureArchitecture.latentSpace, side: arguments.imageSide,
@@ -236,9 +247,10 @@ struct TrainPreview: AsyncParsableCommand {
     func run() async throws {
         let command = self
         try await interruptible {
-            let (images, _) = try command.arguments.sources()
+            let sources = try command.arguments.sources()
+            try sources.describe()
             let compressor = try loadCompressor(command.compressor, command.arguments.precision)
-            let objective = PreviewObjective(images: images, compressor: compressor)
+            let objective = PreviewObjective(images: sources.images, compressor: compressor)
             let trained = try command.arguments.run(objective)
             try command.arguments.export.write(
                 trained.scope("preview"), toFile: "preview.safetensors")
@@ -253,6 +265,9 @@ struct DiffusionArguments: ParsableArguments {
 
     @Flag(help: "Let the text encoder learn along.")
     var learnText = false
+
+    @Flag(help: "Train without text: the captions of a folder are not read.")
+    var noCaptions = false
 
     @Flag(
         help: """
@@ -289,8 +304,10 @@ private struct TextParts {
         configuration = try read(folder.appendingPathComponent("config.json"))
         tokenizerFolder = pipeline.appendingPathComponent("tokenizer")
         tokenizer = try CLIPTokenizer(contentsOf: tokenizerFolder)
-        let values = try CheckpointParameters(directory: folder, stem: "model").values()
-        parameters = Dictionary(uniqueKeysWithValues: values.map { ("text.\($0)", $1) })
+        let stored = try CheckpointParameters(directory: folder, stem: "model")
+        _ = try CLIPTextModel(configuration: configuration, parameters: stored.withoutValues)
+        parameters = Dictionary(
+            uniqueKeysWithValues: try stored.values().map { ("text.\($0)", $1) })
     }
 }
 

@@ -87,6 +87,9 @@ public struct CachedSemantics: SemanticSource, SceneLabelSource {
         return latents
     }
 
+    /// The latents' own.
+    public var latentChannels: Int? { latents.shape.channels }
+
     /// Latents drawn at random, with captions drawn afresh.
     public func semantics(_ number: Int, count: Int) throws -> SemanticBatch {
         let (chosen, drawn) = draw(number, count: count)

@@ -32,6 +32,9 @@ public struct TextObjective: TrainingObjective {
         self.captions = captions
     }
 
+    /// Refuses a tokenizer of another vocabulary than the text encoder's.
+    public func validate() throws { try tokenizer.requireFit(configuration) }
+
     /// The parameters of the text encoder and of classifiers on two of its positions.
     public func initialParameters(seed: UInt64) throws -> TrainableParameters {
         var parameters = TrainableParameters()

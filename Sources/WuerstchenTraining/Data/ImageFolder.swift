@@ -4,11 +4,12 @@ public import Wuerstchen
 
 /// A folder of PNG files of any sizes, each with its caption in a text file of the same name.
 ///
-/// An image `sausage.png` has the caption in `sausage.txt`, in UTF-8, or an empty one. Files that
-/// cannot be used are named once and skipped: most when the folder is opened, from their headers,
-/// and those whose pixels turn out damaged when they are met. Such a file's place is taken by the
-/// next good one of the folder, so that a batch stays a function of its number, the seed and the
-/// files alone.
+/// An image `sausage.png` has its caption in `sausage.txt` or `sausage.caption`, in UTF-8 or in
+/// UTF-16 with a byte order mark, or an empty one. Files that cannot be used are named once and
+/// skipped: most when the folder is opened, from their headers, and those whose pixels turn out
+/// damaged when they are met. Such a file's place is taken by the next good one of the folder, so
+/// that a batch stays a function of its number, the seed and the files alone.
+/// ``summary(tokenizer:)`` says what there is before any of it is used.
 public struct ImageFolder: ImageSource {
     /// The folder.
     public let url: URL
@@ -19,7 +20,9 @@ public struct ImageFolder: ImageSource {
 
     let buckets: [Bucket]
     private let heldOut: [Bucket]
-    private let problems: ImageProblems
+    let problems: ImageProblems
+    let listing: ImageListing
+    let isTooSmallToHoldOut: Bool
 
     /// The images that batches of one size are made of.
     struct Bucket {
@@ -30,7 +33,7 @@ public struct ImageFolder: ImageSource {
     /// Opens a folder, for the images in it that are not held out.
     ///
     /// - Parameters:
-    ///   - url: The folder. Folders in it are not looked into.
+    ///   - url: The folder.
     ///   - options: How batches are made.
     ///   - report: Called with a sentence about each file that cannot be used, once for each; from
     ///     any thread.
@@ -42,29 +45,26 @@ public struct ImageFolder: ImageSource {
     ) throws {
         try options.validate()
         let problems = ImageProblems(report: report)
-        let listing = try ImageListing(
-            url, validationInterval: options.validationInterval, problems: problems)
-        let images = listing.images.filter { image in
-            options.accepts(image, in: url, problems: problems)
-        }
-        guard !images.isEmpty else {
+        var listing = try ImageListing(url, options, problems: problems)
+        listing.leaveOutTooSmall(options, in: url, problems: problems)
+        guard !listing.images.isEmpty else {
             throw WuerstchenError(
                 .invalidRequest,
                 "\(url.path) has no image that is large enough; choose a smaller size, allow more "
                     + "enlargement or add larger images")
         }
-        guard images.contains(where: { !$0.isHeldOut }) else {
-            throw WuerstchenError(
-                .invalidRequest,
-                "\(url.path) has no image left to train on once some are held out; add images "
-                    + "or hold out fewer")
+        isTooSmallToHoldOut = options.holdsOutTooMany(
+            listing.images.count(where: \.isHeldOut), of: listing.images.count)
+        if isTooSmallToHoldOut {
+            for index in listing.images.indices { listing.images[index].isHeldOut = false }
         }
         self.url = url
         self.options = options
         self.problems = problems
+        self.listing = listing
         isValidation = false
-        buckets = Self.buckets(images.filter { !$0.isHeldOut }, options)
-        heldOut = Self.buckets(images.filter(\.isHeldOut), options)
+        buckets = Self.buckets(listing.images.filter { !$0.isHeldOut }, options)
+        heldOut = Self.buckets(listing.images.filter(\.isHeldOut), options)
     }
 
     /// The images held out for validation, always cropped in the middle and never mirrored; nil
@@ -77,12 +77,14 @@ public struct ImageFolder: ImageSource {
         url = folder.url
         options = folder.options
         problems = folder.problems
+        listing = folder.listing
+        isTooSmallToHoldOut = folder.isTooSmallToHoldOut
         isValidation = true
         buckets = folder.heldOut
         heldOut = []
     }
 
-    private static func buckets(
+    static func buckets(
         _ images: [ImageFile], _ options: ImageFolderOptions
     ) -> [Bucket] {
         let sizes = options.batchSizes
@@ -153,39 +155,18 @@ public struct ImageFolder: ImageSource {
     }
 
     func caption(of image: ImageFile) -> String {
+        (try? captionText(of: image)) ?? ""
+    }
+
+    /// The caption of an image, empty where there is none. What is wrong with it is named once.
+    func captionText(of image: ImageFile) throws -> String {
         guard let name = image.captionName else { return "" }
         do {
-            let data = try Data(contentsOf: url.file(name))
-            if let text = String(validating: data, as: UTF8.self) {
-                // Some editors put a byte order mark in front.
-                let start = text.hasPrefix("\u{FEFF}") ? text.dropFirst() : text[...]
-                return start.trimmingCharacters(in: .whitespacesAndNewlines)
-            }
-            problems.name(
-                name, "\(url.file(name).path) is not UTF-8; its image goes without a caption")
+            return try CaptionFile.text(of: url.file(name))
         } catch {
-            problems.name(
-                name,
-                "\(url.file(name).path) cannot be read (\(error.localizedDescription)); its "
-                    + "image goes without a caption")
+            let reason = (error as? WuerstchenError)?.message ?? error.localizedDescription
+            problems.name(name, "\(reason); its image goes without a caption")
+            throw error
         }
-        return ""
-    }
-}
-
-extension ImageFolderOptions {
-    /// Whether an image is large enough; otherwise it is named.
-    fileprivate func accepts(
-        _ image: ImageFile, in folder: URL, problems: ImageProblems
-    ) -> Bool {
-        let sizes = batchSizes
-        guard let index = sizes.nearest(to: image.size) else { return false }
-        let framing = ImageFraming(of: image.size, to: sizes[index], for: self.sizes)
-        guard framing.scale > maximumEnlargement else { return true }
-        problems.name(
-            image.name,
-            "\(folder.file(image.name).path) has \(image.size) pixels, too few for "
-                + "\(sizes[index]). It is skipped.")
-        return false
     }
 }

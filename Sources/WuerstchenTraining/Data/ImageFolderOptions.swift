@@ -32,23 +32,31 @@ public struct ImageFolderOptions: Sendable, Hashable {
     public var mirrors: Bool
     /// How much an image may be enlarged; one that would have to be enlarged more is too small.
     public var maximumEnlargement: Double
-    /// Every how many images one is held out for validation; nil for none. An image's name alone
-    /// decides, so it stays on its side when others come and go.
-    public var validationInterval: Int?
+    /// The share of images that is held out for validation, from 0 to a half. An image's name alone
+    /// decides, so it stays on its side when others come and go. Where names would have it that more
+    /// than a quarter of the images, or more than twice the share, is held out, which only few
+    /// images can, none is.
+    public var heldOutShare: Double
+    /// Whether the folders in the folder are looked into.
+    public var includesSubfolders: Bool
+    /// Whether captions are read; otherwise all are empty.
+    public var readsCaptions: Bool
     /// What random order, crops and mirroring derive from.
     public var seed: UInt64
 
     /// Options, by default images of 256 × 256 pixels cut out of the middle.
     public init(
         sizes: Sizes = .fixed(ImageSize(width: 256, height: 256)), crop: Crop = .center,
-        mirrors: Bool = false, maximumEnlargement: Double = 2, validationInterval: Int? = nil,
-        seed: UInt64 = 0
+        mirrors: Bool = false, maximumEnlargement: Double = 2, heldOutShare: Double = 0,
+        includesSubfolders: Bool = false, readsCaptions: Bool = true, seed: UInt64 = 0
     ) {
         self.sizes = sizes
         self.crop = crop
         self.mirrors = mirrors
         self.maximumEnlargement = maximumEnlargement
-        self.validationInterval = validationInterval
+        self.heldOutShare = heldOutShare
+        self.includesSubfolders = includesSubfolders
+        self.readsCaptions = readsCaptions
         self.seed = seed
     }
 
@@ -106,10 +114,15 @@ extension ImageFolderOptions {
         guard maximumEnlargement > 0, maximumEnlargement.isFinite else {
             throw refuse("an enlargement of \(maximumEnlargement); choose a positive number")
         }
-        if let validationInterval, validationInterval < 2 {
+        guard (0...0.5).contains(heldOutShare) else {
             throw refuse(
-                "every \(validationInterval)th image cannot be held out; choose 2 or more, or "
-                    + "nil for none")
+                "a share of \(heldOutShare) of the images cannot be held out; choose 0 for none, "
+                    + "or up to 0.5")
         }
+    }
+
+    /// Whether so many of all images are more than was meant to be held out.
+    func holdsOutTooMany(_ heldOut: Int, of count: Int) -> Bool {
+        heldOut == count || Double(heldOut) > max(0.25, 2 * heldOutShare) * Double(count)
     }
 }

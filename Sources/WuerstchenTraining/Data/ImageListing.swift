@@ -10,25 +10,27 @@ struct ImageFile {
     let captionName: String?
     let size: ImageSize
     /// Whether it is held out for validation.
-    let isHeldOut: Bool
+    var isHeldOut: Bool
 }
 
 /// What a folder of images holds, found without decoding any.
 struct ImageListing {
     /// The readable images, in the order of their names.
-    let images: [ImageFile]
+    var images: [ImageFile]
+    /// What was found besides: files that are skipped and folders that are not looked into.
+    var findings: FolderSummary.Images.Findings
+    /// Captions without an image.
+    let strayCaptions: FolderSummary.Finding?
 
     /// Kinds of images that somebody may expect to be read.
-    private static let otherKinds: Set<String> = [
+    static let otherKinds = [
         "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic",
     ]
 
-    init(_ folder: URL, validationInterval: Int?, problems: ImageProblems) throws {
-        let names = try Self.names(in: folder).map { FileName($0) }
-        let captions = Dictionary(
-            names.filter { $0.kind == "txt" }.map { ($0.stem, $0.name) },
-            uniquingKeysWith: { first, _ in first })
-        let others = names.filter { Self.otherKinds.contains($0.kind) }
+    init(_ folder: URL, _ options: ImageFolderOptions, problems: ImageProblems) throws {
+        let listing = try FolderListing(folder, includesSubfolders: options.includesSubfolders)
+        let captions = options.readsCaptions ? listing.captions : [:]
+        let others = listing.files.filter { Self.otherKinds.contains($0.kind) }
         if let first = others.first {
             problems.name(
                 folder.path,
@@ -36,21 +38,30 @@ struct ImageListing {
                     + "such as \(first.name); they are skipped: convert them to PNG")
         }
 
-        let candidates = names.filter { $0.kind == "png" }
+        let candidates = listing.files.filter { $0.kind == "png" }
         let sizes = concurrentMap(candidates.count) { index in
             Result { try PNGHeader.size(of: folder.file(candidates[index].name)) }
         }
+        var unreadable: [String] = []
         images = zip(candidates, sizes).compactMap { candidate, size in
             do {
                 return ImageFile(
-                    name: candidate.name, captionName: captions[candidate.stem],
+                    name: candidate.name, captionName: captions[candidate.stem]?.name,
                     size: try size.get(),
-                    isHeldOut: candidate.isHeldOut(every: validationInterval))
+                    isHeldOut: candidate.isHeldOut(share: options.heldOutShare))
             } catch {
                 problems.skip(candidate.name, error)
+                unreadable.append(candidate.name)
                 return nil
             }
         }
+        findings = FolderSummary.Images.Findings(
+            otherFormats: FolderSummary.Finding(others.map(\.name)),
+            unreadable: FolderSummary.Finding(unreadable),
+            unvisitedFolders: FolderSummary.Finding(listing.unvisited))
+        let stems = Set(candidates.map(\.stem))
+        strayCaptions = FolderSummary.Finding(
+            captions.values.filter { !stems.contains($0.stem) }.map(\.name).sorted())
         guard !images.isEmpty else {
             let found =
                 candidates.isEmpty
@@ -58,66 +69,32 @@ struct ImageListing {
                 : "has no PNG file that can be read, of \(candidates.count)"
             throw WuerstchenError(
                 .fileNotFound,
-                "\(folder.path) \(found); give a folder with images as PNG files, and captions "
-                    + "as text files of the same names")
-        }
-    }
-
-    /// The names of a folder's visible files, always in the same order.
-    private static func names(in folder: URL) throws -> [String] {
-        var isDirectory: ObjCBool = false
-        guard FileManager.default.fileExists(atPath: folder.path, isDirectory: &isDirectory),
-            isDirectory.boolValue
-        else {
-            throw WuerstchenError(
-                .fileNotFound,
-                "\(folder.path) is not there or not a folder; give a folder with images")
-        }
-        do {
-            // Strings of the same characters in different encodings are equal; bytes never are.
-            return try FileManager.default.contentsOfDirectory(atPath: folder.path)
-                .filter { !$0.hasPrefix(".") }
-                .sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
-        } catch {
-            throw WuerstchenError(
-                .unreadableFile, "\(folder.path) cannot be listed; check its permissions",
-                underlying: error)
+                "\(folder.path) \(found); "
+                    + (listing.advice ?? "give a folder with images as PNG files, and captions "
+                        + "as text files of the same names"))
         }
     }
 }
 
-/// A file's name, taken apart.
-private struct FileName {
-    let name: String
-    /// What images and captions that belong together have in common. Compared as text, so that
-    /// accents may be encoded either way.
-    let stem: String
-    /// The extension in lower case.
-    let kind: String
-
-    init(_ name: String) {
-        self.name = name
-        let dot = name.lastIndex(of: ".") ?? name.endIndex
-        stem = String(name[..<dot])
-        kind = name[dot...].dropFirst().lowercased()
-    }
-
-    /// Whether one in so many falls to this name. The same on every machine, also where names are
-    /// stored decomposed.
-    func isHeldOut(every interval: Int?) -> Bool {
-        guard let interval else { return false }
-        // A generator spreads the bits of the hash.
-        var hash = FNV1a()
-        hash.add(stem.precomposedStringWithCanonicalMapping.utf8)
-        var random = ImageRandom(seed: hash.value, .holdingOut)
-        return random.below(interval) == 0
-    }
-}
-
-extension URL {
-    /// A file in this folder; the name may hold anything.
-    func file(_ name: String) -> URL {
-        appendingPathComponent(name, isDirectory: false)
+extension ImageListing {
+    /// Names and leaves out images that would have to be enlarged too much.
+    mutating func leaveOutTooSmall(
+        _ options: ImageFolderOptions, in folder: URL, problems: ImageProblems
+    ) {
+        let sizes = options.batchSizes
+        var tooSmall: [String] = []
+        images.removeAll { image in
+            guard let index = sizes.nearest(to: image.size) else { return true }
+            let framing = ImageFraming(of: image.size, to: sizes[index], for: options.sizes)
+            guard framing.scale > options.maximumEnlargement else { return false }
+            problems.name(
+                image.name,
+                "\(folder.file(image.name).path) has \(image.size) pixels, too few for "
+                    + "\(sizes[index]). It is skipped.")
+            tooSmall.append(image.name)
+            return true
+        }
+        findings.tooSmall = FolderSummary.Finding(tooSmall)
     }
 }
 

@@ -9,15 +9,7 @@ enum PNGHeader {
     /// - Throws: `WuerstchenError` for a file that is no PNG file, ends early, or has sides that an
     ///   image cannot have. Damage to the pixels shows only when they are decoded.
     static func size(of url: URL) throws -> ImageSize {
-        // A pipe or device would be waited for.
-        let target = url.resolvingSymlinksInPath()
-        let attributes = try? FileManager.default.attributesOfItem(atPath: target.path)
-        guard let type = attributes?[.type] as? FileAttributeType else {
-            throw WuerstchenError(.fileNotFound, "\(url.path) is not there; check the link")
-        }
-        guard type == .typeRegular else {
-            throw WuerstchenError(.unreadableFile, "\(url.path) is not a regular file")
-        }
+        _ = try requireRegularFile(url)
         do {
             let handle = try FileHandle(forReadingFrom: url)
             defer { try? handle.close() }

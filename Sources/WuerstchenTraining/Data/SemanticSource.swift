@@ -21,6 +21,14 @@ public protocol SemanticSource: Sendable {
     ///
     /// - Throws: What reading images throws.
     func semantics(_ number: Int, count: Int) throws -> SemanticBatch
+
+    /// Channels of the latents, where they are known without making any.
+    var latentChannels: Int? { get }
+}
+
+extension SemanticSource {
+    /// By default they are not known.
+    public var latentChannels: Int? { nil }
 }
 
 /// The semantic latents of captioned images of any kind, compressed as they come.
@@ -35,6 +43,9 @@ public struct CompressedImages: SemanticSource {
         self.images = images
         self.compressor = compressor
     }
+
+    /// The compressor's.
+    public var latentChannels: Int? { SemanticCompressor.latentChannels }
 
     /// The latents and captions of a batch of images.
     public func semantics(_ number: Int, count: Int) throws -> SemanticBatch {

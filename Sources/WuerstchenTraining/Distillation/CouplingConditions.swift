@@ -91,6 +91,12 @@ public struct CaptionConditions: ConditionSource {
         caption = { captions[$0 % captions.count] }
     }
 
+    /// The captions of a folder, over and over.
+    public init(_ folder: CaptionFolder) {
+        let captions = folder.captions
+        caption = { captions[$0 % captions.count] }
+    }
+
     /// The captions of some images.
     public func conditions(_ range: Range<Int>) throws -> CouplingConditions {
         CouplingConditions(captions: try range.map(caption))

@@ -23,8 +23,8 @@ public struct CouplingRecord: Sendable, Hashable, Codable {
 
     /// What the images were conditioned on.
     public struct Conditions: Sendable, Hashable, Codable {
-        /// What identifies the captions or images, such as the name of a data set or the path of a
-        /// folder.
+        /// What identifies the captions or images, such as the name of a data set, or the contents
+        /// of a folder, whatever it is called.
         public var source: String
         /// Columns of the images in pixels.
         public var width: Int
@@ -38,6 +38,19 @@ public struct CouplingRecord: Sendable, Hashable, Codable {
             self.source = source
             (width, height) = (size.width, size.height)
             self.semantics = semantics
+        }
+
+        /// Conditions from captions of a folder. Other captions there are other conditions.
+        public init(_ folder: CaptionFolder, size: ImageSize) {
+            self.init(
+                source: "\(folder.captions.count) captions \(folder.fingerprint)", size: size)
+        }
+
+        /// Conditions from the images and captions of a folder. Others there are other conditions.
+        public init(_ folder: ImageFolder, size: ImageSize, semantics: Semantics) {
+            self.init(
+                source: "\(folder.imageCount) images \(folder.fingerprint)", size: size,
+                semantics: semantics)
         }
     }
 
@@ -90,15 +103,23 @@ public struct CouplingRecord: Sendable, Hashable, Codable {
         self.shardSize = shardSize
     }
 
-    /// The fields in which another record differs, in words.
+    /// The fields in which another record differs, in words: what they are here, and there.
     func differences(from other: CouplingRecord) -> String {
-        [
-            ("stage", stage == other.stage), ("teacher", teacher == other.teacher),
-            ("seed", seed == other.seed), ("guidance", guidance == other.guidance),
-            ("caption dropout", captionDropout == other.captionDropout),
-            ("conditions", conditions == other.conditions), ("solver", solver == other.solver),
-            ("pairs of a file", shardSize == other.shardSize),
-        ].filter { !$0.1 }.map(\.0).joined(separator: ", ")
+        zip(fields, other.fields).filter { $0.value != $1.value }
+            .map { "\($0.key) \($0.value), not \($1.value)" }.joined(separator: "; ")
+    }
+
+    private var fields: KeyValuePairs<String, String> {
+        let semantics = conditions.semantics
+        return [
+            "stage": stage, "teacher": teacher, "seed": "\(seed)", "guidance": "\(guidance)",
+            "caption dropout": "\(captionDropout)", "data": conditions.source,
+            "size": "\(conditions.width)×\(conditions.height)",
+            "compressor": semantics?.compressor ?? "none", "Stage C": semantics?.stageC ?? "none",
+            "steps of Stage C": semantics?.steps.map { "\($0)" } ?? "as made",
+            "solver": "\(solver.method)", "steps": "\(solver.steps)",
+            "precision": "\(solver.precision)", "pairs of a file": "\(shardSize)",
+        ]
     }
 
     /// The noise that the pair of a number begins with.

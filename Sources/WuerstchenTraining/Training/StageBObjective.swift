@@ -58,6 +58,19 @@ public struct StageBObjective: TrainingObjective {
         self.trainsText = trainsText
     }
 
+    /// Refuses a text encoder, a compressor or a Stage A of another width than the stage takes, and
+    /// a tokenizer of another vocabulary.
+    public func validate() throws {
+        var misfits = Misfits()
+        try misfits.collect { try tokenizer.requireFit(textConfiguration) }
+        try misfits.collect { try configuration.requireFit(textConfiguration) }
+        try misfits.collect {
+            try configuration.requireFit(semanticChannels: SemanticCompressor.latentChannels)
+        }
+        try misfits.collect { try configuration.requireFit(stageA.configuration) }
+        try misfits.report()
+    }
+
     /// The parameters of stage, text encoder and, where it learns along, compressor.
     public func initialParameters(seed: UInt64) throws -> TrainableParameters {
         var parameters = TrainableParameters()

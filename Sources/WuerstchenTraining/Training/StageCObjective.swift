@@ -62,6 +62,20 @@ public struct StageCObjective: ExtendableObjective {
         public var clean: Tensor { noisy.clean(predicted) }
     }
 
+    /// Refuses a text encoder or latents of another width than the stage takes, and a tokenizer of
+    /// another vocabulary.
+    public func validate() throws {
+        var misfits = Misfits()
+        try misfits.collect { try tokenizer.requireFit(textConfiguration) }
+        try misfits.collect { try configuration.requireFit(textConfiguration) }
+        let sources = [semantics, validationSemantics].compactMap(\.self)
+        for channels in Set(sources.compactMap(\.latentChannels)) {
+            try misfits.collect { try configuration.requireFit(semanticChannels: channels) }
+        }
+        if let preview { try misfits.collect { try preview.requireFit(configuration) } }
+        try misfits.report()
+    }
+
     /// The parameters of stage, text encoder and auxiliary losses.
     public func initialParameters(seed: UInt64) throws -> TrainableParameters {
         var parameters = TrainableParameters()

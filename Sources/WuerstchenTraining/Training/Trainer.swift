@@ -127,6 +127,7 @@ public struct Trainer<Objective: TrainingObjective> {
         reducer: any GradientReducer = SingleProcess()
     ) throws {
         try options.validate()
+        try objective.validate()
         self.objective = objective
         self.options = options
         self.file = file
@@ -155,15 +156,16 @@ public struct Trainer<Objective: TrainingObjective> {
                     .invalidRequest,
                     "\(file.path) is there already; resume it, or choose another folder")
             }
-            for (name, value) in start {
-                guard parameters.values[name]?.shape == value.shape else {
-                    throw WuerstchenError(
-                        .incompatibleParameters,
-                        "\(objective.name) has no parameter \(name) of shape \(value.shape) to "
-                            + "begin with")
-                }
-                parameters.values[name] = value
+            let strange = start.filter { parameters.values[$0]?.shape != $1.shape }
+                .map { "\($0) of shape \($1.shape)" }.sorted()
+            guard strange.isEmpty else {
+                throw WuerstchenError(
+                    .incompatibleParameters,
+                    "\(objective.name) has no parameter \(strange.prefix(4).joined(separator: ", "))"
+                        + (strange.count > 4 ? " and \(strange.count - 4) more" : "")
+                        + " to begin with")
             }
+            parameters.values.merge(start) { $1 }
             state = TrainingState(
                 objective: objective.name, parameters: parameters, options, settings)
             isFullyCompared = true

@@ -6,6 +6,11 @@ public protocol TrainingObjective: Sendable {
     /// The part's name, for messages and files.
     var name: String { get }
 
+    /// Refuses parts that do not fit together, all at once, before anything is computed.
+    ///
+    /// - Throws: `WuerstchenError` that lists what does not fit.
+    func validate() throws
+
     /// The parameters that training begins with.
     ///
     /// - Parameter seed: What they depend on.
@@ -62,6 +67,9 @@ extension TrainingObjective {
     public func isTrainable(_ name: String) -> Bool {
         !BatchNorm.isStatistic(name)
     }
+
+    /// By default there is nothing that could not fit.
+    public func validate() throws {}
 
     /// By default all parameters have the same rate.
     public func rateFactor(_ name: String) -> Float { 1 }

@@ -22,11 +22,11 @@ private func write(
 }
 
 private func square(
-    _ side: Int = 32, validationInterval: Int? = nil, seed: UInt64 = 0
+    _ side: Int = 32, heldOutShare: Double = 0, seed: UInt64 = 0
 ) -> ImageFolderOptions {
     ImageFolderOptions(
         sizes: .fixed(ImageSize(width: side, height: side)),
-        validationInterval: validationInterval, seed: seed)
+        heldOutShare: heldOutShare, seed: seed)
 }
 
 @Suite struct ImageBatchTests {
@@ -327,8 +327,9 @@ private func square(
         ImageFolderOptions(sizes: .crops(side: -1)),
         ImageFolderOptions(maximumEnlargement: .nan),
         ImageFolderOptions(maximumEnlargement: 0),
-        ImageFolderOptions(validationInterval: 1),
-        ImageFolderOptions(validationInterval: 0),
+        ImageFolderOptions(heldOutShare: 0.51),
+        ImageFolderOptions(heldOutShare: -0.05),
+        ImageFolderOptions(heldOutShare: .nan),
     ])
     func impossibleOptionsAreRefused(options: ImageFolderOptions) throws {
         try withFolder { folder in
@@ -341,7 +342,7 @@ private func square(
 @Suite struct ImageValidationTests {
     private func split(_ folder: URL, seed: UInt64 = 0) throws -> (Set<Int>, Set<Int>) {
         let images = try ImageFolder(
-            folder, options: square(8, validationInterval: 4, seed: seed))
+            folder, options: square(8, heldOutShare: 0.25, seed: seed))
         let validation = try #require(images.validation)
         #expect(validation.isValidation && !images.isValidation)
         #expect(validation.validation == nil)
@@ -377,7 +378,7 @@ private func square(
                 try Image.drawn(60, 20) { x, _ in (UInt8(x), 0, 0) }
                     .write(to: folder.appendingPathComponent("\(index).png"))
             }
-            var options = square(20, validationInterval: 2)
+            var options = square(20, heldOutShare: 0.5)
             options.crop = .random
             options.mirrors = true
             let images = try ImageFolder(folder, options: options)
@@ -388,7 +389,7 @@ private func square(
         }
     }
 
-    @Test func withoutAnIntervalNothingIsHeldOut() throws {
+    @Test func withoutAShareNothingIsHeldOut() throws {
         try withFolder { folder in
             for index in 0..<20 { try write("\(index).png", index, to: folder) }
             let images = try ImageFolder(folder, options: square())

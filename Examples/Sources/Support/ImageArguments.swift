@@ -1,0 +1,103 @@
+public import ArgumentParser
+public import Foundation
+public import Wuerstchen
+public import WuerstchenTraining
+
+/// The folder that a command takes images and captions from.
+public struct ImageArguments: ParsableArguments, Sendable {
+    /// The folder; nil for drawn scenes.
+    @Option(
+        name: [.customLong("images"), .customLong("pictures")],
+        help: """
+            A folder of PNGs, each with its caption in a .txt or .caption file of the same name. \
+            (default: drawn scenes)
+            """)
+    public var images: String?
+
+    /// Whether the folders in it are looked into.
+    @Flag(help: "Look into the folders in the folder of images too.")
+    public var subfolders = false
+
+    /// Nothing named.
+    public init() {}
+
+    /// Refuses what is said about a folder where there is none.
+    public func validate() throws {
+        guard images != nil || !subfolders else {
+            throw ValidationError("--subfolders is for --images")
+        }
+    }
+
+    /// The folder's place; nil for drawn scenes.
+    public var url: URL? { images.map { URL(fileURLWithPath: $0) } }
+
+    /// The folder with its images; nil for drawn scenes. What is wrong with files goes to standard
+    /// error.
+    public func folder(_ options: ImageFolderOptions) throws -> ImageFolder? {
+        var options = options
+        options.includesSubfolders = subfolders
+        return try url.map { try ImageFolder($0, options: options, report: note) }
+    }
+
+    /// The captions of the folder, whether there are images or not; nil for drawn scenes.
+    public func captions() throws -> CaptionFolder? {
+        try url.map {
+            try CaptionFolder($0, includesSubfolders: subfolders, report: note)
+        }
+    }
+}
+
+/// The share of a folder's images that is not learnt from.
+public struct HeldOutArguments: ParsableArguments, Sendable {
+    /// The share.
+    @Option(
+        help: """
+            The share of a folder's images that is held out to measure the loss on, 0 to 0.5; 0 for \
+            none.
+            """)
+    public var heldOut = 0.05
+
+    /// The usual share.
+    public init() {}
+
+    /// Refuses shares that leave too little.
+    public func validate() throws {
+        guard (0...0.5).contains(heldOut) else {
+            throw ValidationError("--held-out must be from 0 to 0.5")
+        }
+    }
+}
+
+/// What a part is trained on.
+public struct TrainingImages: Sendable {
+    /// Images to learn from.
+    public let images: any ImageSource
+    /// Images that are not learnt from, where there are any.
+    public let heldOut: (any ImageSource)?
+    private let folder: ImageFolder?
+
+    /// Images that are made up.
+    public init(_ images: any ImageSource, heldOut: (any ImageSource)?) {
+        (self.images, self.heldOut, folder) = (images, heldOut, nil)
+    }
+
+    /// The images of a folder.
+    public init(_ folder: ImageFolder) {
+        (images, heldOut, self.folder) = (folder, folder.validation, folder)
+    }
+
+    /// Says what the folder holds, if it is one.
+    ///
+    /// - Parameter tokenizer: What reads the captions; nil where nothing does.
+    /// - Throws: `WuerstchenError` when captions are read and there are none.
+    public func describe(captionsFor tokenizer: CLIPTokenizer? = nil) throws {
+        guard let summary = folder?.summary(tokenizer: tokenizer) else { return }
+        note("\(summary)")
+        if tokenizer != nil { try summary.requireCaptions() }
+    }
+}
+
+/// Writes a line to standard error.
+@Sendable public func note(_ text: String) {
+    FileHandle.standardError.write(Data("\(text)\n".utf8))
+}

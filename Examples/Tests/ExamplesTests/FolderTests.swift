@@ -1,0 +1,137 @@
+import Foundation
+import Testing
+import Wuerstchen
+
+/// What the commands make of folders and parts as people have them.
+@Suite("Folders and parts given to examples", .serialized) struct FolderTests {
+    private let examples: ExamplesTests
+
+    init() throws { examples = try ExamplesTests() }
+
+    private var folder: URL { examples.folder }
+
+    private func put(_ name: String, _ bytes: some Sequence<UInt8>) throws {
+        let file = folder.appendingPathComponent(name)
+        try FileManager.default.createDirectory(
+            at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
+        try Data(bytes).write(to: file)
+    }
+
+    private func putImage(_ name: String) throws {
+        let image = try Image(
+            width: 128, height: 128,
+            pixels: (0..<3 * 128 * 128).map { UInt8(truncatingIfNeeded: $0 >> 6) })
+        try put(name, [])
+        try image.write(to: folder.appendingPathComponent(name))
+    }
+
+    private func train(_ arguments: String...) throws -> ExamplesTests.Outcome {
+        try examples.run("train", arguments)
+    }
+
+    @Test("A training says what it found, and refuses to learn text from no caption")
+    func captions() throws {
+        defer { try? FileManager.default.removeItem(at: folder) }
+        try put(
+            "tiny.json", #"{"c": 24, "c_cond": 128, "c_r": 8, "depth": 1, "nhead": 3}"#.utf8)
+        // Alone, an image of this name would be held out.
+        try putImage("in/26.png")
+        let command = [
+            "stage-c", "trained", "--configuration", "tiny.json", "--steps", "1", "--batch", "1",
+            "--images", "in", "--side", "128",
+        ]
+        let silent = try examples.run("train", command)
+        #expect(silent.status != 0)
+        for words in ["no caption", "26.png", "--no-captions", "none: there are too few images"] {
+            #expect(silent.errors.contains(words), "\(silent.errors)")
+        }
+        let meant = try examples.run("train", command + ["--no-captions"])
+        #expect(meant.status == 0, "\(meant.errors)")
+
+        try put("in/26.caption", "a red house".utf8)
+        try put("in/more/27.txt", "a blue house".utf8)
+        try putImage("in/more/27.png")
+        let captioned = try examples.run(
+            "train", ["stage-c", "other"] + command.dropFirst(2) + ["--subfolders"])
+        #expect(captioned.status == 0, "\(captioned.errors)")
+        for words in ["images      2", "captions    2", "held out    none"] {
+            #expect(captioned.errors.contains(words), "\(captioned.errors)")
+        }
+    }
+
+    @Test("A folder of nothing but folders is an error that names the option")
+    func subfolders() throws {
+        defer { try? FileManager.default.removeItem(at: folder) }
+        try putImage("in/cats/1.png")
+        for command in [
+            ["train", "stage-a", "out"], ["train", "stage-c", "out"],
+            ["distill", "couplings", "out", "--stage", "stage-c"],
+            ["distill", "decoder", "out"],
+        ] {
+            let made = try examples.run(
+                command[0], Array(command.dropFirst()) + ["--images", "in"])
+            #expect(made.status != 0)
+            #expect(made.errors.contains("--subfolders"), "\(command): \(made.errors)")
+        }
+        for command in [
+            ["train", "stage-a", "out"], ["distill", "couplings", "out", "--stage", "stage-c"],
+        ] {
+            let made = try examples.run(
+                command[0], Array(command.dropFirst()) + ["--images", "nowhere"])
+            #expect(made.status != 0 && made.errors.contains("nowhere is not there"))
+            #expect(!made.errors.contains("Cocoa"), "\(made.errors)")
+        }
+    }
+
+    @Test("Couplings are made for whatever can be read, and not of changed captions")
+    func couplings() throws {
+        defer { try? FileManager.default.removeItem(at: folder) }
+        try put("in/0.txt", "a red house".utf8)
+        try put("in/1.TXT", "a blue house".utf8)
+        try put("in/2.txt", [0xFF, 0xFE, 0x61, 0x00])
+        try put("in/._0.txt", [0, 5, 0x16, 7])
+        try put("in/3.txt", [0xE9])
+        try FileManager.default.createSymbolicLink(
+            atPath: folder.appendingPathComponent("in/4.txt").path, withDestinationPath: "nowhere")
+        func make(_ images: String, _ count: Int) throws -> ExamplesTests.Outcome {
+            try examples.run(
+                "distill", "couplings", "out", "--stage", "stage-c", "--images", images, "--count",
+                "\(count)", "--per-file", "2", "--batch", "2", "--steps", "1", "--method", "euler")
+        }
+        let made = try make("in", 2)
+        #expect(made.status == 0, "\(made.errors)")
+        for words in ["captions         3", "2, such as 3.txt", "3.txt is not UTF-8", "4.txt"] {
+            #expect(made.errors.contains(words), "\(made.errors)")
+        }
+        let more = try make("./in/../in", 4)
+        #expect(more.status == 0, "another way to write the same folder: \(more.errors)")
+        try put("in/0.txt", "a green house".utf8)
+        let changed = try make("in", 6)
+        #expect(changed.status != 0)
+        #expect(changed.errors.contains("other settings (data 3 captions"), "\(changed.errors)")
+    }
+
+    @Test("Parts that do not fit are refused before anything is trained, all at once")
+    func misfits() throws {
+        defer { try? FileManager.default.removeItem(at: folder) }
+        try put(
+            "c.json", #"{"c": 24, "c_cond": 99, "c_in": 4, "c_r": 8, "depth": 1, "nhead": 3}"#.utf8)
+        let stageC = try train("stage-c", "out", "--configuration", "c.json")
+        #expect(stageC.status == 1, "no trap")
+        for words in ["2 things do not fit", "99 channels (c_cond)", "4 channels (c_in)"] {
+            #expect(stageC.errors.contains(words), "\(stageC.errors)")
+        }
+        try put("b.json", #"{"clip_embd": 99, "effnet_embd": 12, "c_in": 3, "c_out": 3}"#.utf8)
+        let stageB = try train("compressor-and-b", "out", "--configuration", "b.json")
+        #expect(stageB.status == 1, "no trap")
+        for words in ["3 things do not fit", "clip_embd", "effnet_embd", "latent_channels"] {
+            #expect(stageB.errors.contains(words), "\(stageB.errors)")
+        }
+        #expect(!FileManager.default.fileExists(atPath: folder.appendingPathComponent("out").path))
+
+        // The encoder of a checkpoint of other widths.
+        let checkpoint = try examples.checkpoint()
+        let encoder = try train("stage-c", "out", "--text", "\(checkpoint)/wuerstchen-prior")
+        #expect(encoder.status == 1 && encoder.errors.contains("c_cond"), "\(encoder.errors)")
+    }
+}

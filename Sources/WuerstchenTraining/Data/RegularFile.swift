@@ -1,0 +1,21 @@
+import Foundation
+import TensorCore
+
+/// Refuses what is no regular file: a pipe or a device would be waited for.
+///
+/// - Returns: The number of its bytes.
+/// - Throws: `WuerstchenError` with code `fileNotFound` or `unreadableFile`.
+func requireRegularFile(_ url: URL) throws -> Int {
+    let target = url.resolvingSymlinksInPath()
+    let attributes = try? FileManager.default.attributesOfItem(atPath: target.path)
+    guard let type = attributes?[.type] as? FileAttributeType else {
+        throw WuerstchenError(.fileNotFound, "\(url.path) is not there")
+    }
+    guard type != .typeSymbolicLink else {
+        throw WuerstchenError(.fileNotFound, "\(url.path) is a link to what is not there")
+    }
+    guard type == .typeRegular else {
+        throw WuerstchenError(.unreadableFile, "\(url.path) is not a regular file")
+    }
+    return (attributes?[.size] as? NSNumber)?.intValue ?? 0
+}
