@@ -44,19 +44,18 @@ enum TrainingBenchmark {
             embedding: random("semantic", [1, 12, 12, c.latentChannels]),
             space: SemanticLatentSpace())
         let side = teacherB.latentSide(forSemanticSide: 12) ?? 128
-        let solver = FlowSolver.fixed(
-            try FlowMap(isClamped: true).timesteps(count: 2), .heun)
+        let timesteps = try FlowMap(isClamped: true).timesteps(count: 2)
         let noiseC = normal([1, 12, 12, c.latentChannels])
         let noiseB = normal([1, side, side, b.latentChannels])
         var (endC, endB) = (noiseC, noiseB)
         try table.measureOnce("Stage C, published width, one coupling", precision) {
             endC = try teacherC.flow(
                 TextEmbedding(prompts: textC, negatives: textC), guidance: 4
-            ).solve(from: noiseC, solver).latent
+            ).solve(from: noiseC, timesteps: timesteps, solver: .heun).latent
         }
         try table.measureOnce("Stage B, published width, one coupling", precision) {
             endB = try teacherB.flow(semantic, text: TextEmbedding(prompts: textB))
-                .solve(from: noiseB, solver).latent
+                .solve(from: noiseB, timesteps: timesteps, solver: .heun).latent
         }
         for isReflow in [true, false] {
             let student = isReflow ? "reflow" : "one step"
