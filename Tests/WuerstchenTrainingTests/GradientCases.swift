@@ -10,7 +10,8 @@ import _WuerstchenTestSupport
 struct GradientCase: ParameterSource, Sendable, CustomStringConvertible {
     /// The files' names.
     static let names = [
-        "adamw", "mbconv", "muon", "residual_block", "stage_a", "stage_a_decoder", "stage_b", "stage_c",
+        "adamw", "mbconv", "muon", "residual_block", "stage_a", "stage_a_decoder", "stage_b",
+        "stage_c",
         "text",
     ]
 

@@ -108,7 +108,7 @@ import Wuerstchen
         try put("in/0.txt", "a green house".utf8)
         let changed = try make("in", 6)
         #expect(changed.status != 0)
-        #expect(changed.errors.contains("other settings (data 3 captions"), "\(changed.errors)")
+        #expect(changed.errors.contains("other settings (conditions, source 3 captions"), "\(changed.errors)")
     }
 
     @Test("Parts that do not fit are refused before anything is trained, all at once")

@@ -103,23 +103,10 @@ public struct CouplingRecord: Sendable, Hashable, Codable {
         self.shardSize = shardSize
     }
 
-    /// The fields in which another record differs, in words: what they are here, and there.
+    /// The fields in which another record differs, in words and with both values.
     func differences(from other: CouplingRecord) -> String {
-        zip(fields, other.fields).filter { $0.value != $1.value }
-            .map { "\($0.key) \($0.value), not \($1.value)" }.joined(separator: "; ")
-    }
-
-    private var fields: KeyValuePairs<String, String> {
-        let semantics = conditions.semantics
-        return [
-            "stage": stage, "teacher": teacher, "seed": "\(seed)", "guidance": "\(guidance)",
-            "caption dropout": "\(captionDropout)", "data": conditions.source,
-            "size": "\(conditions.width)×\(conditions.height)",
-            "compressor": semantics?.compressor ?? "none", "Stage C": semantics?.stageC ?? "none",
-            "steps of Stage C": semantics?.steps.map { "\($0)" } ?? "as made",
-            "solver": "\(solver.method)", "steps": "\(solver.steps)",
-            "precision": "\(solver.precision)", "pairs of a file": "\(shardSize)",
-        ]
+        TrainingSettings(of: self).differences(from: TrainingSettings(of: other))
+            .joined(separator: ", ")
     }
 
     /// The noise that the pair of a number begins with.

@@ -46,7 +46,8 @@ public struct PairGenerator: Sendable {
     public func make(
         _ count: Int, in folder: URL, progress: (Int) -> Void = { _ in }
     ) throws -> Int {
-        guard count > 0, record.shardSize > 0, batchSize > 0, record.guidance.isFinite,
+        guard (1...1 << 40).contains(count), (1...1 << 30).contains(record.shardSize),
+            (1...1 << 20).contains(batchSize), record.guidance.isFinite,
             (0...1).contains(record.captionDropout), latentShape.rows > 0, latentShape.columns > 0,
             latentShape.channels > 0
         else {

@@ -19,8 +19,8 @@ public struct ExponentialAverage: Sendable {
     /// Takes up the parameters of a step. Early steps forget faster: with `n` updates before, the
     /// decay is at most `(1 + n) / (10 + n)`.
     public mutating func update(_ parameters: [String: Tensor]) {
-        let decay = min(decay, Float(1 + count) / Float(10 + count))
-        count += 1
+        let decay = min(decay, (1 + Float(count)) / (10 + Float(count)))
+        count &+= 1
         for (name, value) in parameters {
             guard var average = values.removeValue(forKey: name) else {
                 values[name] = value

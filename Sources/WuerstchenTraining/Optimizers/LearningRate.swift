@@ -21,8 +21,9 @@ public struct LearningRate: Sendable, Hashable, Codable {
 
     /// The rate of a step, counted from 0: `peak · (step + 1) / warmUp` at first.
     public subscript(step: Int) -> Float {
-        if step < warmUp { return peak * Float(step + 1) / Float(warmUp) }
-        let progress = Float(step - warmUp) / Float(max(1, steps - warmUp))
+        // Wraps rather than traps at numbers that no training has.
+        if step < warmUp { return peak * Float(step &+ 1) / Float(warmUp) }
+        let progress = Float(step &- warmUp) / Float(max(1, steps &- warmUp))
         return final + (peak - final) * 0.5 * (1 + cosf(.pi * min(1, progress)))
     }
 }

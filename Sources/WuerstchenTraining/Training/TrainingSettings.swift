@@ -112,10 +112,10 @@ public struct TrainingSettings: Sendable, Hashable {
     ///
     /// - Parameters:
     ///   - asked: The other settings.
-    ///   - isCompared: Whether a setting of some path counts.
+    ///   - isCompared: Whether a setting of some path counts; by default all do.
     /// - Returns: A text such as "batch size 8 (not 16)" for each.
     func differences(
-        from asked: TrainingSettings, where isCompared: (String) -> Bool
+        from asked: TrainingSettings, where isCompared: (String) -> Bool = { _ in true }
     ) -> [String] {
         Set(values.keys).union(asked.values.keys).sorted()
             .filter { isCompared($0) && values[$0] != asked.values[$0] }

@@ -59,7 +59,7 @@ import _WuerstchenTestSupport
         let folder = try TemporaryFolder()
         expectError(.fileNotFound, "no couplings") { _ = try Couplings(contentsOf: folder.url) }
         try teacher.maker().make(8, in: folder.url)
-        expectError(.invalidRequest, "other settings (teacher ") {
+        expectError(.invalidRequest, "other settings (teacher tiny (not other))") {
             try teacher.maker(teacher.record(teacher: "other")).make(8, in: folder.url)
         }
         let other = try TemporaryFolder()
@@ -67,7 +67,7 @@ import _WuerstchenTestSupport
         try FileManager.default.copyItem(
             at: other.url.appendingPathComponent("couplings-00000.safetensors"),
             to: folder.url.appendingPathComponent("couplings-00001.safetensors"))
-        expectError(.malformedFile, "another making", "(seed ") {
+        expectError(.malformedFile, "another making", "(seed 4 (not 3))") {
             _ = try Couplings(contentsOf: folder.url)
         }
         try Data([1, 2, 3]).write(

@@ -1,0 +1,83 @@
+public import TensorCore
+
+/// Settings of a training run.
+public struct TrainingOptions: Sendable {
+    /// All steps. A training may be resumed with more than it was begun with: the rate then goes on
+    /// along the longer curve, higher than it had become.
+    public var steps: Int
+    /// Images of a step.
+    public var batchSize: Int
+    /// The parts that a step's images are computed in, one after the other, to need less memory:
+    /// their gradients are averaged before the parameters move. It must divide ``batchSize``.
+    public var microBatches = 1
+    /// The learning rate over the steps.
+    public var rate: LearningRate
+    /// How parameters are moved.
+    public var optimizer: any Optimizer
+    /// The optimiser's weight decay, in units of the learning rate.
+    public var weightDecay: Float {
+        get { optimizer.weightDecay }
+        set { optimizer.weightDecay = newValue }
+    }
+    /// Gradient norm clipping: gradients whose norm over all parameters is larger are scaled to it.
+    public var clippingNorm: Float = 1
+    /// The decay of the exponential moving average of the parameters.
+    public var averageDecay: Float
+    /// The numbers that networks multiply, forwards and backwards: 32-bit floats or bfloat16.
+    public var precision: Precision = .bfloat16
+    /// What everything random depends on.
+    public var seed: UInt64 = 0
+    /// Seconds between checkpoints; 0 for one after every step.
+    @Incidental public var checkpointInterval: Double = 120
+
+    /// Settings of the given values, with a warm-up over 3 % of the steps and a cosine down to a
+    /// hundredth of the rate.
+    public init(
+        steps: Int, batchSize: Int, peakRate: Float, weightDecay: Float = 0.01,
+        averageDecay: Float = 0.998
+    ) {
+        self.steps = steps
+        self.batchSize = batchSize
+        rate = LearningRate(
+            peak: peakRate, final: peakRate / 100,
+            // What makes no sense is refused when training begins.
+            warmUp: max(1, min(max(steps, 0), Self.maximumSteps) * 3 / 100), steps: steps)
+        optimizer = AdamW(weightDecay: weightDecay)
+        self.averageDecay = averageDecay
+    }
+
+    /// The most steps of a training, and the most images of a step: what is counted over all steps
+    /// stays far below the largest whole number.
+    static let (maximumSteps, maximumBatchSize) = (1 << 40, 1 << 20)
+
+    func validate() throws {
+        guard steps <= Self.maximumSteps, batchSize <= Self.maximumBatchSize,
+            (1...Self.maximumSteps).contains(rate.steps),
+            (0...Self.maximumSteps).contains(rate.warmUp)
+        else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "training of \(steps) steps of \(batchSize) images, the rate rising over "
+                    + "\(rate.warmUp) of \(rate.steps) steps; there can be at most "
+                    + "\(Self.maximumSteps) steps of \(Self.maximumBatchSize) images")
+        }
+        guard microBatches > 0, batchSize % microBatches == 0 else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "\(batchSize) images of a step cannot be split into \(microBatches) equal "
+                    + "micro-batches; choose a number that divides them")
+        }
+        guard steps > 0, batchSize > 0, rate.peak > 0, rate.peak.isFinite, precision != .int8,
+            clippingNorm > 0, (0..<1).contains(averageDecay), weightDecay >= 0,
+            checkpointInterval >= 0
+        else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "training of \(steps) steps of \(batchSize) images at rate \(rate.peak), "
+                    + "precision \(precision.rawValue), gradients up to \(clippingNorm), average "
+                    + "\(averageDecay), decay \(weightDecay), checkpoints every "
+                    + "\(checkpointInterval) seconds; all must be positive, the average below 1 and "
+                    + "the precision float32 or bfloat16")
+        }
+    }
+}
