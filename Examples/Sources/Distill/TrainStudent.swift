@@ -37,8 +37,8 @@ struct OneStep: AsyncParsableCommand {
 
     @Option(
         help: """
-            The weight of an adversary that tells the student's latents from the teacher's, such as \
-            0.005 for Stage B; 0 for none.
+            The weight of a discriminator that tells the student's latents from the teacher's, \
+            such as 0.005 for Stage B; 0 for none.
             """)
     var adversary: Float = 0
 

@@ -20,8 +20,8 @@ struct TrainStageA: AsyncParsableCommand {
 
     @Option(
         help: """
-            The weight of an adversary that tells crops from their reconstructions, such as 0.05; 0 for \
-            none.
+            The weight of a discriminator that tells crops from their reconstructions, such as \
+            0.05; 0 for none.
             """)
     var adversary: Float = 0
 

@@ -42,14 +42,14 @@ public struct DecoderObjective: TrainingObjective {
 
     /// The loss of a batch.
     public func loss(_ parameters: StepParameters, _ step: TrainingStep) throws -> TrainingLoss {
-        let wanted = try images.batch(step.batch, count: step.batchSize).pixels
+        let target = try images.batch(step.batch, count: step.batchSize).pixels
         let stage = try StageA(
             configuration: configuration, parameters: parameters.source("stage_a"),
             precision: step.precision)
-        let decoded = try stage.decode(unscaled: withoutGradients { try teacher.encode(wanted) })
+        let decoded = try stage.decode(unscaled: withoutGradients { try teacher.encode(target) })
         return TrainingLoss(
-            reconstruction(decoded, wanted),
-            metrics: ["psnr": peakSignalToNoise(decoded.detached(), wanted)])
+            reconstruction(decoded, target),
+            metrics: ["psnr": peakSignalToNoise(decoded.detached(), target)])
     }
 
     /// The same over images that are not learnt from.

@@ -16,18 +16,18 @@ public struct ReconstructionLoss: Sendable, Hashable {
     ///
     /// - Parameters:
     ///   - images: `[batch, height, width, channels]`, 0…1.
-    ///   - wanted: The same images as they should be.
+    ///   - target: The same images as they should be.
     /// - Returns: A tensor without axes.
-    public func callAsFunction(_ images: Tensor, _ wanted: Tensor) -> Tensor {
-        let difference = images - wanted
+    public func callAsFunction(_ images: Tensor, _ target: Tensor) -> Tensor {
+        let difference = images - target
         let distance = difference.meanAbs() + difference.meanSquare()
         return Tensor.combine(1, distance, edges, difference.meanNeighborDifference())
     }
 }
 
 /// The peak signal-to-noise ratio of images 0…1, in decibels: −10 log₁₀ of the mean squared error.
-public func peakSignalToNoise(_ images: Tensor, _ wanted: Tensor) -> Float {
-    -10 * log10f(max((images.clamped() - wanted).meanSquare().elements[0], 1e-12))
+public func peakSignalToNoise(_ images: Tensor, _ target: Tensor) -> Float {
+    -10 * log10f(max((images.clamped() - target).meanSquare().elements[0], 1e-12))
 }
 
 extension Tensor {

@@ -70,10 +70,10 @@ public struct CompressorObjective: ExtendableObjective {
         }
         let noisy = NoisyLatents(latents, times: times, schedule: schedule, random: &random).latents
         let decoded = try preview.pixels(of: noisy)
-        let wanted = batch.pixels.resized(toMatch: decoded)
+        let target = batch.pixels.resized(toMatch: decoded)
         var loss = TrainingLoss(
-            reconstruction(decoded, wanted),
-            metrics: ["psnr": peakSignalToNoise(decoded.detached(), wanted)])
+            reconstruction(decoded, target),
+            metrics: ["psnr": peakSignalToNoise(decoded.detached(), target)])
         try auxiliary.add(
             to: &loss, Output(batch: step.batch, latents: noisy), parameters, step)
         return loss
@@ -136,10 +136,10 @@ public struct PreviewObjective: TrainingObjective {
         let preview = try PreviewDecoder(
             residual: parameters.source("preview"), precision: step.precision)
         let decoded = try preview.pixels(of: compressor.encode(batch.pixels).values)
-        let wanted = batch.pixels.resized(toMatch: decoded)
+        let target = batch.pixels.resized(toMatch: decoded)
         return TrainingLoss(
-            reconstruction(decoded, wanted),
-            metrics: ["psnr": peakSignalToNoise(decoded.detached(), wanted)])
+            reconstruction(decoded, target),
+            metrics: ["psnr": peakSignalToNoise(decoded.detached(), target)])
     }
 }
 
