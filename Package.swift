@@ -72,6 +72,12 @@ let package = Package(
             dependencies: ["Wuerstchen", "TensorCore", "_WuerstchenTestSupport"],
             resources: [.copy("Fixtures")],
             swiftSettings: settings),
+        // What is written outside the package can use public API alone, and so do these tests.
+        .testTarget(
+            name: "PublicAPITests",
+            dependencies: ["WuerstchenTraining", "Wuerstchen", "WuerstchenNN", "TensorCore"],
+            packageAccess: false,
+            swiftSettings: settings),
         .testTarget(
             name: "WuerstchenMiniatureTests",
             dependencies: [

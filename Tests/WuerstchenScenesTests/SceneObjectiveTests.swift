@@ -36,15 +36,16 @@ import _WuerstchenTestSupport
         (c.latentChannels, c.channels, c.textChannels) = (16, 24, 8)
         (c.timestepChannels, c.depth, c.heads) = (8, 2, 3)
         var objective = StageCObjective(
-            configuration: c, textConfiguration: text,
-            tokenizer: try CLIPTokenizer(contentsOf: folder.url), semantics: LabelledNoise(),
-            weighting: .clean, trainsText: true)
+            NoisePrediction(StageBlueprint(configuration: c), weighting: .clean),
+            captions: CaptionEncoding(
+                text, tokenizer: try CLIPTokenizer(contentsOf: folder.url), trainsEncoder: true),
+            semantics: LabelledNoise())
         let heads = try AttributeHeads(
             RandomParameters(seed: 8), features: LabelledNoise.features)
         func reader(weight: Float) -> CaptionReader {
             CaptionReader(heads, labels: LabelledNoise(), weight: weight)
         }
-        objective.times = TimeDistribution(highNoiseShare: 1)
+        objective.noise.times = TimeDistribution(highNoiseShare: 1)
         let start = try objective.initialParameters(seed: 0).values
         func read(_ parameters: [String: Tensor]) throws -> Float {
             let output = try objective.output(parameters, batch: 0, count: 16, time: 0.95)
@@ -56,7 +57,7 @@ import _WuerstchenTestSupport
         let (_, metrics, state) = try train(objective, steps: 60, batch: 16)
         #expect(metrics["read"] != nil)
         #expect(try read(state.parameters.values) > before + 0.15)
-        objective.captionDropout = 1
+        objective.captions.dropout = 1
         let (_, unasked, _) = try train(objective, steps: 2, batch: 16)
         #expect(unasked["read"] == nil)
     }

@@ -81,30 +81,18 @@ struct QualityReport {
     }
 
     private func stageC(_ precision: Precision) throws -> Tensor {
-        let stage =
-            try prior(precision)?.stageC(space: SemanticLatentSpace())
-            ?? StageC(
-                configuration: .init(), parameters: RandomParameters(seed: 1),
-                precision: precision)
-        let c = stage.configuration
-        return try stage.predictNoise(
-            random("x", [1, 24, 24, c.latentChannels]), times: [0.5],
-            conditioning: stage.prepare(text: random("text", [1, 77, c.textChannels])))
+        try forward(prior(precision)?.stageC(space: SemanticLatentSpace()), precision)
     }
 
     private func stageB(_ precision: Precision) throws -> Tensor {
-        let stage =
-            try main(precision)?.stageB(scale: 10.67)
-            ?? StageB(
-                configuration: .init(), parameters: RandomParameters(seed: 2),
-                precision: precision)
-        let c = stage.configuration
-        let side = stage.latentSide(forSemanticSide: 24) ?? 256
-        return try stage.predictNoise(
-            random("x", [1, side, side, c.latentChannels]), times: [0.5],
-            conditioning: stage.prepare(
-                semantic: random("semantic", [1, 24, 24, c.semanticChannels]),
-                text: random("text", [1, 77, c.textChannels])))
+        try forward(main(precision)?.stageB(space: SemanticLatentSpace()), precision)
+    }
+
+    /// One pass of a checkpoint's stage, or of one with random weights.
+    private func forward<Stage: BenchmarkedStage>(
+        _ stage: Stage?, _ precision: Precision
+    ) throws -> Tensor {
+        try (stage ?? Stage.withRandomWeights(precision)).forward(side: 24, batch: 1)()
     }
 
     private func stageA(_ precision: Precision) throws -> Tensor {

@@ -10,44 +10,31 @@ struct StageBenchmark {
     private let flops: Double
 
     init(_ part: Benchmark.Part, _ precision: Precision) throws {
-        self.precision = precision
         switch part {
-        case .stageC:
-            (name, flops) = ("Stage C, one forward", 1.154e12)
-            let stage = try StageC(
-                configuration: .init(), parameters: RandomParameters(seed: 1),
-                precision: precision)
-            prepare = { side, batch in
-                let grid = StageBenchmark.grid(side)
-                let x = random("x", [batch, grid, grid, 16])
-                let conditioning = try stage.prepare(text: random("text", [batch, 77, 1280]))
-                let times = [Float](repeating: 0.5, count: batch)
-                return { _ = try stage.predictNoise(x, times: times, conditioning: conditioning) }
-            }
-        case .stageB:
-            (name, flops) = ("Stage B, one forward", 2.858e12)
-            let stage = try StageB(
-                configuration: .init(), parameters: RandomParameters(seed: 2),
-                precision: precision)
-            prepare = { side, batch in
-                let grid = StageBenchmark.grid(side)
-                let latent = stage.latentSide(forSemanticSide: grid) ?? side / 4
-                let x = random("x", [batch, latent, latent, 4])
-                let conditioning = try stage.prepare(
-                    semantic: random("semantic", [batch, grid, grid, 16]),
-                    text: random("text", [batch, 77, 1024]))
-                let times = [Float](repeating: 0.5, count: batch)
-                return { _ = try stage.predictNoise(x, times: times, conditioning: conditioning) }
-            }
-        default:
-            (name, flops) = ("Stage A, decode", 2.172e12)
-            let stage = try StageA(
-                configuration: .init(), parameters: RandomParameters(seed: 3),
-                precision: precision)
-            prepare = { side, batch in
-                let x = random("latent", [batch, side / 4, side / 4, 4])
-                return { _ = try stage.decode(unscaled: x) }
-            }
+        case .stageC: try self.init(StageC.self, precision)
+        case .stageB: try self.init(StageB.self, precision)
+        default: try self.init(stageA: precision)
+        }
+    }
+
+    private init(stageA precision: Precision) throws {
+        (name, flops) = ("Stage A, decode", 2.172e12)
+        self.precision = precision
+        let stage = try StageA(
+            configuration: .init(), parameters: RandomParameters(seed: 3), precision: precision)
+        prepare = { side, batch in
+            let x = random("latent", [batch, side / 4, side / 4, 4])
+            return { _ = try stage.decode(unscaled: x) }
+        }
+    }
+
+    private init<Stage: BenchmarkedStage>(_ type: Stage.Type, _ precision: Precision) throws {
+        let stage = try Stage.withRandomWeights(precision)
+        (name, flops) = ("\(stage.description.name), one forward", Stage.flops)
+        self.precision = precision
+        prepare = { side, batch in
+            let forward = try stage.forward(side: StageBenchmark.grid(side), batch: batch)
+            return { _ = try forward() }
         }
     }
 
@@ -154,14 +141,11 @@ enum CascadeBenchmark {
         var options = (stageC: SamplingOptions.stageC, stageB: SamplingOptions.stageB)
         options.stageC.timesteps = try Timesteps(count: stageCSteps)
         options.stageB.timesteps = try Timesteps(count: stageBSteps)
-        let semantic = try StageC(
-            configuration: .init(), parameters: RandomParameters(seed: 1), precision: precision
-        ).sample(
+        let semantic = try StageC.withRandomWeights(precision).sample(
             text(.bigG, precision), imageSize: ImageSize(width: 1024, height: 1024), seed: 7,
             options: options.stageC)
-        let latent = try StageB(
-            configuration: .init(), parameters: RandomParameters(seed: 2), precision: precision
-        ).sample(semantic, text: text(.huge, precision), seed: 7, options: options.stageB)
+        let latent = try StageB.withRandomWeights(precision)
+            .sample(semantic, text: text(.huge, precision), seed: 7, options: options.stageB)
         return try StageA(
             configuration: .init(), parameters: RandomParameters(seed: 3), precision: precision
         ).decode(latent).first

@@ -1,5 +1,4 @@
 import Wuerstchen
-import WuerstchenScenes
 import WuerstchenTraining
 
 /// One step of training: forwards, backwards, clipping, AdamW, average.
@@ -7,84 +6,52 @@ enum TrainingBenchmark {
     /// At the sizes of the miniature: Stage C with 64 latents of 6×6, Stage B with 16 of 64×64.
     static func run(_ precision: Precision, _ table: inout ResultTable) throws {
         guard precision != .int8 else { return }
-        let c = StageCStep(configuration: MiniatureArchitecture.stageC, side: 6, tokens: 32)
-        let b = StageBStep(configuration: MiniatureArchitecture.stageB, side: 6, tokens: 32)
-        try measure(c, batchSize: 64, precision, &table)
-        try measure(b, batchSize: 16, precision, &table)
+        try measure(step(StageC.self), batchSize: 64, precision, &table)
+        try measure(step(StageB.self), batchSize: 16, precision, &table)
+    }
+
+    private static func step<Stage: BenchmarkedStage>(_ type: Stage.Type) -> StageStep<Stage> {
+        StageStep(configuration: Stage.miniature, side: 6, tokens: 32)
     }
 
     /// At the published widths, with few blocks: one image of 512×512, twenty steps, in which the
     /// loss must fall.
     static func runPublished(_ precision: Precision, _ table: inout ResultTable) throws {
         guard precision != .int8 else { return }
-        var c = StageC.Configuration()
-        c.depth = 2
-        var b = StageB.Configuration()
-        b.blocks = [1, 1, 1, 1]
-        try fall(StageCStep(configuration: c, side: 12, tokens: 77), precision, &table)
-        try fall(StageBStep(configuration: b, side: 12, tokens: 77), precision, &table)
-        try distil(c, b, precision, &table)
+        try fall(StageStep<StageC>(configuration: StageC.shallow), precision, &table)
+        try fall(StageStep<StageB>(configuration: StageB.shallow), precision, &table)
+        try distil(StageC.self, precision, &table)
+        try distil(StageB.self, precision, &table)
     }
 
-    /// Couplings of a teacher of published width, and its students' training on them.
-    private static func distil(
-        _ c: StageC.Configuration, _ b: StageB.Configuration, _ precision: Precision,
-        _ table: inout ResultTable
+    /// A coupling of a teacher of published width, and its students' training on it.
+    private static func distil<Stage: BenchmarkedStage>(
+        _ type: Stage.Type, _ precision: Precision, _ table: inout ResultTable
     ) throws {
-        let seed: UInt64 = 3
-        let teacherC = try StageC(
-            configuration: c, parameters: InitialParameters(seed: seed),
-            precision: precision)
-        let teacherB = try StageB(
-            configuration: b, parameters: InitialParameters(seed: seed),
-            precision: precision)
-        let textC = random("text", [1, 77, c.textChannels])
-        let textB = random("text", [1, 77, b.textChannels])
-        let semantic = SemanticLatent(
-            embedding: random("semantic", [1, 12, 12, c.latentChannels]),
-            space: SemanticLatentSpace())
-        let side = teacherB.latentSide(forSemanticSide: 12) ?? 128
-        let timesteps = try FlowMap(isClamped: true).timesteps(count: 2)
-        let noiseC = normal([1, 12, 12, c.latentChannels])
-        let noiseB = normal([1, side, side, b.latentChannels])
-        var (endC, endB) = (noiseC, noiseB)
-        try table.measureOnce("Stage C, published width, one coupling", precision) {
-            endC = try teacherC.flow(
-                TextEmbedding(prompts: textC, negatives: textC), guidance: 4
-            ).solve(from: noiseC, timesteps: timesteps, solver: .heun).latent
-        }
-        try table.measureOnce("Stage B, published width, one coupling", precision) {
-            endB = try teacherB.flow(semantic, text: TextEmbedding(prompts: textB))
-                .solve(from: noiseB, timesteps: timesteps, solver: .heun).latent
+        let blueprint = StageBlueprint<Stage>(configuration: Stage.shallow)
+        let teacher = try blueprint.stage(InitialParameters(seed: 3), precision: precision)
+        let (name, guidance) = (
+            teacher.description.name, max(1, teacher.defaultSampling.guidance)
+        )
+        let timesteps = try teacher.flowMap.timesteps(count: 2)
+        let noise = normal(try teacher.shape(side: 12, batch: 1))
+        var end = noise
+        try table.measureOnce("\(name), published width, one coupling", precision) {
+            let conditioning = try teacher.conditioning(
+                side: 12, batch: 1, tokens: 77, isGuided: guidance > 1)
+            end = try teacher.flow(conditioning, guidance: guidance)
+                .solve(from: noise, timesteps: timesteps, solver: .heun).latent
         }
         for isReflow in [true, false] {
-            let student = isReflow ? "reflow" : "one step"
+            var student = blueprint
             // What networks of random weights make is of any size.
-            func flow(to end: Tensor) -> FlowConfiguration {
-                FlowConfiguration(
-                    steps: isReflow ? nil : 1,
-                    deviation: Double(end.meanSquare().elements[0]).squareRoot())
-            }
-            let studentC = with(c) { $0.flow = flow(to: endC) }
-            let studentB = with(b) { $0.flow = flow(to: endB) }
+            student.configuration.flow = FlowConfiguration(
+                steps: isReflow ? nil : 1,
+                deviation: Double(end.meanSquare().elements[0]).squareRoot())
             try fall(
                 FlowStep(
-                    name: "Stage C, \(student)", noise: noiseC, clean: endC, isReflow: isReflow,
-                    addParameters: { try $0.addStageC(studentC, seed: $1) },
-                    field: {
-                        try StageC(
-                            configuration: studentC, parameters: $0.source("stage_c"), precision: $1
-                        ).flow(TextEmbedding(prompts: textC))
-                    }), precision, &table)
-            try fall(
-                FlowStep(
-                    name: "Stage B, \(student)", noise: noiseB, clean: endB, isReflow: isReflow,
-                    addParameters: { try $0.addStageB(studentB, seed: $1) },
-                    field: {
-                        try StageB(
-                            configuration: studentB, parameters: $0.source("stage_b"), precision: $1
-                        ).flow(semantic, text: TextEmbedding(prompts: textB))
-                    }), precision, &table)
+                    name: "\(name), \(isReflow ? "reflow" : "one step")", student: student,
+                    noise: noise, clean: end, isReflow: isReflow), precision, &table)
         }
     }
 
@@ -114,78 +81,60 @@ enum TrainingBenchmark {
     }
 }
 
-/// Stage C learns to return twice its input, as fast as it learns anything else.
-private struct StageCStep: TrainingObjective {
-    let name = "training Stage C"
-    let configuration: StageC.Configuration
+/// A stage learns to return its input times a number, as fast as it learns anything else.
+private struct StageStep<Stage: BenchmarkedStage>: TrainingObjective {
+    let blueprint: StageBlueprint<Stage>
     let side: Int
     let tokens: Int
 
+    init(configuration: Stage.Configuration, side: Int = 12, tokens: Int = 77) {
+        blueprint = StageBlueprint(configuration: configuration)
+        self.side = side
+        self.tokens = tokens
+    }
+
+    var name: String { "training \(blueprint.description.name)" }
+
     func initialParameters(seed: UInt64) throws -> TrainableParameters {
         var parameters = TrainableParameters()
-        try parameters.addStageC(configuration, seed: seed)
+        try parameters.add(blueprint, seed: seed)
         return parameters
     }
 
     func loss(_ parameters: StepParameters, _ step: TrainingStep) throws -> TrainingLoss {
-        let stage = try StageC(
-            configuration: configuration, parameters: parameters.source("stage_c"),
-            precision: step.precision)
-        let n = step.batchSize
-        let x = normal([n, side, side, configuration.latentChannels])
-        let text = try stage.prepare(text: random("text", [n, tokens, configuration.textChannels]))
-        let result = try stage.predictNoise(x, times: fixedTimes(n), conditioning: text)
-        return TrainingLoss((result - x.scaled(by: 2)).meanSquare())
-    }
-}
-
-/// Stage B learns to return its input.
-private struct StageBStep: TrainingObjective {
-    let name = "training Stage B"
-    let configuration: StageB.Configuration
-    let side: Int
-    let tokens: Int
-
-    func initialParameters(seed: UInt64) throws -> TrainableParameters {
-        var parameters = TrainableParameters()
-        try parameters.addStageB(configuration, seed: seed)
-        return parameters
-    }
-
-    func loss(_ parameters: StepParameters, _ step: TrainingStep) throws -> TrainingLoss {
-        let stage = try StageB(
-            configuration: configuration, parameters: parameters.source("stage_b"),
-            precision: step.precision)
-        let n = step.batchSize
-        let latent = stage.latentSide(forSemanticSide: side) ?? 64
-        let x = normal([n, latent, latent, configuration.latentChannels])
-        let conditioning = try stage.prepare(
-            semantic: random("semantic", [n, side, side, configuration.semanticChannels]),
-            text: random("text", [n, tokens, configuration.textChannels]))
-        let result = try stage.predictNoise(x, times: fixedTimes(n), conditioning: conditioning)
-        return TrainingLoss((result - x).meanSquare())
+        let stage = try blueprint.stage(
+            parameters.source(Stage.scope), precision: step.precision)
+        let count = step.batchSize
+        let x = normal(try stage.shape(side: side, batch: count))
+        let result = try stage.predictNoise(
+            x, times: (0..<count).map { Float($0) / Float(count) },
+            conditioning: stage.conditioning(
+                side: side, batch: count, tokens: tokens, isGuided: false))
+        return TrainingLoss((result - x.scaled(by: Stage.goal)).meanSquare())
     }
 }
 
 /// A student learns a single coupling.
-private struct FlowStep: TrainingObjective {
+private struct FlowStep<Stage: BenchmarkedStage>: TrainingObjective {
     let name: String
+    let student: StageBlueprint<Stage>
     let noise: Tensor
     let clean: Tensor
     let isReflow: Bool
-    let addParameters: @Sendable (inout TrainableParameters, _ seed: UInt64) throws -> Void
-    let field: @Sendable (StepParameters, Precision) throws -> FlowField
 
     func initialParameters(seed: UInt64) throws -> TrainableParameters {
         var parameters = TrainableParameters()
-        try addParameters(&parameters, seed)
+        try parameters.add(student, seed: seed)
         return parameters
     }
 
     func loss(_ parameters: StepParameters, _ step: TrainingStep) throws -> TrainingLoss {
         var random = step.random
         let flowTime = isReflow ? random.uniform() : 0
-        let field = try field(parameters, step.precision)
+        let stage = try student.stage(
+            parameters.source(Stage.scope), precision: step.precision)
+        let field = try stage.flow(
+            stage.conditioning(side: 12, batch: 1, tokens: 77, isGuided: false))
         let end = field.map.normalized(clean)
         let y = Tensor.combine(flowTime, end, 1 - flowTime, noise)
         let seen = try field(y, at: Double(flowTime))
@@ -193,17 +142,8 @@ private struct FlowStep: TrainingObjective {
     }
 }
 
-/// A value after a change.
-private func with<Value>(_ value: Value, _ change: (inout Value) -> Void) -> Value {
-    var value = value
-    change(&value)
-    return value
-}
-
 /// The same standard normal numbers in every step.
 private func normal(_ shape: Shape) -> Tensor {
     var random = RandomStream(7)
     return random.normal(shape)
 }
-
-private func fixedTimes(_ count: Int) -> [Float] { (0..<count).map { Float($0) / Float(count) } }

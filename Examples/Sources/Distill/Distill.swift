@@ -21,15 +21,18 @@ import WuerstchenTraining
         ])
 }
 
-/// The stages that can be distilled.
-enum DistilledStage: String, ExpressibleByArgument, CaseIterable {
-    case stageC = "stage-c"
-    case stageB = "stage-b"
+/// A stage that can be distilled, by its name.
+struct DistilledStage: ExpressibleByArgument {
+    static let all: [any CascadeStage.Type] = [StageC.self, StageB.self]
+    static var allValueStrings: [String] { all.map { $0.identifier } }
 
-    /// Where the stage lies in a checkpoint.
-    var network: CheckpointLayout.Network {
-        let layout = CheckpointLayout.published
-        return self == .stageC ? layout.stageC : layout.stageB
+    let type: any CascadeStage.Type
+
+    init?(argument: String) {
+        guard let type = DistilledStage.all.first(where: { $0.identifier == argument }) else {
+            return nil
+        }
+        self.type = type
     }
 }
 
@@ -54,19 +57,12 @@ struct TeacherArguments: ParsableArguments {
 
     @OptionGroup var run: RunArguments
 
-    /// Where a stage lies: the one that is distilled, if no other is named.
-    func folders(of other: DistilledStage? = nil) throws -> DistillationFolders {
-        let (stage, stages) = (other ?? stage, run.checkpoint.stages)
-        return DistillationFolders(
-            base: try run.checkpoint.folder().appendingPathComponent(stage.network.path),
-            teacher: stage == .stageC ? stages.stageC : stages.stageB)
-    }
-
-    /// The stage that is distilled.
-    func teacher(in cascade: Cascade, size: ImageSize) throws -> CouplingTeacher {
-        switch stage {
-        case .stageC: try CouplingTeacher(stageCOf: cascade, size: size)
-        case .stageB: try CouplingTeacher(stageBOf: cascade, size: size)
-        }
+    /// Where a stage lies.
+    func folders<Stage: CascadeStage>(
+        of type: Stage.Type, beginning: String? = nil
+    ) throws -> DistillationFolders {
+        DistillationFolders(
+            type, in: try run.checkpoint.folder(), replacing: run.checkpoint.stages,
+            beginning: beginning.map { URL(fileURLWithPath: $0) })
     }
 }

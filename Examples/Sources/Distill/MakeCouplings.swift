@@ -47,21 +47,10 @@ struct MakeCouplings: AsyncParsableCommand {
     @Flag(help: "Take drawn scenes, which only the small cascade does unasked.")
     var scenes = false
 
-    @Option(
-        help: """
-            The compressor for Stage B. (default: compressor.safetensors in the checkpoint's folder)
-            """)
-    var compressor: String?
+    @OptionGroup var semantics: SemanticsArguments
 
     @Option(help: "The side of the images. (default: what the checkpoint was trained at)")
     var side: Int?
-
-    @Option(
-        help: """
-            Steps of Stage C, whose latents Stage B's couplings are made for. (default: what it was made \
-            for)
-            """)
-    var stageCSteps: Int?
 
     @Option(help: "Pairs of a file.")
     var perFile = 256
@@ -79,7 +68,7 @@ struct MakeCouplings: AsyncParsableCommand {
         if let side, folder.images == nil, side != SceneRenderer.side {
             throw ValidationError("drawn scenes have a side of \(SceneRenderer.side) pixels")
         }
-        guard !noCaptions || (folder.images != nil && teacher.stage == .stageB) else {
+        guard !noCaptions || (folder.images != nil && teacher.stage.type.takesSemantics) else {
             throw ValidationError("--no-captions is for Stage B and --images")
         }
     }
@@ -92,10 +81,11 @@ struct MakeCouplings: AsyncParsableCommand {
     private func make() throws {
         let cascade = try teacher.run.cascade()
         let size = side.map { ImageSize(width: $0, height: $0) } ?? cascade.defaultSize
-        let stage = try teacher.teacher(in: cascade, size: size)
+        let stage = try CouplingTeacher(teacher.stage.type, of: cascade, size: size)
         let (noted, conditions) = try conditions(cascade, size)
         let record = CouplingRecord(
-            stage: stage.name, teacher: try weightsFingerprint(of: teacher.folders().teacher),
+            stage: stage.name,
+            teacher: try weightsFingerprint(of: teacher.folders(of: teacher.stage.type).teacher),
             seed: compute.seed, guidance: guidance ?? stage.guidance,
             captionDropout: captionDropout ?? stage.captionDropout, conditions: noted,
             solver: CouplingRecord.Solver(method, steps: steps, precision: compute.precision),
@@ -115,20 +105,6 @@ struct MakeCouplings: AsyncParsableCommand {
         note("\(count) couplings in \(output), \(refused) refused")
     }
 
-    /// Where Stage B's semantic latents are from.
-    private func semanticsRecord() throws -> CouplingRecord.Semantics {
-        CouplingRecord.Semantics(
-            compressor: try weightsFingerprint(ofFile: compressorFile()),
-            stageC: try weightsFingerprint(of: teacher.folders(of: .stageC).teacher),
-            steps: stageCSteps)
-    }
-
-    private func compressorFile() throws -> URL {
-        try compressor.map { URL(fileURLWithPath: $0) }
-            ?? teacher.run.checkpoint.folder().appendingPathComponent(
-                CheckpointLayout.published.compressor)
-    }
-
     private var compute: ComputeArguments { teacher.run.compute }
 
     /// What couplings are made for, and how that is noted beside them.
@@ -137,7 +113,7 @@ struct MakeCouplings: AsyncParsableCommand {
     ) throws -> (CouplingRecord.Conditions, any ConditionSource) {
         typealias Record = CouplingRecord.Conditions
         let scenes = SceneImages(seed: compute.seed &+ 1)
-        guard teacher.stage == .stageB else {
+        guard teacher.stage.type.takesSemantics else {
             guard let captions = try folder.captions() else {
                 return (Record(source: "drawn scenes", size: size), CaptionConditions(of: scenes))
             }
@@ -145,11 +121,11 @@ struct MakeCouplings: AsyncParsableCommand {
             note("\(summary)")
             return (Record(captions, size: size), CaptionConditions(captions))
         }
-        let (images, semantics) = (try images(cascade, size), try semanticsRecord())
+        let (images, record) = (try images(cascade, size), try semantics.record(teacher))
         return (
-            images.map { Record($0, size: size, semantics: semantics) }
-                ?? Record(source: "drawn scenes", size: size, semantics: semantics),
-            try self.semantics(of: images ?? scenes, cascade, size)
+            images.map { Record($0, size: size, semantics: record) }
+                ?? Record(source: "drawn scenes", size: size, semantics: record),
+            try semantics.conditions(images ?? scenes, cascade, size, teacher)
         )
     }
 
@@ -163,19 +139,5 @@ struct MakeCouplings: AsyncParsableCommand {
         note("\(summary)")
         try summary.requireCaptions()
         return folder
-    }
-
-    private func semantics(
-        of images: any ImageSource, _ cascade: Cascade, _ size: ImageSize
-    ) throws -> SemanticConditions {
-        var conditions = SemanticConditions(
-            images,
-            compressor: try SemanticCompressor(
-                contentsOf: compressorFile(), latentSpace: cascade.latentSpace),
-            textEncoder: try cascade.textEncoder(), stageC: try cascade.stageC(),
-            grid: try cascade.grid(for: size))
-        conditions.seed = compute.seed
-        conditions.sampling = try cascade.stageCSampling(steps: stageCSteps)
-        return conditions
     }
 }

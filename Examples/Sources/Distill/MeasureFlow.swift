@@ -38,8 +38,9 @@ struct MeasureFlow: AsyncParsableCommand {
     private func measure() throws {
         let cascade = try teacher.run.cascade()
         let pairs = try Couplings(contentsOf: URL(fileURLWithPath: couplings)).first(count)
-        let field = try teacher.teacher(in: cascade, size: cascade.defaultSize)
-            .field(pairs.conditions, guidance: guidance)
+        let field = try CouplingTeacher(
+            teacher.stage.type, of: cascade, size: cascade.defaultSize
+        ).field(pairs.conditions, guidance: guidance)
         let straightness = try field.straightness(from: pairs.noise)
         print(
             "straightness \(straightness.curvature.rounded(to: 4)), cost "

@@ -91,21 +91,16 @@ struct StudentArguments: ParsableArguments {
     var start: String?
 
     func train(_ times: FlowTimes, adversary: Float = 0) throws {
-        let cascade = try teacher.run.cascade()
-        switch teacher.stage {
-        case .stageC: try train(StageCStudent(of: cascade), times, adversary)
-        case .stageB: try train(StageBStudent(of: cascade), times, adversary)
-        }
+        try train(teacher.stage.type, times, adversary)
     }
 
-    private func train(
-        _ student: some FlowStudent, _ times: FlowTimes, _ adversary: Float
+    private func train<Stage: CascadeStage>(
+        _ type: Stage.Type, _ times: FlowTimes, _ adversary: Float
     ) throws {
-        var folders = try teacher.folders()
-        folders.beginning = start.map { URL(fileURLWithPath: $0) }
         var distillation = try Distillation(
-            student, in: folders, couplings: Couplings(contentsOf: URL(fileURLWithPath: couplings)),
-            times: times,
+            FlowStudent<Stage>(of: teacher.run.cascade()),
+            in: teacher.folders(of: type, beginning: start),
+            couplings: Couplings(contentsOf: URL(fileURLWithPath: couplings)), times: times,
             pruning: StagePruning(blocks: blocks, removesAttention: withoutAttention),
             keepsAttention: keepAttention)
         if adversary > 0 {

@@ -104,7 +104,8 @@ import WuerstchenTraining
         var evaluation = CascadeEvaluation(
             cascade: cascade,
             compressor: try SemanticCompressor(
-                contentsOf: folder.appendingPathComponent("compressor.safetensors"),
+                contentsOf: folder.appendingPathComponent(
+                    CheckpointLayout.published.compressor),
                 latentSpace: cascade.latentSpace),
             probe: try probe.map { try SceneProbe(contentsOf: URL(fileURLWithPath: $0)) }
                 ?? .shipped(),

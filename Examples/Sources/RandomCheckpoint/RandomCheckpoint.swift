@@ -53,7 +53,7 @@ import WuerstchenTraining
         try export.writePriorIndex(
             space: SemanticLatentSpace(), side: size == .full ? 1024 : 256,
             schedule: NoiseSchedule())
-        try export.writeDecoderIndex(latentScale: 10.67, schedule: NoiseSchedule())
+        try export.writeDecoderIndex(space: SemanticLatentSpace(), schedule: NoiseSchedule())
         let layout = CheckpointLayout.published
         for (pipeline, text) in [(layout.prior, priorText), (layout.decoder, decoderText)] {
             try ByteTokenizer.write(

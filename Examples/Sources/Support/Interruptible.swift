@@ -16,8 +16,7 @@ public func interruptible(_ work: @escaping @Sendable () throws -> Void) async t
     do {
         try await task.value
     } catch is CancellationError {
-        FileHandle.standardError.write(
-            Data("\nstopped; what was saved is there to go on from\n".utf8))
+        StatusLine().note("\nstopped; what was saved is there to go on from")
         throw ExitCode(130)
     }
 }

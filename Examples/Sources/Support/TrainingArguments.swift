@@ -75,6 +75,14 @@ public struct TrainingArguments<Defaults: TrainingDefaults>: ParsableArguments, 
     @Option(help: "Images or pairs of a step.")
     public var batch = Defaults.batch
 
+    /// Images or pairs that are computed at a time; nil for all of a step.
+    @Option(
+        help: """
+            Images or pairs that are computed at a time, to need less memory. (default: all of a \
+            step)
+            """)
+    public var microBatch: Int?
+
     /// The highest learning rate.
     @Option(help: "The highest learning rate.")
     public var rate = Defaults.rate
@@ -111,6 +119,9 @@ public struct TrainingArguments<Defaults: TrainingDefaults>: ParsableArguments, 
         guard (1...100_000_000).contains(steps), (1...65536).contains(batch) else {
             throw ValidationError("--steps and --batch must be positive")
         }
+        if let microBatch, microBatch < 1 || batch % microBatch != 0 {
+            throw ValidationError("--micro-batch must divide --batch")
+        }
     }
 
     /// The training's folder.
@@ -122,6 +133,7 @@ public struct TrainingArguments<Defaults: TrainingDefaults>: ParsableArguments, 
             steps: steps, batchSize: batch, peakRate: rate, weightDecay: decay,
             averageDecay: average)
         options.optimizer = optimizer.optimizer(weightDecay: decay)
+        options.microBatches = batch / (microBatch ?? batch)
         options.precision = compute.precision
         options.seed = compute.seed
         options.checkpointInterval = checkpointInterval

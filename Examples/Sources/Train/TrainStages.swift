@@ -1,16 +1,16 @@
-public import ArgumentParser
+import ArgumentParser
 import ExampleSupport
 import Foundation
 import Wuerstchen
 import WuerstchenMiniature
 import WuerstchenScenes
-public import WuerstchenTraining
+import WuerstchenTraining
 
 struct TrainStageA: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "stage-a", abstract: "Train the VQGAN on crops of images.")
 
-    @OptionGroup var arguments: TrainingArguments
+    @OptionGroup var arguments: PartArguments
 
     @Option(help: "Its config.json. (default: the miniature's)")
     var configuration: String?
@@ -51,8 +51,8 @@ struct TrainStageA: AsyncParsableCommand {
             // The deviation of the latents becomes the unit of Stage B's.
             let stage = try StageA(
                 configuration: architecture, parameters: ParameterValues(parameters))
-            let latents = try stage.encode(sources.images.batch(0, count: 16).pixels)
-            architecture.latentScale = latents.meanSquare().elements[0].squareRoot()
+            architecture.latentScale = try stage.measuredLatentScale(
+                sources.images.batch(0, count: 16).pixels)
             try arguments.export.write(parameters, architecture, to: \.stageA)
         }
     }
@@ -63,7 +63,7 @@ struct TrainCompressorAndB: AsyncParsableCommand {
         commandName: "compressor-and-b",
         abstract: "Train the semantic compressor, with a preview decoder, and then Stage B on it.")
 
-    @OptionGroup var arguments: TrainingArguments
+    @OptionGroup var arguments: PartArguments
 
     @Option(help: "A folder with Stage A: config.json and weights. (default: the miniature's)")
     var stageA: String?
@@ -112,23 +112,20 @@ struct TrainCompressorAndB: AsyncParsableCommand {
     }
 
     private func train() throws {
+        let layout = CheckpointLayout.published
         let sources = try arguments.sources(readsCaptions: !diffusion.noCaptions)
         let vqgan =
             try stageA.map { URL(fileURLWithPath: $0) }
-            ?? Miniature.folder().appendingPathComponent("wuerstchen/vqgan")
+            ?? Miniature.folder().appendingPathComponent(layout.stageA.path)
         let stageA = try StageA(
-            configuration: read(
-                vqgan.appendingPathComponent("config.json").path, StageA.Configuration()),
-            parameters: CheckpointParameters(directory: vqgan, stem: "diffusion_pytorch_model"),
-            precision: arguments.precision)
-        let encoder = try TextParts(diffusion.text, pipeline: "wuerstchen")
+            configuration: read(vqgan.appendingPathComponent(layout.configuration)),
+            parameters: CheckpointParameters(directory: vqgan, stem: layout.stageA.stem),
+            precision: arguments.compute.precision)
+        let encoder = try TextParts(diffusion.text, pipeline: layout.decoder)
         let architecture = try read(configuration, MiniatureArchitecture.stageB)
         var objective = StageBObjective(
-            configuration: architecture, textConfiguration: encoder.configuration,
-            tokenizer: encoder.tokenizer, images: sources.images, stageA: stageA, compressor: nil,
-            weighting: diffusion.weighting ?? .inverseSignal, trainsText: diffusion.learnText)
-        objective.latentSpace = MiniatureArchitecture.latentSpace
-        objective.checkpointsActivations = diffusion.recompute
+            diffusion.noise(architecture, .inverseSignal), captions: diffusion.captions(encoder),
+            images: sources.images, stageA: stageA, compressor: nil)
         objective.validationImages = sources.heldOut
         // What does not fit should show now, not when the compressor has been trained.
         try objective.validate()
@@ -139,16 +136,18 @@ struct TrainCompressorAndB: AsyncParsableCommand {
         objective.compressorArchitecture = CompressorNetwork(of: compressorValues).architecture
         var start = encoder.parameters
         if joint {
-            for (name, value) in compressorValues { start["compressor.\(name)"] = value }
+            start.merge(TrainableParameters(compressorValues, under: "compressor").values) { $1 }
         } else {
             objective.compressor = try SemanticCompressor(
-                parameters: ParameterValues(compressorValues), precision: arguments.precision,
+                parameters: ParameterValues(compressorValues),
+                precision: arguments.compute.precision,
                 latentSpace: MiniatureArchitecture.latentSpace)
         }
         let trained = try arguments.run(
             objective, in: "stage-b", isLater: compressor == nil, start: start)
         try arguments.export.writeDecoderIndex(
-            latentScale: 10.67, schedule: objective.schedule)
+            space: objective.noise.blueprint.latentSpace,
+            schedule: objective.noise.blueprint.schedule)
         try arguments.export.copyTokenizer(encoder.tokenizerFolder, to: \.decoder)
         try arguments.export.write(
             trained.scope("text"), encoder.configuration, to: \.decoderTextEncoder)
@@ -158,7 +157,7 @@ struct TrainCompressorAndB: AsyncParsableCommand {
                 + (diffusion.learnText ? [] : [encoder.folder]))
         if joint {
             try arguments.export.write(
-                trained.scope("compressor"), toFile: "compressor.safetensors")
+                trained.scope("compressor"), toFile: CheckpointLayout.published.compressor)
         }
     }
 
@@ -180,8 +179,9 @@ struct TrainCompressorAndB: AsyncParsableCommand {
         }
         let trained = try arguments.run(objective, in: "compressor")
         let values = trained.scope("compressor")
-        try arguments.export.write(values, toFile: "compressor.safetensors")
-        try arguments.export.write(trained.scope("preview"), toFile: "preview.safetensors")
+        try arguments.export.write(values, toFile: CheckpointLayout.published.compressor)
+        try arguments.export.write(
+            trained.scope("preview"), toFile: CheckpointLayout.published.previews[0])
         return values
     }
 }
@@ -190,7 +190,7 @@ struct TrainStageC: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "stage-c", abstract: "Train text to semantic latents.")
 
-    @OptionGroup var arguments: TrainingArguments
+    @OptionGroup var arguments: PartArguments
 
     @Option(help: "The compressor whose latents are learnt. (default: the miniature's)")
     var compressor: String?
@@ -207,24 +207,21 @@ struct TrainStageC: AsyncParsableCommand {
 
     private func train() throws {
         let sources = try arguments.sources(readsCaptions: !diffusion.noCaptions)
-        let compressor = try loadCompressor(compressor, arguments.precision)
-        let encoder = try TextParts(diffusion.text, pipeline: "wuerstchen-prior")
+        let compressor = try loadCompressor(compressor, arguments.compute.precision)
+        let encoder = try TextParts(diffusion.text, pipeline: CheckpointLayout.published.prior)
         let architecture = try read(configuration, MiniatureArchitecture.stageC)
         var objective = StageCObjective(
-            configuration: architecture, textConfiguration: encoder.configuration,
-            tokenizer: encoder.tokenizer,
-            semantics: CompressedImages(sources.images, compressor: compressor),
-            weighting: diffusion.weighting ?? .clean, trainsText: diffusion.learnText)
+            diffusion.noise(architecture, .clean), captions: diffusion.captions(encoder),
+            semantics: CompressedImages(sources.images, compressor: compressor))
         objective.validationSemantics = sources.heldOut.map {
             CompressedImages($0, compressor: compressor)
         }
-        objective.checkpointsActivations = diffusion.recompute
         try objective.validate()
         try sources.describe(captionsFor: diffusion.noCaptions ? nil : encoder.tokenizer)
         let trained = try arguments.run(objective, start: encoder.parameters)
         try arguments.export.writePriorIndex(
-            space: MiniatureArchitecture.latentSpace, side: arguments.imageSide,
-            schedule: objective.schedule)
+            space: objective.noise.blueprint.latentSpace, side: arguments.imageSide,
+            schedule: objective.noise.blueprint.schedule)
         try arguments.export.copyTokenizer(encoder.tokenizerFolder, to: \.prior)
         try arguments.export.write(
             trained.scope("text"), encoder.configuration, to: \.priorTextEncoder)
@@ -239,7 +236,7 @@ struct TrainPreview: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "preview", abstract: "Train a preview decoder for a compressor's latents.")
 
-    @OptionGroup var arguments: TrainingArguments
+    @OptionGroup var arguments: PartArguments
 
     @Option(help: "The compressor whose latents are decoded. (default: the miniature's)")
     var compressor: String?
@@ -249,87 +246,12 @@ struct TrainPreview: AsyncParsableCommand {
         try await interruptible {
             let sources = try command.arguments.sources()
             try sources.describe()
-            let compressor = try loadCompressor(command.compressor, command.arguments.precision)
+            let compressor = try loadCompressor(
+                command.compressor, command.arguments.compute.precision)
             let objective = PreviewObjective(images: sources.images, compressor: compressor)
             let trained = try command.arguments.run(objective)
             try command.arguments.export.write(
-                trained.scope("preview"), toFile: "preview.safetensors")
+                trained.scope("preview"), toFile: CheckpointLayout.published.previews[0])
         }
-    }
-}
-
-/// What the diffusion stages are trained with besides.
-struct DiffusionArguments: ParsableArguments {
-    @Option(help: "A pipeline's folder with text_encoder and tokenizer. (default: the miniature's)")
-    var text: String?
-
-    @Flag(help: "Let the text encoder learn along.")
-    var learnText = false
-
-    @Flag(help: "Train without text: the captions of a folder are not read.")
-    var noCaptions = false
-
-    @Flag(
-        help: """
-            Compute activations anew for gradients instead of keeping them: less memory, a third more \
-            time.
-            """)
-    var recompute = false
-
-    @Option(
-        help: """
-            How errors at different noise levels count: p2 (as published), clean (the default for \
-            Stage C), inverseSignal (that for Stage B).
-            """)
-    var weighting: NoiseWeighting?
-}
-
-extension NoiseWeighting: @retroactive ExpressibleByArgument {}
-
-/// A text encoder to begin with.
-private struct TextParts {
-    let configuration: CLIPTextModel.Configuration
-    let tokenizer: CLIPTokenizer
-    /// Where the encoder lies.
-    let folder: URL
-    let tokenizerFolder: URL
-    /// Under `text.`, as objectives take them.
-    let parameters: [String: Tensor]
-
-    init(_ path: String?, pipeline: String) throws {
-        let pipeline =
-            try path.map { URL(fileURLWithPath: $0) }
-            ?? Miniature.folder().appendingPathComponent(pipeline)
-        folder = pipeline.appendingPathComponent("text_encoder")
-        configuration = try read(folder.appendingPathComponent("config.json"))
-        tokenizerFolder = pipeline.appendingPathComponent("tokenizer")
-        tokenizer = try CLIPTokenizer(contentsOf: tokenizerFolder)
-        let stored = try CheckpointParameters(directory: folder, stem: "model")
-        _ = try CLIPTextModel(configuration: configuration, parameters: stored.withoutValues)
-        parameters = Dictionary(
-            uniqueKeysWithValues: try stored.values().map { ("text.\($0)", $1) })
-    }
-}
-
-private func loadCompressor(_ path: String?, _ precision: Precision) throws -> SemanticCompressor {
-    let file =
-        try path.map { URL(fileURLWithPath: $0) }
-        ?? Miniature.folder().appendingPathComponent("compressor.safetensors")
-    return try SemanticCompressor(
-        parameters: CheckpointParameters(contentsOf: file), precision: precision,
-        latentSpace: MiniatureArchitecture.latentSpace)
-}
-
-/// A configuration file, or what takes its place.
-private func read<Value: Decodable>(_ path: String?, _ standard: Value) throws -> Value {
-    try path.map { try read(URL(fileURLWithPath: $0)) } ?? standard
-}
-
-private func read<Value: Decodable>(_ file: URL) throws -> Value {
-    do {
-        return try JSONDecoder().decode(Value.self, from: Data(contentsOf: file))
-    } catch {
-        throw WuerstchenError(
-            .malformedFile, "\(file.path) cannot be read as a configuration", underlying: error)
     }
 }

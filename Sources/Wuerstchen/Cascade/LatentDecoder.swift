@@ -92,19 +92,20 @@ public struct DiffusionDecoder: LatentDecoder {
     ///   - stageB: Stage B.
     ///   - stageA: Stage A.
     ///   - configuration: Stage B's architecture.
-    ///   - latentScale: Positions of the image latent per position of the semantic latent.
+    ///   - latentSpace: How semantic latents relate to Stage B's.
     ///   - pixelsPerPosition: Pixels per position of the image latent,
     ///     ``StageA/pixelsPerPosition``.
     public init(
         textEncoder: Part<TextEncoder<StageB>>, stageB: Part<StageB>, stageA: Part<StageA>,
-        configuration: StageB.Configuration, latentScale: Double, pixelsPerPosition: Int
+        configuration: StageB.Configuration, latentSpace: SemanticLatentSpace,
+        pixelsPerPosition: Int
     ) {
         self.textEncoder = textEncoder
         self.stageB = stageB
         self.stageA = stageA
         semanticSides = { side in
             StageB.latentSide(
-                forSemanticSide: side, scale: latentScale, configuration: configuration
+                forSemanticSide: side, in: latentSpace, configuration: configuration
             ).map { $0 * pixelsPerPosition }
         }
     }

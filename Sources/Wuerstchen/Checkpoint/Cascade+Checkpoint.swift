@@ -57,6 +57,9 @@ extension Cascade {
         guard let prior, let main, let preview, let size else {
             preconditionFailure("something is missing that was not noted")
         }
+        let space = SemanticLatentSpace(
+            pixelsPerPosition: prior.space.pixelsPerPosition, scale: prior.space.scale,
+            offset: prior.space.offset, latentsPerPosition: main.latentsPerPosition)
         let open = memory == .resident ? prior.folder : prior.folder.reopening
         self.init(
             name: Cascade.name(of: directory, replacements),
@@ -64,14 +67,14 @@ extension Cascade {
             stageC: try memory.part(
                 StageC.description(of: prior.stageC, schedule: prior.schedule)
             ) {
-                try open.stageC(prior.stageC, space: prior.space)
+                try open.stageC(prior.stageC, space: space)
             },
-            decoder: try Cascade.decoder(main, memory), previewDecoder: preview,
-            latentSpace: prior.space, defaultSize: size)
+            decoder: try Cascade.decoder(main, space, memory), previewDecoder: preview,
+            latentSpace: space, defaultSize: size)
     }
 
     private static func decoder(
-        _ contents: DecoderContents, _ memory: MemoryPolicy
+        _ contents: DecoderContents, _ space: SemanticLatentSpace, _ memory: MemoryPolicy
     ) throws -> DiffusionDecoder {
         let text = contents.text
         let folder = memory == .resident ? contents.folder : contents.folder.reopening
@@ -83,10 +86,10 @@ extension Cascade {
             stageB: try memory.part(
                 StageB.description(of: contents.stageB, schedule: contents.schedule)
             ) {
-                try folder.stageB(contents.stageB, scale: contents.latentScale)
+                try folder.stageB(contents.stageB, space: space)
             },
             stageA: try memory.part { try folder.stageA(contents.stageA) },
-            configuration: contents.stageB, latentScale: contents.latentScale,
+            configuration: contents.stageB, latentSpace: space,
             pixelsPerPosition: contents.stageA.patchSize << (contents.stageA.levels - 1))
     }
 

@@ -101,30 +101,31 @@ public struct CheckpointFolder: Sendable {
     public func stageC(
         _ configuration: StageC.Configuration? = nil, space: SemanticLatentSpace
     ) throws -> StageC {
-        let schedule = try schedule()
-        return try naming(self.configuration(layout.stageC)) {
-            try StageC(
-                configuration: configuration ?? decode(self.configuration(layout.stageC)),
-                parameters: parameters(layout.stageC), precision: precision, latentSpace: space,
-                schedule: schedule)
-        }
+        try stage(layout.stageC, configuration, space)
     }
 
     /// Stage B, from `decoder`.
     ///
     /// - Parameters:
     ///   - configuration: The architecture, if it has been read; otherwise `config.json` says it.
-    ///   - scale: Positions of the image latent per position of the semantic latent.
+    ///   - space: How semantic latents relate to Stage B's.
     /// - Returns: Stage B.
     /// - Throws: ``WuerstchenError`` that names the file or the parameters at fault.
     public func stageB(
-        _ configuration: StageB.Configuration? = nil, scale: Double
+        _ configuration: StageB.Configuration? = nil, space: SemanticLatentSpace
     ) throws -> StageB {
+        try stage(layout.stageB, configuration, space)
+    }
+
+    private func stage<Stage: TrainableStage>(
+        _ network: CheckpointLayout.Network, _ configuration: Stage.Configuration?,
+        _ space: SemanticLatentSpace
+    ) throws -> Stage {
         let schedule = try schedule()
-        return try naming(self.configuration(layout.stageB)) {
-            try StageB(
-                configuration: configuration ?? decode(self.configuration(layout.stageB)),
-                parameters: parameters(layout.stageB), precision: precision, latentScale: scale,
+        return try naming(self.configuration(network)) {
+            try Stage(
+                configuration: configuration ?? decode(self.configuration(network)),
+                parameters: parameters(network), precision: precision, latentSpace: space,
                 schedule: schedule)
         }
     }

@@ -28,9 +28,11 @@ struct PriorContents {
         }
 
         var space: SemanticLatentSpace {
-            SemanticLatentSpace(
-                pixelsPerPosition: resolutionMultiple ?? 42.67,
-                scale: latentMean ?? 42, offset: latentStd ?? 1)
+            var space = SemanticLatentSpace()
+            if let resolutionMultiple { space.pixelsPerPosition = resolutionMultiple }
+            if let latentMean { space.scale = latentMean }
+            if let latentStd { space.offset = latentStd }
+            return space
         }
     }
 
@@ -77,14 +79,15 @@ struct DecoderContents {
     let stageB: StageB.Configuration
     let stageA: StageA.Configuration
     let schedule: NoiseSchedule
-    let latentScale: Double
+    /// Positions of Stage B's latent per position of the semantic latent.
+    let latentsPerPosition: Double
 
     /// `wuerstchen/model_index.json`
     private struct Index: Decodable {
-        let latentScale: Double?
+        let latentsPerPosition: Double?
 
         enum CodingKeys: String, CodingKey {
-            case latentScale = "latent_dim_scale"
+            case latentsPerPosition = "latent_dim_scale"
         }
     }
 
@@ -94,9 +97,10 @@ struct DecoderContents {
         var folder = folder
         let scale: Double? = try misfits.collect {
             let index: Index = try folder.decode(layout.index)
-            let scale = index.latentScale ?? 10.67
-            try folder.naming(layout.index) { try StageB.validate(latentScale: scale) }
-            return scale
+            var space = SemanticLatentSpace()
+            if let number = index.latentsPerPosition { space.latentsPerPosition = number }
+            try folder.naming(layout.index) { try space.validate() }
+            return space.latentsPerPosition
         }
         let stageB = try misfits.collect {
             try folder.configuration(of: layout.stageB) { (c: StageB.Configuration) in
@@ -111,7 +115,9 @@ struct DecoderContents {
         let schedule = try misfits.collect { try folder.schedule() }
         try misfits.collect {
             try folder.open(layout.stageB)
-            if let stageB { _ = try folder.withoutValues.stageB(stageB, scale: 10.67) }
+            if let stageB {
+                _ = try folder.withoutValues.stageB(stageB, space: SemanticLatentSpace())
+            }
         }
         try misfits.collect {
             try folder.open(layout.stageA)
@@ -132,7 +138,7 @@ struct DecoderContents {
         self.text = text
         (self.stageB, self.stageA) = (stageB, stageA)
         self.schedule = schedule
-        latentScale = scale
+        latentsPerPosition = scale
     }
 }
 

@@ -114,12 +114,9 @@ extension DiffusionStage {
     ///   ordinary size.
     public func flow(_ conditioning: Conditioning, guidance: Float = 1) throws -> FlowField {
         let description = description
-        return FlowField(
-            description.flowMap,
-            GuidedDenoiser(
-                description.name, guidance: try SamplingOptions.weight(guidance),
-                network(conditioning)),
-            predictsVelocity: description.flow != nil)
+        return try FlowField(
+            description.name, map: description.flowMap, guidance: guidance,
+            predictsVelocity: description.flow != nil, network: network(conditioning))
     }
 
     private func network(_ conditioning: Conditioning) -> GuidedDenoiser.Network {

@@ -23,9 +23,25 @@ public struct FlowField: Sendable {
     private let denoiser: GuidedDenoiser
     private let predictsVelocity: Bool
 
-    package init(_ map: FlowMap, _ denoiser: GuidedDenoiser, predictsVelocity: Bool) {
+    /// The field of a network.
+    ///
+    /// - Parameters:
+    ///   - name: The network's name, for messages.
+    ///   - map: The flow's variables.
+    ///   - guidance: The weight of classifier-free guidance; up to 1 there is none.
+    ///   - predictsVelocity: Whether the network predicts the flow's velocity rather than noise.
+    ///   - network: The prediction for diffusion's noisy latents, `[batch, height, width,
+    ///     channels]`, in their shape, and the time of each. Under guidance the latents come
+    ///     twice, first to be seen with what to lead to, then with what to lead away from.
+    /// - Throws: ``WuerstchenError`` with code `invalidRequest` for a weight that is no number of
+    ///   ordinary size.
+    public init(
+        _ name: String, map: FlowMap, guidance: Float = 1, predictsVelocity: Bool,
+        network: @escaping @Sendable (_ latents: Tensor, _ times: [Float]) throws -> Tensor
+    ) throws {
         self.map = map
-        self.denoiser = denoiser
+        denoiser = GuidedDenoiser(
+            name, guidance: try SamplingOptions.weight(guidance), network)
         self.predictsVelocity = predictsVelocity
     }
 

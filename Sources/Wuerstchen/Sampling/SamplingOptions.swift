@@ -39,7 +39,8 @@ public struct SamplingOptions: Sendable, Hashable {
     /// What Stage B was published with: 12 equal steps without guidance.
     public static let stageB = SamplingOptions(timesteps: .equal12, guidance: 0)
 
-    var isGuided: Bool { guidance > 1 }
+    /// Whether there is guidance: conditioning then covers twice the batch.
+    public var isGuided: Bool { guidance > 1 }
 
     func validate() throws { _ = try SamplingOptions.weight(guidance) }
 

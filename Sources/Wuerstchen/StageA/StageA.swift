@@ -92,7 +92,31 @@ public struct StageA: Sendable {
     /// - Throws: `CancellationError` between blocks when the task is cancelled, or
     ///   ``WuerstchenError`` with code `notFinite` when the result is not an image.
     public func decode(_ latent: ImageLatent) throws -> [Image] {
-        let pixels = try decode(unscaled: latent.values.scaled(by: configuration.latentScale))
-        return try Image.images(pixels, madeBy: "Stage A")
+        try Image.images(pixels(of: latent), madeBy: "Stage A")
+    }
+
+    /// The pixels of latents as Stage B makes them, `[batch, height, width, 3]`, about 0…1.
+    ///
+    /// - Throws: As ``decode(unscaled:)``.
+    public func pixels(of latent: ImageLatent) throws -> Tensor {
+        try decode(unscaled: latent.values.scaled(by: configuration.latentScale))
+    }
+
+    /// Images as latents of about unit variance, which Stage B learns to make.
+    ///
+    /// - Parameter pixels: `[batch, height, width, 3]`, 0…1.
+    /// - Returns: A latent for each.
+    /// - Throws: As ``encode(_:)``.
+    public func latent(of pixels: Tensor) throws -> ImageLatent {
+        ImageLatent(values: try encode(pixels).scaled(by: 1 / configuration.latentScale))
+    }
+
+    /// What ``Configuration/latentScale`` should be: the root mean square of some images' latents.
+    ///
+    /// - Parameter pixels: `[batch, height, width, 3]`, 0…1.
+    /// - Returns: The scale.
+    /// - Throws: As ``encode(_:)``.
+    public func measuredLatentScale(_ pixels: Tensor) throws -> Float {
+        try encode(pixels).meanSquare().elements[0].squareRoot()
     }
 }

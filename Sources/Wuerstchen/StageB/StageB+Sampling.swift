@@ -1,6 +1,9 @@
 public import TensorCore
 
-extension StageB: DiffusionStage {
+extension StageB: TrainableStage {
+    /// Its name in files and options.
+    public static let identifier = "stage-b"
+
     /// What a configuration and a noise schedule say about a Stage B. Text enters it through
     /// attention, which published stages have.
     public static func description(
@@ -80,7 +83,17 @@ extension StageB: DiffusionStage {
             conditioning(semantic, text, isGuided: weight != nil), guidance: guidance)
     }
 
-    private func conditioning(
+    /// What the network is given of some semantic latents and prompts.
+    ///
+    /// - Parameters:
+    ///   - semantic: What Stage C or the semantic compressor made.
+    ///   - text: Prompts whose number divides that of the images; with negatives if there is
+    ///     guidance. Nil only for a stage that does not read text.
+    ///   - isGuided: Whether there is guidance: zeros and the negatives then follow.
+    /// - Returns: The conditioning, good for any number of steps.
+    /// - Throws: ``WuerstchenError`` with code `invalidRequest` when latents or text do not fit
+    ///   the network or guidance finds no negative prompts.
+    public func conditioning(
         _ semantic: SemanticLatent, _ text: TextEmbedding<StageB>?, isGuided: Bool
     ) throws -> Conditioning {
         let text = readsText ? text : nil

@@ -10,8 +10,8 @@ public import WuerstchenNN
 public struct StageB: Sendable {
     /// The architecture's numbers.
     public let configuration: Configuration
-    /// Positions of the image latent per position of the semantic latent; 10.67 as published.
-    public let latentScale: Double
+    /// How the semantic latents that it takes relate to the image latents that it makes.
+    public let latentSpace: SemanticLatentSpace
     /// How noise grows with time.
     public let schedule: NoiseSchedule
     /// For training: whether each block's activations are computed anew for its gradients, rather
@@ -26,32 +26,25 @@ public struct StageB: Sendable {
     ///   - configuration: The architecture's numbers.
     ///   - source: The parameters under their published names.
     ///   - precision: The numbers that the large matrices are stored in and multiplied with.
-    ///   - latentScale: Positions of the image latent per position of the semantic latent.
+    ///   - latentSpace: How the semantic latents that it takes relate to the image latents that it
+    ///     makes.
     ///   - schedule: How noise grows with time.
     /// - Throws: ``WuerstchenError`` when the configuration contradicts itself, when parameters are
     ///   missing, surplus or misshapen, or when OpenBLAS is not installed.
     public init(
         configuration: Configuration, parameters source: any ParameterSource,
-        precision: Precision = .float32, latentScale: Double = 10.67,
+        precision: Precision = .float32, latentSpace: SemanticLatentSpace = SemanticLatentSpace(),
         schedule: NoiseSchedule = NoiseSchedule()
     ) throws {
         _ = try BLAS.load()
         try configuration.validate()
-        try StageB.validate(latentScale: latentScale)
+        try latentSpace.validate()
         try schedule.validate()
         self.configuration = configuration
-        self.latentScale = latentScale
+        self.latentSpace = latentSpace
         self.schedule = schedule
         network = try Parameters.load(from: source, precision: precision) {
             try StageBNetwork($0, configuration)
-        }
-    }
-
-    static func validate(latentScale: Double) throws {
-        guard latentScale > 0, latentScale <= 100 else {
-            throw WuerstchenError(
-                .invalidConfiguration,
-                "latent_dim_scale is \(latentScale); it must be positive and at most 100")
         }
     }
 
@@ -70,13 +63,13 @@ public struct StageB: Sendable {
     /// The latent is folded by the patch size and halved between levels, and every half must be
     /// whole. With the published numbers that leaves the multiples of three.
     public func latentSide(forSemanticSide side: Int) -> Int? {
-        StageB.latentSide(forSemanticSide: side, scale: latentScale, configuration: configuration)
+        StageB.latentSide(forSemanticSide: side, in: latentSpace, configuration: configuration)
     }
 
     static func latentSide(
-        forSemanticSide side: Int, scale: Double, configuration: Configuration
+        forSemanticSide side: Int, in space: SemanticLatentSpace, configuration: Configuration
     ) -> Int? {
-        let latent = Int(Double(side) * scale)
+        let latent = Int(Double(side) * space.latentsPerPosition)
         let unit = configuration.patchSize << (configuration.channels.count - 1)
         return latent > 0 && latent % unit == 0 ? latent : nil
     }

@@ -43,7 +43,7 @@ public struct SemanticGrid: Sendable, Hashable {
     }
 }
 
-/// How semantic latents relate to images and to what Stage B takes.
+/// How semantic latents relate to images and to what Stage B takes and makes.
 public struct SemanticLatentSpace: Sendable, Hashable {
     /// Pixels per position along a side; 42.67 as published (`resolution_multiple`).
     public var pixelsPerPosition: Double
@@ -51,12 +51,19 @@ public struct SemanticLatentSpace: Sendable, Hashable {
     public var scale: Float
     /// What is then subtracted; 1 as published (`latent_std`).
     public var offset: Float
+    /// Positions of Stage B's image latent per position along a side; 10.67 as published
+    /// (`latent_dim_scale`).
+    public var latentsPerPosition: Double
 
     /// A space of the given numbers; the published ones by default.
-    public init(pixelsPerPosition: Double = 42.67, scale: Float = 42, offset: Float = 1) {
+    public init(
+        pixelsPerPosition: Double = 42.67, scale: Float = 42, offset: Float = 1,
+        latentsPerPosition: Double = 10.67
+    ) {
         self.pixelsPerPosition = pixelsPerPosition
         self.scale = scale
         self.offset = offset
+        self.latentsPerPosition = latentsPerPosition
     }
 
     /// The smallest side of a grid that covers a number of pixels.
@@ -71,6 +78,11 @@ public struct SemanticLatentSpace: Sendable, Hashable {
                 .invalidConfiguration,
                 "resolution_multiple is \(pixelsPerPosition), latent_mean \(scale) and latent_std "
                     + "\(offset); they must be from 1 to 4096, not 0, and finite")
+        }
+        guard latentsPerPosition > 0, latentsPerPosition <= 100 else {
+            throw WuerstchenError(
+                .invalidConfiguration,
+                "latent_dim_scale is \(latentsPerPosition); it must be positive and at most 100")
         }
     }
 }

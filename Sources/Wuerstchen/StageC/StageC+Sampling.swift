@@ -1,6 +1,9 @@
 public import TensorCore
 
-extension StageC: DiffusionStage {
+extension StageC: TrainableStage {
+    /// Its name in files and options.
+    public static let identifier = "stage-c"
+
     /// What a configuration and a noise schedule say about a Stage C.
     public static func description(
         of configuration: Configuration, schedule: NoiseSchedule
@@ -64,7 +67,7 @@ extension StageC: DiffusionStage {
     ) throws -> any Sampler {
         let options = options ?? defaultSampling
         try description.validate(options)
-        try text.validate(channels: configuration.textChannels, needsNegatives: options.isGuided)
+        let conditioning = try conditioning(text, isGuided: options.isGuided)
         guard grid.rows > 0, grid.columns > 0, imagesPerPrompt > 0 else {
             throw WuerstchenError(
                 .invalidRequest,
@@ -74,8 +77,7 @@ extension StageC: DiffusionStage {
         let batch = text.prompts.shape[0] * imagesPerPrompt
         let shape: Shape = [batch, grid.rows, grid.columns, configuration.latentChannels]
         return try self.sampler(
-            conditioning(text, isGuided: options.isGuided), shape: shape, initial: initial,
-            noise: noise, options: options)
+            conditioning, shape: shape, initial: initial, noise: noise, options: options)
     }
 
     /// The stage as a velocity field under some prompts. Unlike a sampler it does not mind how many
@@ -89,14 +91,22 @@ extension StageC: DiffusionStage {
     ///   negative prompts.
     public func flow(_ text: TextEmbedding<StageC>, guidance: Float = 1) throws -> FlowField {
         let weight = try SamplingOptions.weight(guidance)
-        try text.validate(channels: configuration.textChannels, needsNegatives: weight != nil)
         return try flow(conditioning(text, isGuided: weight != nil), guidance: guidance)
     }
 
-    private func conditioning(
+    /// What the network is given of some prompts.
+    ///
+    /// - Parameters:
+    ///   - text: The prompts; with negatives if there is guidance.
+    ///   - isGuided: Whether there is guidance: the negatives then follow the prompts.
+    /// - Returns: The conditioning, good for any number of steps.
+    /// - Throws: ``WuerstchenError`` with code `invalidRequest` when the text does not fit the
+    ///   network or guidance finds no negative prompts.
+    public func conditioning(
         _ text: TextEmbedding<StageC>, isGuided: Bool
     ) throws -> Conditioning {
-        try prepare(text: isGuided ? text.promptsThenNegatives : text.prompts)
+        try text.validate(channels: configuration.textChannels, needsNegatives: isGuided)
+        return try prepare(text: isGuided ? text.promptsThenNegatives : text.prompts)
     }
 
     /// The semantic latent that a sampler has arrived at.

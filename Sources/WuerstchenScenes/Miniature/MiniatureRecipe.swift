@@ -110,20 +110,24 @@ public struct MiniatureRecipe: Sendable {
         case .preview:
             let objective = PreviewObjective(
                 images: images(.training), compressor: try compressor())
-            let start = try average(of: .compressor, "preview").map { ("preview.\($0)", $1) }
             try continued(
                 TrainingRun(objective, options, in: folder),
-                start: Dictionary(uniqueKeysWithValues: start), &progress)
+                start: start(from: .compressor, "preview"), &progress)
         case .stageB:
             let stageA = try stageA()
             var objective = StageBObjective(
-                configuration: MiniatureArchitecture.stageB,
-                textConfiguration: MiniatureArchitecture.text, tokenizer: try tokenizer(),
-                images: images(.training), stageA: stageA, compressor: try compressor(),
-                weighting: .inverseSignal, trainsText: false)
+                NoisePrediction(
+                    StageBlueprint(
+                        configuration: MiniatureArchitecture.stageB,
+                        latentSpace: MiniatureArchitecture.latentSpace),
+                    weighting: .inverseSignal),
+                captions: CaptionEncoding(
+                    MiniatureArchitecture.text, tokenizer: try tokenizer(), trainsEncoder: false),
+                images: images(.training), stageA: stageA, compressor: try compressor())
             objective.validationImages = images(.heldOut)
             try continued(
-                TrainingRun(objective, options, in: folder), start: pretrainedText(), &progress)
+                TrainingRun(objective, options, in: folder), start: start(from: .text, "text"),
+                &progress)
         case .stageC:
             let compressor = try compressor()
             var shown = progress
@@ -133,9 +137,14 @@ public struct MiniatureRecipe: Sendable {
                 file: self.folder.appendingPathComponent("latents.safetensors")
             ) { if $0 % 8192 == 0 { shown.note("\($0) latents") } }
             var objective = StageCObjective(
-                configuration: MiniatureArchitecture.stageC,
-                textConfiguration: MiniatureArchitecture.text, tokenizer: try tokenizer(),
-                semantics: semantics, weighting: .clean, trainsText: true)
+                NoisePrediction(
+                    StageBlueprint(
+                        configuration: MiniatureArchitecture.stageC,
+                        latentSpace: MiniatureArchitecture.latentSpace),
+                    weighting: .clean),
+                captions: CaptionEncoding(
+                    MiniatureArchitecture.text, tokenizer: try tokenizer(), trainsEncoder: true),
+                semantics: semantics)
             objective.validationSemantics = CompressedImages(
                 images(.heldOut), compressor: compressor)
             objective.preview = try PreviewDecoder(
@@ -147,9 +156,10 @@ public struct MiniatureRecipe: Sendable {
                         features: CompressorHeads.features),
                     labels: semantics, validationLabels: images(.heldOut), weight: 0.3)
             ]
-            objective.times = TimeDistribution(highNoiseShare: 0.5)
+            objective.noise.times = TimeDistribution(highNoiseShare: 0.5)
             try continued(
-                TrainingRun(objective, options, in: folder), start: pretrainedText(), &progress)
+                TrainingRun(objective, options, in: folder), start: start(from: .text, "text"),
+                &progress)
         }
     }
 
@@ -183,9 +193,9 @@ public struct MiniatureRecipe: Sendable {
         return values
     }
 
-    private func pretrainedText() throws -> [String: Tensor] {
-        Dictionary(
-            uniqueKeysWithValues: try average(of: .text, "text").map { ("text.\($0)", $1) })
+    /// The same under the network's scope, for another piece to begin with.
+    private func start(from piece: Piece, _ scope: String) throws -> [String: Tensor] {
+        TrainableParameters(try average(of: piece, scope), under: scope).values
     }
 
     private func tokenizer() throws -> CLIPTokenizer {
@@ -207,7 +217,7 @@ public struct MiniatureRecipe: Sendable {
         let stage = try StageA(
             configuration: configuration, parameters: parameters, precision: .bfloat16)
         let pixels = images(.training).batch(1_000_000, count: 64).pixels
-        configuration.latentScale = try stage.encode(pixels).meanSquare().elements[0].squareRoot()
+        configuration.latentScale = try stage.measuredLatentScale(pixels)
         return try StageA(
             configuration: configuration, parameters: parameters, precision: .bfloat16)
     }
@@ -221,7 +231,8 @@ public struct MiniatureRecipe: Sendable {
         _ = try tokenizer()
         try export.writePriorIndex(
             space: MiniatureArchitecture.latentSpace, side: 256, schedule: NoiseSchedule())
-        try export.writeDecoderIndex(latentScale: 10.67, schedule: NoiseSchedule())
+        try export.writeDecoderIndex(
+            space: MiniatureArchitecture.latentSpace, schedule: NoiseSchedule())
         for pipeline in [\CheckpointLayout.prior, \.decoder] {
             try export.copyTokenizer(folder.appendingPathComponent("tokenizer"), to: pipeline)
         }

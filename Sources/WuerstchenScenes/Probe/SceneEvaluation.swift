@@ -180,7 +180,7 @@ public struct CascadeEvaluation: Sendable {
         switch gate {
         case .renders: return batch.pixels
         case .stageA:
-            let stage = try stages().stageA()
+            let stage = try cascade.diffusionDecoder().stageA()
             return try stage.decode(unscaled: stage.encode(batch.pixels))
         case .preview: return try cascade.previewDecoder.pixels(of: latent(batch).values)
         case .decoder: return try decode(latent(batch), batch.captions, seed: seed)
@@ -212,7 +212,7 @@ public struct CascadeEvaluation: Sendable {
     private func decode(
         _ latent: SemanticLatent, _ captions: [String], seed: UInt64
     ) throws -> Tensor {
-        let stages = try stages()
+        let stages = try cascade.diffusionDecoder()
         let text =
             try stages.stageB.description().readsText
             ? stages.textEncoder().encode(captions, negatives: captions.map { _ in "" }) : nil
@@ -220,17 +220,6 @@ public struct CascadeEvaluation: Sendable {
         var sampler = try stages.stageB().sampler(
             latent, text: text, noise: SeededNoise(seeds: seeds), options: stageB)
         while try sampler.next() != nil {}
-        let stageA = try stages.stageA()
-        return try stageA.decode(
-            unscaled: sampler.latent.scaled(by: stageA.configuration.latentScale))
-    }
-
-    private func stages() throws -> DiffusionDecoder {
-        guard let decoder = cascade.decoder as? DiffusionDecoder else {
-            throw WuerstchenError(
-                .invalidRequest, "the cascade's decoder is not Stages B and A; evaluate one that is"
-            )
-        }
-        return decoder
+        return try stages.stageA().pixels(of: ImageLatent(values: sampler.latent))
     }
 }

@@ -15,52 +15,6 @@ public struct CouplingConditions: Sendable {
     }
 }
 
-extension CouplingConditions {
-    /// The velocity field of a Stage C under these conditions.
-    ///
-    /// - Parameters:
-    ///   - stage: The stage.
-    ///   - encoder: Its text encoder.
-    ///   - guidance: The weight of guidance away from no caption; up to 1 there is none.
-    /// - Returns: The field.
-    /// - Throws: What the networks throw.
-    public func field(
-        of stage: StageC, _ encoder: TextEncoder<StageC>, guidance: Float = 1
-    ) throws -> FlowField {
-        try stage.flow(text(encoder, guidance), guidance: guidance)
-    }
-
-    /// The velocity field of a Stage B under these conditions.
-    ///
-    /// - Parameters:
-    ///   - stage: The stage.
-    ///   - encoder: Its text encoder.
-    ///   - space: How semantic latents relate to what the stage takes.
-    ///   - guidance: The weight of guidance away from no caption; up to 1 there is none.
-    /// - Returns: The field.
-    /// - Throws: `WuerstchenError` where there are no semantic latents, and what the networks
-    ///   throw.
-    public func field(
-        of stage: StageB, _ encoder: TextEncoder<StageB>, space: SemanticLatentSpace,
-        guidance: Float = 1
-    ) throws -> FlowField {
-        guard let semantics else {
-            throw WuerstchenError(
-                .invalidRequest,
-                "these couplings have no semantic latents; they are not for Stage B")
-        }
-        return try stage.flow(
-            SemanticLatent(values: semantics, space: space),
-            text: stage.readsText ? text(encoder, guidance) : nil, guidance: guidance)
-    }
-
-    private func text<Stage>(
-        _ encoder: TextEncoder<Stage>, _ guidance: Float
-    ) throws -> TextEmbedding<Stage> {
-        try encoder.encode(captions, negatives: guidance > 1 ? captions.map { _ in "" } : nil)
-    }
-}
-
 /// What images couplings are made for: conditions in any number, always the same for a number.
 public protocol ConditionSource: Sendable {
     /// The conditions of some images.
@@ -131,6 +85,23 @@ public struct SemanticConditions: ConditionSource {
         self.grid = grid
         self.textEncoder = textEncoder
         self.stageC = stageC
+    }
+
+    /// Conditions from images and from what a cascade's Stage C makes of their captions.
+    ///
+    /// - Parameters:
+    ///   - images: The images and captions.
+    ///   - compressor: What makes latents of images.
+    ///   - cascade: The cascade.
+    ///   - size: The size of the images.
+    /// - Throws: What loading throws, and `WuerstchenError` for a size that the cascade cannot make.
+    public init(
+        _ images: any ImageSource, compressor: SemanticCompressor, of cascade: Cascade,
+        size: ImageSize
+    ) throws {
+        self.init(
+            images, compressor: compressor, textEncoder: try cascade.textEncoder(),
+            stageC: try cascade.stageC(), grid: try cascade.grid(for: size))
     }
 
     /// The semantic latents and captions of some images.

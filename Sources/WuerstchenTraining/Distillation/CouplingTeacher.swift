@@ -1,4 +1,3 @@
-internal import TensorCore
 public import Wuerstchen
 
 /// A stage that makes couplings, or whose flow is measured.
@@ -17,23 +16,53 @@ public struct CouplingTeacher: Sendable {
     public let captionDropout: Float
     private let makeField: @Sendable (CouplingConditions, Float) throws -> FlowField
 
-    /// A teacher of the given properties.
+    /// A teacher.
     ///
     /// - Parameters:
-    ///   - name: The stage's name.
-    ///   - latentShape: The shape of its latents.
-    ///   - guidance: The guidance that couplings are made with if no other is wanted.
+    ///   - stage: The stage.
+    ///   - context: What makes its conditioning.
+    ///   - rows: Rows of its latents.
+    ///   - columns: Columns of its latents.
     ///   - captionDropout: The share of couplings without caption if no other is wanted.
-    ///   - field: The velocity field under some conditions, with a weight of guidance.
-    public init(
-        _ name: String, latentShape: LatentShape, guidance: Float = 1, captionDropout: Float = 0,
-        field: @escaping @Sendable (CouplingConditions, Float) throws -> FlowField
-    ) {
-        self.name = name
-        self.latentShape = latentShape
-        self.guidance = guidance
+    /// - Throws: `WuerstchenError` with code `invalidRequest` for a student of a few steps, which
+    ///   is no flow any more that could be followed in others.
+    public init<Stage: TrainableStage>(
+        _ stage: Stage, in context: any StageContext<Stage>, rows: Int, columns: Int,
+        captionDropout: Float = 0
+    ) throws {
+        let description = stage.description
+        if let steps = description.flow?.steps {
+            throw WuerstchenError(
+                .invalidRequest,
+                "this stage was distilled to \(FlowConfiguration.words(steps: steps)); take its "
+                    + "teacher")
+        }
+        name = Stage.identifier
+        latentShape = (rows, columns, description.latentChannels)
+        guidance = max(1, description.defaultSampling.guidance)
         self.captionDropout = captionDropout
-        makeField = field
+        makeField = { try context.field(of: stage, under: $0, guidance: $1) }
+    }
+
+    /// A stage of a cascade.
+    ///
+    /// - Parameters:
+    ///   - type: Which stage, such as `StageC.self`.
+    ///   - cascade: The cascade.
+    ///   - size: The size of the images.
+    /// - Throws: `WuerstchenError` with code `invalidRequest` for a cascade without such a stage, a
+    ///   student of a few steps, or a size that the stage cannot make, and what loading throws.
+    public init<Stage: CascadeStage>(
+        _ type: Stage.Type, of cascade: Cascade, size: ImageSize
+    ) throws {
+        let stage = try Stage.stage(in: cascade)
+        guard let grid = stage.latentGrid(for: try cascade.grid(for: size)) else {
+            throw WuerstchenError(
+                .invalidRequest, "\(stage.description.name) cannot make images of \(size)")
+        }
+        try self.init(
+            stage, in: Stage.context(in: cascade), rows: grid.rows, columns: grid.columns,
+            captionDropout: Stage.captionDropout)
     }
 
     /// The velocity field under some conditions.
@@ -47,69 +76,5 @@ public struct CouplingTeacher: Sendable {
         _ conditions: CouplingConditions, guidance: Float = 1
     ) throws -> FlowField {
         try makeField(conditions, guidance)
-    }
-
-    /// Refuses a student of a few steps, which is no flow any more that could be followed in
-    /// others.
-    private static func requireManySteps(_ flow: FlowConfiguration?) throws {
-        guard let steps = flow?.steps else { return }
-        throw WuerstchenError(
-            .invalidRequest,
-            "this stage was distilled to \(FlowConfiguration.words(steps: steps)); take its teacher"
-        )
-    }
-
-    /// Stage C of a cascade.
-    ///
-    /// - Parameters:
-    ///   - cascade: The cascade.
-    ///   - size: The size of the images.
-    /// - Throws: `WuerstchenError` with code `invalidRequest` for a student of a few steps, and
-    ///   what loading throws.
-    public init(stageCOf cascade: Cascade, size: ImageSize) throws {
-        let (stage, encoder) = (try cascade.stageC(), try cascade.textEncoder())
-        try Self.requireManySteps(stage.configuration.flow)
-        let grid = try cascade.grid(for: size)
-        self.init(
-            "stage-c",
-            latentShape: (grid.rows, grid.columns, stage.configuration.latentChannels),
-            guidance: max(1, stage.defaultSampling.guidance), captionDropout: 0.1
-        ) { try $0.field(of: stage, encoder, guidance: $1) }
-    }
-
-    /// Stage B of a cascade.
-    ///
-    /// - Parameters:
-    ///   - cascade: The cascade.
-    ///   - size: The size of the images.
-    /// - Throws: `WuerstchenError` with code `invalidRequest` for a cascade without Stage B, a
-    ///   student of a few steps, or a size that it cannot make, and what loading throws.
-    public init(stageBOf cascade: Cascade, size: ImageSize) throws {
-        let decoder = try cascade.diffusionDecoder()
-        let (stage, encoder) = (try decoder.stageB(), try decoder.textEncoder())
-        try Self.requireManySteps(stage.configuration.flow)
-        let grid = try cascade.grid(for: size)
-        guard let rows = stage.latentSide(forSemanticSide: grid.rows),
-            let columns = stage.latentSide(forSemanticSide: grid.columns)
-        else {
-            throw WuerstchenError(.invalidRequest, "Stage B cannot make images of \(size)")
-        }
-        let space = cascade.latentSpace
-        self.init(
-            "stage-b", latentShape: (rows, columns, stage.configuration.latentChannels),
-            guidance: max(1, stage.defaultSampling.guidance)
-        ) { try $0.field(of: stage, encoder, space: space, guidance: $1) }
-    }
-}
-
-extension Cascade {
-    /// The decoder with Stages B and A.
-    ///
-    /// - Throws: `WuerstchenError` with code `invalidRequest` when the cascade has another.
-    public func diffusionDecoder() throws -> DiffusionDecoder {
-        guard let decoder = decoder as? DiffusionDecoder else {
-            throw WuerstchenError(.invalidRequest, "the cascade has no Stage B")
-        }
-        return decoder
     }
 }

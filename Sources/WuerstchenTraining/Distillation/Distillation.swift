@@ -35,13 +35,30 @@ public struct DistillationFolders: Sendable, Hashable {
         self.teacher = teacher ?? base
         self.beginning = beginning
     }
+
+    /// The folders of a checkpoint's stage.
+    ///
+    /// - Parameters:
+    ///   - type: Which stage, such as `StageC.self`.
+    ///   - checkpoint: The checkpoint's folder.
+    ///   - replacements: Folders of stages in place of its own, the teacher's among them.
+    ///   - beginning: A student to go on from in place of the teacher; nil for none.
+    public init(
+        _ type: (some CascadeStage).Type, in checkpoint: URL,
+        replacing replacements: StageFolders = StageFolders(), beginning: URL? = nil
+    ) {
+        self.init(
+            base: checkpoint.appendingPathComponent(type.network.path),
+            teacher: type.replacement(in: replacements), beginning: beginning)
+    }
 }
 
 /// A distillation of a stage from couplings to the folder of a student, which then stands in for
 /// it.
-public struct Distillation<Student: FlowStudent>: Sendable {
+public struct Distillation<Stage: TrainableStage>: Sendable
+where Stage.Configuration: DistillableConfiguration {
     /// How the student is learnt.
-    public var objective: FlowObjective<Student>
+    public var objective: FlowObjective<Stage>
     private let folders: DistillationFolders
     private let weights: [String: Tensor]
     private let renewed: Set<String>
@@ -64,33 +81,35 @@ public struct Distillation<Student: FlowStudent>: Sendable {
     ///   `incompatibleParameters` when a pruned student would be stored as differences; and what
     ///   reading files throws.
     public init(
-        _ student: Student, in folders: DistillationFolders, couplings: Couplings, times: FlowTimes,
-        pruning: StagePruning = StagePruning(), keepsAttention: Bool = false
+        _ student: FlowStudent<Stage>, in folders: DistillationFolders, couplings: Couplings,
+        times: FlowTimes, pruning: StagePruning = StagePruning(),
+        keepsAttention: Bool = false
     ) throws {
-        try couplings.requireTeacher(student.name, in: folders.teacher)
+        try couplings.requireTeacher(Stage.identifier, in: folders.teacher)
         guard folders.beginning == nil || pruning.isEmpty else {
             throw WuerstchenError(
                 .invalidRequest,
                 "a student to go on from has the blocks that it has; prune its teacher instead")
         }
         let beginning = StudentFolder(folders.beginning ?? folders.teacher)
-        let begun = try beginning.configuration(Student.Configuration.self)
+        let begun = try beginning.configuration(Stage.Configuration.self)
         if folders.beginning != nil, begun.flow == nil {
             throw WuerstchenError(
                 .invalidRequest, "\(beginning.url.path) is no student: its config.json has no flow")
         }
         let teacher = try StudentFolder(folders.teacher)
-            .configuration(Student.Configuration.self)
+            .configuration(Stage.Configuration.self)
         var student = student
-        student.configuration = try begun.pruned(pruning)
-        student.configuration.flow = FlowConfiguration(
+        var configuration = try begun.pruned(pruning)
+        configuration.flow = FlowConfiguration(
             learning: couplings, times, from: teacher.flow, beginningAs: begun.flow)
-        weights = student.configuration.parameters(
+        student.blueprint.configuration = configuration
+        weights = configuration.parameters(
             pruning: try beginning.parameters(over: folders.base).values(), of: begun)
         if keepsAttention {
             try StudentFolder.requireSameNames(Set(weights.keys), as: folders.base)
         }
-        renewed = begun.flow == nil ? [Student.Configuration.predictionLayer] : []
+        renewed = begun.flow == nil ? [Stage.Configuration.predictionLayer] : []
         objective = FlowObjective(student, couplings: couplings, times: times)
         objective.keepsAttention = keepsAttention
         self.keepsAttention = keepsAttention
@@ -113,16 +132,16 @@ public struct Distillation<Student: FlowStudent>: Sendable {
         _ options: TrainingOptions, in folder: URL, resumes: Bool = false,
         elementType: WeightElementType = .float16, progress: inout TrainingProgress
     ) throws -> StudentFolder {
-        let student = objective.student
         let start = try WarmStart(
-            weights, scope: student.scope, in: objective.initialParameters(seed: 0),
+            weights, scope: Stage.scope, in: objective.initialParameters(seed: 0),
             renewing: renewed, from: (folders.beginning ?? folders.teacher).path)
         let learnt = try objective.train(
-            from: start, scope: student.scope, options, in: folder, resumes: resumes,
+            from: start, scope: Stage.scope, options, in: folder, resumes: resumes,
             progress: &progress)
         let target = StudentFolder(folder.appendingPathComponent("student"))
         try target.write(
-            learnt, student.configuration, base: folders.base, storesDifferences: keepsAttention,
+            learnt, objective.student.blueprint.configuration, base: folders.base,
+            storesDifferences: keepsAttention,
             elementType: elementType)
         return target
     }

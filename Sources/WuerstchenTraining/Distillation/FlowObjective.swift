@@ -1,6 +1,6 @@
 private import Foundation
 public import TensorCore
-internal import Wuerstchen
+public import Wuerstchen
 internal import WuerstchenNN
 
 /// Learning a flow from couplings: `‖v(τ · u + (1 − τ) · ε, τ) − (u − ε)‖²` (Liu et al., "Flow
@@ -9,9 +9,10 @@ internal import WuerstchenNN
 /// Over all times it is reflow: the new flow leads the same noise to the same latents on straighter
 /// lines. At the beginning alone it is distillation to one step, which is good when the couplings
 /// are those of a flow that is straight already.
-public struct FlowObjective<Student: FlowStudent>: ExtendableObjective {
+public struct FlowObjective<Stage: TrainableStage>: ExtendableObjective
+where Stage.Configuration: DistillableConfiguration {
     /// What learns.
-    public var student: Student
+    public var student: FlowStudent<Stage>
     /// What it learns from.
     public var couplings: Couplings
     /// Pairs that are not learnt from.
@@ -26,7 +27,7 @@ public struct FlowObjective<Student: FlowStudent>: ExtendableObjective {
     public var auxiliary: [any AuxiliaryLoss<FlowOutput>] = []
 
     /// An objective for a student; the couplings' last file is set aside.
-    public init(_ student: Student, couplings: Couplings, times: FlowTimes) {
+    public init(_ student: FlowStudent<Stage>, couplings: Couplings, times: FlowTimes) {
         self.student = student
         let parts = couplings.heldOutLast
         self.couplings = parts.training
@@ -35,13 +36,12 @@ public struct FlowObjective<Student: FlowStudent>: ExtendableObjective {
     }
 
     /// The training's name.
-    public var name: String {
-        "\(student.name)-\(times.name)"
-    }
+    public var name: String { "\(Stage.identifier)-\(times.name)" }
 
     /// The student's parameters, and the auxiliary losses'.
     public func initialParameters(seed: UInt64) throws -> TrainableParameters {
-        var parameters = try student.initialParameters(seed: seed)
+        var parameters = TrainableParameters()
+        try parameters.add(student.blueprint, seed: seed)
         try auxiliary.addInitialParameters(to: &parameters, seed: seed)
         return parameters
     }
@@ -56,7 +56,7 @@ public struct FlowObjective<Student: FlowStudent>: ExtendableObjective {
         var random = step.random
         let batch = couplings.batch(step.batch, count: step.batchSize)
         let field = try student.field(
-            parameters.source(student.scope), batch.conditions, precision: step.precision)
+            parameters.source(Stage.scope), batch.conditions, precision: step.precision)
         let flowTimes = (0..<step.batchSize).map { _ in times.draw(&random) }
         let clean = field.map.normalized(batch.clean)
         let y =
@@ -84,7 +84,7 @@ public struct FlowObjective<Student: FlowStudent>: ExtendableObjective {
     public func measurements(_ parameters: [String: Tensor]) throws -> [String: Float] {
         let batch = validationCouplings.first(32)
         let field = try student.field(
-            StepParameters(fixed: parameters).source(student.scope), batch.conditions,
+            StepParameters(fixed: parameters).source(Stage.scope), batch.conditions,
             precision: .bfloat16)
         var result: [String: Float] = [:]
         for steps in times.steps.map({ [$0] }) ?? [1, 2, 4, 8] {
@@ -105,15 +105,15 @@ public struct FlowObjective<Student: FlowStudent>: ExtendableObjective {
     public func contactSheet(_ parameters: [String: Tensor]) throws -> ContactSheet? {
         let batch = validationCouplings.first(8)
         let field = try student.field(
-            StepParameters(fixed: parameters).source(student.scope), batch.conditions,
+            StepParameters(fixed: parameters).source(Stage.scope), batch.conditions,
             precision: .bfloat16)
-        guard let wanted = try student.pixels(of: batch.clean) else { return nil }
+        guard let wanted = try student.context.pixels(of: batch.clean) else { return nil }
         var sheet = ContactSheet(title: name, imageSide: 160)
         try sheet.addRow("couplings", wanted, captions: batch.conditions.captions)
         for steps in times.steps.map({ [$0] }) ?? [1, 4] {
             let solution = try field.solve(
                 from: batch.noise, timesteps: field.map.timesteps(count: steps), solver: .euler)
-            if let pixels = try student.pixels(of: solution.latent) {
+            if let pixels = try student.context.pixels(of: solution.latent) {
                 try sheet.addRow(steps == 1 ? "one step" : "\(steps) steps", pixels)
             }
         }

@@ -57,6 +57,22 @@ public protocol PrunableConfiguration: Codable, Sendable {
     func parameters(pruning parameters: [String: Tensor], of deeper: Self) -> [String: Tensor]
 }
 
+extension PrunableConfiguration {
+    /// By default a student has all that its teacher has.
+    public func pruned(_ pruning: StagePruning) throws -> Self {
+        guard pruning.isEmpty else {
+            throw WuerstchenError(
+                .invalidRequest, "this stage cannot be pruned; leave its blocks as they are")
+        }
+        return self
+    }
+
+    /// By default all parameters.
+    public func parameters(
+        pruning parameters: [String: Tensor], of deeper: Self
+    ) -> [String: Tensor] { parameters }
+}
+
 extension StageC.Configuration: PrunableConfiguration {
     /// A student of fewer groups of a residual, a timestep and an attention block.
     public func pruned(_ pruning: StagePruning) throws -> Self {

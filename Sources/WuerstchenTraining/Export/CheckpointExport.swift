@@ -114,13 +114,14 @@ public struct CheckpointExport: Sendable {
     /// its tokenizer.
     ///
     /// - Parameters:
-    ///   - latentScale: Positions of the image latent per position of the semantic latent.
+    ///   - space: How semantic latents relate to Stage B's.
     ///   - schedule: The noise schedule that Stage B was trained with.
     /// - Throws: `WuerstchenError` with code `unwritableFile`.
-    public func writeDecoderIndex(latentScale: Double, schedule: NoiseSchedule) throws {
+    public func writeDecoderIndex(space: SemanticLatentSpace, schedule: NoiseSchedule) throws {
         try writeIndex(
             [
-                "_class_name": "WuerstchenDecoderPipeline", "latent_dim_scale": latentScale,
+                "_class_name": "WuerstchenDecoderPipeline",
+                "latent_dim_scale": space.latentsPerPosition,
                 layout.stageB.folder: ["wuerstchen", "WuerstchenDiffNeXt"],
                 layout.stageA.folder: ["wuerstchen", "PaellaVQModel"],
             ], schedule, to: layout.decoder)

@@ -17,6 +17,13 @@ public struct TrainableParameters: Sendable {
         self.values = values
     }
 
+    /// The parameters of one network under its scope, the inverse of ``scope(_:)``: what a training
+    /// can begin with.
+    public init(_ values: [String: Tensor], under scope: String) {
+        self.init(
+            Dictionary(uniqueKeysWithValues: values.map { ("\(scope).\($0)", $1) }))
+    }
+
     /// Adds the parameters of a network.
     ///
     /// - Parameters:
@@ -67,15 +74,6 @@ extension TrainableParameters {
         }
     }
 
-    /// Adds a Stage C's initial parameters under `stage_c`.
-    ///
-    /// - Throws: What building the network throws.
-    public mutating func addStageC(_ configuration: StageC.Configuration, seed: UInt64) throws {
-        try add("stage_c", from: InitialParameters(seed: seed)) {
-            _ = try StageC(configuration: configuration, parameters: $0)
-        }
-    }
-
     /// Adds a Stage A's initial parameters under `stage_a`.
     ///
     /// - Throws: What building the network throws.
@@ -85,12 +83,14 @@ extension TrainableParameters {
         }
     }
 
-    /// Adds a Stage B's initial parameters under `stage_b`.
+    /// Adds a diffusion stage's initial parameters under its scope.
     ///
     /// - Throws: What building the network throws.
-    public mutating func addStageB(_ configuration: StageB.Configuration, seed: UInt64) throws {
-        try add("stage_b", from: InitialParameters(seed: seed)) {
-            _ = try StageB(configuration: configuration, parameters: $0)
+    public mutating func add<Stage: TrainableStage>(
+        _ blueprint: StageBlueprint<Stage>, seed: UInt64
+    ) throws {
+        try add(Stage.scope, from: InitialParameters(seed: seed)) {
+            _ = try blueprint.stage($0)
         }
     }
 }

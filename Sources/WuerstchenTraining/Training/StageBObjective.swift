@@ -9,12 +9,10 @@ public import Wuerstchen
 public struct StageBObjective: TrainingObjective {
     /// The part's name.
     public let name = "stage-b"
-    /// The architecture's numbers.
-    public var configuration: StageB.Configuration
-    /// The text encoder's numbers.
-    public var textConfiguration: CLIPTextModel.Configuration
-    /// Splits captions into tokens.
-    public var tokenizer: CLIPTokenizer
+    /// How the stage learns.
+    public var noise: NoisePrediction<StageB>
+    /// How captions reach it.
+    public var captions: CaptionEncoding
     /// Images and captions.
     public var images: any ImageSource
     /// Images that are not learnt from.
@@ -25,45 +23,30 @@ public struct StageBObjective: TrainingObjective {
     public var compressor: SemanticCompressor?
     /// The network of a compressor that learns along.
     public var compressorArchitecture = SemanticCompressor.Architecture.residual
-    /// How the compressor's output relates to Stage C's latents.
-    public var latentSpace = SemanticLatentSpace()
-    /// How errors at different noise levels count.
-    public var weighting: NoiseWeighting
-    /// The share of captions that are replaced by nothing.
-    public var captionDropout: Float = 0.1
     /// The share of batches without semantic latents.
     public var semanticDropout: Float = 0.05
     /// The share of the other batches whose semantic latents are noised.
     public var semanticNoise: Float = 0.3
-    /// Whether the text encoder learns along.
-    public var trainsText: Bool
-    /// Whether activations are computed anew for gradients rather than kept.
-    @Incidental public var checkpointsActivations = false
-    /// How noise grows with time.
-    public var schedule = NoiseSchedule()
 
-    /// An objective for an architecture.
+    /// An objective of the given parts.
     public init(
-        configuration: StageB.Configuration, textConfiguration: CLIPTextModel.Configuration,
-        tokenizer: CLIPTokenizer, images: any ImageSource, stageA: StageA,
-        compressor: SemanticCompressor?, weighting: NoiseWeighting = .p2, trainsText: Bool
+        _ noise: NoisePrediction<StageB>, captions: CaptionEncoding, images: any ImageSource,
+        stageA: StageA, compressor: SemanticCompressor?
     ) {
-        self.configuration = configuration
-        self.textConfiguration = textConfiguration
-        self.tokenizer = tokenizer
+        self.noise = noise
+        self.captions = captions
         self.images = images
         self.stageA = stageA
         self.compressor = compressor
-        self.weighting = weighting
-        self.trainsText = trainsText
     }
 
     /// Refuses a text encoder, a compressor or a Stage A of another width than the stage takes, and
     /// a tokenizer of another vocabulary.
     public func validate() throws {
         var misfits = Misfits()
-        try misfits.collect { try tokenizer.requireFit(textConfiguration) }
-        try misfits.collect { try configuration.requireFit(textConfiguration) }
+        let configuration = noise.blueprint.configuration
+        try misfits.collect { try captions.tokenizer.requireFit(captions.configuration) }
+        try misfits.collect { try configuration.requireFit(captions.configuration) }
         try misfits.collect {
             try configuration.requireFit(semanticChannels: SemanticCompressor.latentChannels)
         }
@@ -74,8 +57,8 @@ public struct StageBObjective: TrainingObjective {
     /// The parameters of stage, text encoder and, where it learns along, compressor.
     public func initialParameters(seed: UInt64) throws -> TrainableParameters {
         var parameters = TrainableParameters()
-        try parameters.addStageB(configuration, seed: seed)
-        try parameters.addText(textConfiguration, seed: seed)
+        try parameters.add(noise.blueprint, seed: seed)
+        try parameters.addText(captions.configuration, seed: seed)
         if compressor == nil {
             try parameters.add("compressor", from: InitialParameters(seed: seed)) {
                 _ = try SemanticCompressor(architecture: compressorArchitecture, parameters: $0)
@@ -86,7 +69,7 @@ public struct StageBObjective: TrainingObjective {
 
     /// Running statistics are not learnt, nor the text encoder unless it is asked for.
     public func isTrainable(_ name: String) -> Bool {
-        !BatchNorm.isStatistic(name) && (trainsText || !name.hasPrefix("text."))
+        !BatchNorm.isStatistic(name) && captions.lets(name)
     }
 
     /// The compressor moves half as fast.
@@ -96,35 +79,34 @@ public struct StageBObjective: TrainingObjective {
     public func loss(_ parameters: StepParameters, _ step: TrainingStep) throws -> TrainingLoss {
         var random = step.random
         let batch = try images.batch(step.batch, count: step.batchSize)
-        let compressor =
-            try compressor
-            ?? SemanticCompressor(
-                architecture: compressorArchitecture, parameters: parameters.source("compressor"),
-                precision: step.precision, latentSpace: latentSpace)
+        let compressor = try compressor(parameters, step.precision)
         var semantic = try compressor.embed(compressor.reduced(batch.pixels))
         if random.uniform() < semanticDropout {
             semantic = Tensor(repeating: 0, semantic.shape)
         } else if random.uniform() < semanticNoise {
             let times = (0..<step.batchSize).map { _ in random.uniform(0..<0.5) }
             semantic =
-                NoisyLatents(semantic, times: times, schedule: schedule, random: &random).latents
+                NoisyLatents(
+                    semantic, times: times, schedule: noise.blueprint.schedule, random: &random
+                ).latents
         }
-        let captions = batch.captions.map { random.uniform() < captionDropout ? "" : $0 }
-        let text = try parameters.encode(
-            captions, tokenizer, textConfiguration, precision: step.precision)
-        var stage = try StageB(
-            configuration: configuration, parameters: parameters.source("stage_b"),
-            precision: step.precision, schedule: schedule)
-        stage.checkpointsActivations = checkpointsActivations
-        let clean = try stageA.encode(batch.pixels)
-            .scaled(by: 1 / stageA.configuration.latentScale)
-        let noisy = NoisyLatents(
-            clean, times: TimeDistribution().draw(step.batchSize, &random),
-            schedule: schedule, random: &random)
-        let predicted = try stage.predictNoise(
-            noisy.latents, times: noisy.times,
-            conditioning: stage.prepare(semantic: semantic, text: text))
-        return TrainingLoss(noisy.loss(predicted, weighting))
+        let text = try captions(
+            captions.dropping(batch.captions, &random), parameters, precision: step.precision)
+        let stage = try noise.stage(parameters, precision: step.precision)
+        let clean = try stageA.latent(of: batch.pixels).values
+        let outcome = try noise(
+            stage, clean, conditioning: stage.prepare(semantic: semantic, text: text),
+            random: &random)
+        return TrainingLoss(outcome.loss)
+    }
+
+    private func compressor(
+        _ parameters: StepParameters, _ precision: Precision
+    ) throws -> SemanticCompressor {
+        try compressor
+            ?? SemanticCompressor(
+                architecture: compressorArchitecture, parameters: parameters.source("compressor"),
+                precision: precision, latentSpace: noise.blueprint.latentSpace)
     }
 
     /// The same over images that are not learnt from.
@@ -140,24 +122,16 @@ public struct StageBObjective: TrainingObjective {
     public func contactSheet(_ parameters: [String: Tensor]) throws -> ContactSheet? {
         let fixed = StepParameters(fixed: parameters)
         let batch = try (validationImages ?? images).batch(0, count: 8)
-        let compressor =
-            try compressor
-            ?? SemanticCompressor(
-                architecture: compressorArchitecture, parameters: fixed.source("compressor"),
-                latentSpace: latentSpace)
+        let compressor = try compressor(fixed, .float32)
         let semantic = SemanticLatent(
-            embedding: try compressor.embed(compressor.reduced(batch.pixels)), space: latentSpace)
-        let stage = try StageB(
-            configuration: configuration, parameters: fixed.source("stage_b"),
-            precision: .bfloat16, schedule: schedule)
-        let text = try fixed.encode(
-            batch.captions, tokenizer, textConfiguration, precision: .bfloat16)
+            embedding: try compressor.embed(compressor.reduced(batch.pixels)),
+            space: noise.blueprint.latentSpace)
+        let stage = try noise.stage(fixed, precision: .bfloat16)
+        let text = try captions(batch.captions, fixed, precision: .bfloat16)
         let latent = try stage.sample(semantic, text: TextEmbedding(prompts: text), seed: 1)
         var sheet = ContactSheet(title: "Stage B", imageSide: 128)
         try sheet.addRow("images", batch.pixels)
-        try sheet.addRow(
-            "from latents",
-            stageA.decode(unscaled: latent.values.scaled(by: stageA.configuration.latentScale)))
+        try sheet.addRow("from latents", stageA.pixels(of: latent))
         return sheet
     }
 }

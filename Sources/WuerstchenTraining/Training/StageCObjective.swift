@@ -6,12 +6,10 @@ public import Wuerstchen
 public struct StageCObjective: ExtendableObjective {
     /// The part's name.
     public let name = "stage-c"
-    /// The architecture's numbers.
-    public var configuration: StageC.Configuration
-    /// The text encoder's numbers.
-    public var textConfiguration: CLIPTextModel.Configuration
-    /// Splits captions into tokens.
-    public var tokenizer: CLIPTokenizer
+    /// How the stage learns.
+    public var noise: NoisePrediction<StageC>
+    /// How captions reach it.
+    public var captions: CaptionEncoding
     /// Latents and captions.
     public var semantics: any SemanticSource
     /// Latents and captions that are not learnt from.
@@ -20,31 +18,15 @@ public struct StageCObjective: ExtendableObjective {
     @Incidental public var preview: PreviewDecoder? = nil
     /// Losses beside the error of the noise.
     public var auxiliary: [any AuxiliaryLoss<Output>] = []
-    /// How often each noise level is learnt.
-    public var times = TimeDistribution()
-    /// How errors at different noise levels count.
-    public var weighting: NoiseWeighting
-    /// The share of captions that are replaced by nothing, for guidance.
-    public var captionDropout: Float = 0.1
-    /// Whether the text encoder learns along.
-    public var trainsText: Bool
-    /// Whether activations are computed anew for gradients rather than kept.
-    @Incidental public var checkpointsActivations = false
-    /// How noise grows with time.
-    public var schedule = NoiseSchedule()
 
-    /// An objective for an architecture.
+    /// An objective of the given parts.
     public init(
-        configuration: StageC.Configuration, textConfiguration: CLIPTextModel.Configuration,
-        tokenizer: CLIPTokenizer, semantics: any SemanticSource,
-        weighting: NoiseWeighting = .p2, trainsText: Bool
+        _ noise: NoisePrediction<StageC>, captions: CaptionEncoding,
+        semantics: any SemanticSource
     ) {
-        self.configuration = configuration
-        self.textConfiguration = textConfiguration
-        self.tokenizer = tokenizer
+        self.noise = noise
+        self.captions = captions
         self.semantics = semantics
-        self.weighting = weighting
-        self.trainsText = trainsText
     }
 
     /// What auxiliary losses are given.
@@ -66,8 +48,9 @@ public struct StageCObjective: ExtendableObjective {
     /// another vocabulary.
     public func validate() throws {
         var misfits = Misfits()
-        try misfits.collect { try tokenizer.requireFit(textConfiguration) }
-        try misfits.collect { try configuration.requireFit(textConfiguration) }
+        let configuration = noise.blueprint.configuration
+        try misfits.collect { try captions.tokenizer.requireFit(captions.configuration) }
+        try misfits.collect { try configuration.requireFit(captions.configuration) }
         let sources = [semantics, validationSemantics].compactMap(\.self)
         for channels in Set(sources.compactMap(\.latentChannels)) {
             try misfits.collect { try configuration.requireFit(semanticChannels: channels) }
@@ -79,34 +62,27 @@ public struct StageCObjective: ExtendableObjective {
     /// The parameters of stage, text encoder and auxiliary losses.
     public func initialParameters(seed: UInt64) throws -> TrainableParameters {
         var parameters = TrainableParameters()
-        try parameters.addStageC(configuration, seed: seed)
-        try parameters.addText(textConfiguration, seed: seed)
+        try parameters.add(noise.blueprint, seed: seed)
+        try parameters.addText(captions.configuration, seed: seed)
         try auxiliary.addInitialParameters(to: &parameters, seed: seed)
         return parameters
     }
 
     /// The text encoder only learns if it is asked to.
-    public func isTrainable(_ name: String) -> Bool { trainsText || !name.hasPrefix("text.") }
+    public func isTrainable(_ name: String) -> Bool { captions.lets(name) }
 
     /// The loss of a batch.
     public func loss(_ parameters: StepParameters, _ step: TrainingStep) throws -> TrainingLoss {
         var random = step.random
         let batch = try semantics.semantics(step.batch, count: step.batchSize)
-        let captions = batch.captions.map { random.uniform() < captionDropout ? "" : $0 }
-        let text = try parameters.encode(
-            captions, tokenizer, textConfiguration, precision: step.precision)
-        var stage = try StageC(
-            configuration: configuration, parameters: parameters.source("stage_c"),
-            precision: step.precision, schedule: schedule)
-        stage.checkpointsActivations = checkpointsActivations
-        let noisy = NoisyLatents(
-            batch.latents, times: times.draw(step.batchSize, &random), schedule: schedule,
-            random: &random)
-        let predicted = try stage.predictNoise(
-            noisy.latents, times: noisy.times, conditioning: stage.prepare(text: text))
-        var loss = TrainingLoss(noisy.loss(predicted, weighting))
+        let seen = captions.dropping(batch.captions, &random)
+        let text = try captions(seen, parameters, precision: step.precision)
+        let stage = try noise.stage(parameters, precision: step.precision)
+        let outcome = try noise(
+            stage, batch.latents, conditioning: stage.prepare(text: text), random: &random)
+        var loss = TrainingLoss(outcome.loss)
         let output = Output(
-            batch: step.batch, captions: captions, noisy: noisy, predicted: predicted)
+            batch: step.batch, captions: seen, noisy: outcome.noisy, predicted: outcome.predicted)
         try auxiliary.add(to: &loss, output, parameters, step)
         return loss
     }
@@ -143,10 +119,10 @@ public struct StageCObjective: ExtendableObjective {
     public func contactSheet(_ parameters: [String: Tensor]) throws -> ContactSheet? {
         guard let preview else { return nil }
         let batch = try (validationSemantics ?? semantics).semantics(0, count: 16)
-        let (latents, captions) = (batch.latents, batch.captions)
+        let (latents, prompts) = (batch.latents, batch.captions)
         let (stage, encode) = try networks(parameters, .bfloat16)
         let text = TextEmbedding<StageC>(
-            prompts: try encode(captions), negatives: try encode(captions.map { _ in "" }))
+            prompts: try encode(prompts), negatives: try encode(prompts.map { _ in "" }))
         var sampler = try stage.sampler(
             text, grid: SemanticGrid(rows: latents.shape[1], columns: latents.shape[2]),
             noise: SeededNoise(seeds: (0..<16).map { UInt64($0) }),
@@ -156,7 +132,7 @@ public struct StageCObjective: ExtendableObjective {
         let images = try preview.pixels(of: sampler.latent)
         for first in [0, 8] {
             try sheet.addRow(
-                "", images[first..<first + 8], captions: Array(captions[first..<first + 8]))
+                "", images[first..<first + 8], captions: Array(prompts[first..<first + 8]))
         }
         return sheet
     }
@@ -178,9 +154,9 @@ public struct StageCObjective: ExtendableObjective {
         times: [Float] = [0.6, 0.75, 0.85, 0.93], precision: Precision = .bfloat16
     ) throws -> [(time: Float, right: Float, empty: Float, wrong: Float)] {
         let batch = try semantics.semantics(number, count: count)
-        let captions = batch.captions
+        let right = batch.captions
         let variants = [
-            captions, captions.map { _ in "" }, Array(captions.dropFirst()) + captions.prefix(1),
+            right, right.map { _ in "" }, Array(right.dropFirst()) + right.prefix(1),
         ]
         let (stage, encode) = try networks(parameters, precision)
         let texts = try variants.map { try stage.prepare(text: encode($0)) }
@@ -199,12 +175,9 @@ public struct StageCObjective: ExtendableObjective {
         _ parameters: [String: Tensor], _ precision: Precision
     ) throws -> (stage: StageC, encode: ([String]) throws -> Tensor) {
         let fixed = StepParameters(fixed: parameters)
-        let stage = try StageC(
-            configuration: configuration, parameters: fixed.source("stage_c"),
-            precision: precision, schedule: schedule)
         return (
-            stage,
-            { try fixed.encode($0, tokenizer, textConfiguration, precision: precision) }
+            try noise.stage(fixed, precision: precision),
+            { try captions($0, fixed, precision: precision) }
         )
     }
 
@@ -216,7 +189,7 @@ public struct StageCObjective: ExtendableObjective {
         var random = RandomStream(UInt64(number), 77)
         let noisy = NoisyLatents(
             latents, times: [Float](repeating: time, count: latents.shape[0]),
-            schedule: schedule, random: &random)
+            schedule: noise.blueprint.schedule, random: &random)
         return (
             noisy,
             try stage.predictNoise(noisy.latents, times: noisy.times, conditioning: text)

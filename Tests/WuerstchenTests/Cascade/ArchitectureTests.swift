@@ -114,7 +114,8 @@ import _WuerstchenTestSupport
         configuration.timestepChannels = 8
         change(&configuration)
         return try StageB(
-            configuration: configuration, parameters: RandomParameters(seed: 4), latentScale: 2.7)
+            configuration: configuration, parameters: RandomParameters(seed: 4),
+            latentSpace: SemanticLatentSpace(latentsPerPosition: 2.7))
     }
 
     /// The network runs, and each image of a batch as it does alone.

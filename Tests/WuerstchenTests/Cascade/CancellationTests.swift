@@ -41,7 +41,8 @@ import Wuerstchen
     func stageB() async throws {
         let seen = Seen()
         let task = Task {
-            let stage = try TinyCascade.main().stageB(scale: 2.7)
+            let stage = try TinyCascade.main().stageB(
+                space: SemanticLatentSpace(latentsPerPosition: 2.7))
             let conditioning = try stage.prepare(
                 semantic: Tensor(repeating: 0.5, [1, 3, 3, 10]),
                 text: Tensor(repeating: 0.1, [1, 3, 12]))

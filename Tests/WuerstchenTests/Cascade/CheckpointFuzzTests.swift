@@ -66,7 +66,9 @@ import _WuerstchenTestSupport
         case 0:
             _ = try CheckpointFolder(copy.file("wuerstchen-prior"))
                 .stageC(space: SemanticLatentSpace())
-        case 1: _ = try CheckpointFolder(copy.file("wuerstchen")).stageB(scale: 2.7)
+        case 1:
+            _ = try CheckpointFolder(copy.file("wuerstchen"))
+                .stageB(space: SemanticLatentSpace(latentsPerPosition: 2.7))
         default: _ = try CheckpointFolder(copy.file("wuerstchen")).stageA()
         }
     }

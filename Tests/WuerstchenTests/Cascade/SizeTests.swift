@@ -72,7 +72,8 @@ import _WuerstchenTestSupport
         cascade.latentSpace = SemanticLatentSpace()
         cascade.decoder = DiffusionDecoder(
             textEncoder: decoder.textEncoder, stageB: decoder.stageB, stageA: decoder.stageA,
-            configuration: StageB.Configuration(), latentScale: 10.67, pixelsPerPosition: 4)
+            configuration: StageB.Configuration(), latentSpace: SemanticLatentSpace(),
+            pixelsPerPosition: 4)
         for side in 128...4096 {
             let grid = try cascade.grid(for: ImageSize(width: side, height: side))
             #expect(grid.rows == grid.columns && grid.rows % 3 == 0)

@@ -9,35 +9,31 @@ struct AnalyticFlow {
     var deviation: Double
 
     /// The network that predicts noise, `σ (x − α m) / (α² s² + σ²)`, as a field.
-    func field(_ map: FlowMap, guidance: Float? = nil) -> FlowField {
-        FlowField(
-            map,
-            GuidedDenoiser("test", guidance: guidance) { x, times in
-                let points = times.map { map.point(time: $0) }
-                let factors = points.map {
-                    $0.noise / ($0.signal * $0.signal * deviation * deviation + $0.noise * $0.noise)
-                }
-                return x.scaled(
-                    bySample: factors.map { Float($0) },
-                    shift: zip(points, factors).map { Float(-$1 * $0.signal * mean) })
-            }, predictsVelocity: false)
+    func field(_ map: FlowMap, guidance: Float = 1) throws -> FlowField {
+        try FlowField("test", map: map, guidance: guidance, predictsVelocity: false) { x, times in
+            let points = times.map { map.point(time: $0) }
+            let factors = points.map {
+                $0.noise / ($0.signal * $0.signal * deviation * deviation + $0.noise * $0.noise)
+            }
+            return x.scaled(
+                bySample: factors.map { Float($0) },
+                shift: zip(points, factors).map { Float(-$1 * $0.signal * mean) })
+        }
     }
 
     /// The network that predicts the velocity
     /// `m + (τ s² − (1 − τ)) / ((1 − τ)² + τ² s²) · (y − τ m)` of unit variables.
-    func nativeField(_ map: FlowMap) -> FlowField {
-        FlowField(
-            map,
-            GuidedDenoiser("test", guidance: nil) { x, times in
-                let points = times.map { map.point(time: $0) }
-                let slopes = points.map { point -> Double in
-                    let (t, s) = (point.flowTime, deviation * deviation)
-                    return (t * s - (1 - t)) / ((1 - t) * (1 - t) + t * t * s)
-                }
-                return x.scaled(
-                    bySample: zip(points, slopes).map { Float($1 / $0.scale) },
-                    shift: zip(points, slopes).map { Float(mean - $1 * $0.flowTime * mean) })
-            }, predictsVelocity: true)
+    func nativeField(_ map: FlowMap) throws -> FlowField {
+        try FlowField("test", map: map, predictsVelocity: true) { x, times in
+            let points = times.map { map.point(time: $0) }
+            let slopes = points.map { point -> Double in
+                let (t, s) = (point.flowTime, deviation * deviation)
+                return (t * s - (1 - t)) / ((1 - t) * (1 - t) + t * t * s)
+            }
+            return x.scaled(
+                bySample: zip(points, slopes).map { Float($1 / $0.scale) },
+                shift: zip(points, slopes).map { Float(mean - $1 * $0.flowTime * mean) })
+        }
     }
 
     /// Standard normal numbers by their quantiles, so that means over them are exact.

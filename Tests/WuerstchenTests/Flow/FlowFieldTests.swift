@@ -11,7 +11,7 @@ import _WuerstchenTestSupport
         let native = FlowMap(isClamped: false)
         // The exact flow from noise n is m + s · n.
         for (field, tolerance) in [
-            (data.nativeField(native), 2e-4), (data.field(FlowMap(isClamped: true)), 0.02),
+            (try data.nativeField(native), 2e-4), (try data.field(FlowMap(isClamped: true)), 0.02),
         ] {
             for end in [
                 try field.solve(
@@ -27,7 +27,8 @@ import _WuerstchenTestSupport
 
     @Test("errors of Euler's method halve with the step, those of Heun's quarter")
     func orders() throws {
-        let field = AnalyticFlow(mean: 0.5, deviation: 0.3).nativeField(FlowMap(isClamped: false))
+        let field = try AnalyticFlow(mean: 0.5, deviation: 0.3)
+            .nativeField(FlowMap(isClamped: false))
         let noise = AnalyticFlow.noise(256)
         func error(_ steps: Int, _ solver: FlowSolver) throws -> Double {
             // Short of the end, where the last step is Euler's.
@@ -52,28 +53,27 @@ import _WuerstchenTestSupport
     @Test("straightness, transport and the paper's identity, in closed form")
     func straightness() throws {
         for (mean, deviation) in [(1.0, 0.5), (2.0, 1.5)] {
-            let field = AnalyticFlow(mean: mean, deviation: deviation)
+            let field = try AnalyticFlow(mean: mean, deviation: deviation)
                 .nativeField(FlowMap(isClamped: false))
             let found = try field.straightness(from: AnalyticFlow.noise(), steps: 512)
             #expect(abs(found.curvature - (2 - .pi / 2) * deviation) < 5e-3)
             #expect(
                 abs(found.cost - (mean * mean + (deviation - 1) * (deviation - 1))) < 5e-3)
         }
-        let straight = FlowField(
-            FlowMap(isClamped: false),
-            GuidedDenoiser("test", guidance: nil) { x, _ in Tensor(repeating: 2, x.shape) },
-            predictsVelocity: true)
+        let straight = try FlowField(
+            "test", map: FlowMap(isClamped: false), predictsVelocity: true
+        ) { x, _ in Tensor(repeating: 2, x.shape) }
         #expect(try straight.straightness(from: AnalyticFlow.noise(64)).ratio < 1e-9)
     }
 
     @Test("pure noise is all that a native flow's first step sees")
     func start() throws {
-        let field = FlowField(
-            FlowMap(mean: 0.4, deviation: 2, isClamped: false),
-            GuidedDenoiser("test", guidance: nil) { x, times in
-                #expect(times.allSatisfy { $0 == 1 })
-                return x.scaled(by: 3)
-            }, predictsVelocity: true)
+        let field = try FlowField(
+            "test", map: FlowMap(mean: 0.4, deviation: 2, isClamped: false), predictsVelocity: true
+        ) { x, times in
+            #expect(times.allSatisfy { $0 == 1 })
+            return x.scaled(by: 3)
+        }
         let noise = AnalyticFlow.noise(64)
         #expect(field.start(noise).elements == noise.elements)
         let times = try field.map.timesteps(count: 1)
@@ -85,11 +85,10 @@ import _WuerstchenTestSupport
     }
 
     @Test("what is not a number is refused, and a tolerance that makes no sense")
-    func refused() {
-        let field = FlowField(
-            FlowMap(isClamped: false),
-            GuidedDenoiser("Stage X", guidance: nil) { x, _ in Tensor(repeating: .nan, x.shape) },
-            predictsVelocity: true)
+    func refused() throws {
+        let field = try FlowField(
+            "Stage X", map: FlowMap(isClamped: false), predictsVelocity: true
+        ) { x, _ in Tensor(repeating: .nan, x.shape) }
         let noise = AnalyticFlow.noise(64)
         expectError(.notFinite, "Stage X") {
             _ = try field.solve(from: noise, tolerance: 0.1)

@@ -174,7 +174,7 @@ import _WuerstchenTestSupport
         c.blockTypes = c.blockTypes.map { $0.filter { $0 != "A" } }
         let blind = try StageB(
             configuration: c, parameters: RandomParameters(seed: 4),
-            latentScale: stage.latentScale)
+            latentSpace: stage.latentSpace)
         #expect(!blind.readsText)
         decoder.stageB = Part(blind)
         cascade.decoder = decoder

@@ -91,17 +91,17 @@ private struct Pipeline {
     let main: CheckpointFolder
     let prompts: [String]
     let negatives: [String]
-    let latentScale: Double
 
     init(_ test: Fixtures.Case, _ tensors: CaseTensors, _ fixtures: Fixtures) throws {
         self.test = test
         self.tensors = tensors
         let scalars = try #require(test.scalars)
         self.scalars = scalars
-        space = fixtures.space(scalars)
+        var space = fixtures.space(scalars)
+        if let number = scalars["latent_dim_scale"]?.double { space.latentsPerPosition = number }
+        self.space = space
         prior = try fixtures.prior()
         main = try fixtures.main()
-        latentScale = scalars["latent_dim_scale"]?.double ?? 10.67
         let prompts =
             try scalars["prompts"]?.array?.compactMap(\.string)
             ?? [#require(scalars["prompt"]?.string)]
@@ -171,7 +171,7 @@ private struct Pipeline {
 
     func checkDecoder(_ comparison: inout Comparison) throws {
         let encoder: TextEncoder<StageB> = try main.textEncoder()
-        let stage = try main.stageB(scale: latentScale)
+        let stage = try main.stageB(space: space)
         let initial = try tensors.map("in.initial_latents")
         try checkInputs(encoder.tokenizer, initial)
         let text = try encoder.encode(prompts, negatives: negatives)
@@ -199,7 +199,7 @@ private struct Pipeline {
         let semantic = stageC.latent(first)
         try comparison.check(map: "image_embeddings", semantic.embedding)
         let encoder: TextEncoder<StageB> = try main.textEncoder()
-        let stageB = try main.stageB(scale: latentScale)
+        let stageB = try main.stageB(space: space)
         var second = try stageB.sampler(
             semantic, text: encoder.encode(prompts, negatives: negatives), noise: first.noise,
             options: options("decoder"))

@@ -26,12 +26,11 @@ import _WuerstchenTestSupport
         return try Couplings(contentsOf: target)
     }
 
-    private func student() -> StageCStudent {
-        StageCStudent(
-            of: teacher.stage, flow: FlowConfiguration(), textEncoder: teacher.textEncoder)
+    private func student() -> FlowStudent<StageC> {
+        FlowStudent(teacher.stage.blueprint, in: teacher.context)
     }
 
-    private func run(_ distillation: Distillation<StageCStudent>, _ name: String) throws
+    private func run(_ distillation: Distillation<StageC>, _ name: String) throws
         -> StudentFolder
     {
         var options = TrainingOptions(steps: 2, batchSize: 2, peakRate: 1e-3)
@@ -75,7 +74,7 @@ import _WuerstchenTestSupport
         let pairs = try couplings(of: checkpoint)
         let depth = TinyStageC.configuration.depth
         func distillation(_ blocks: Int, keepsAttention: Bool = false) throws -> Distillation<
-            StageCStudent
+            StageC
         > {
             try Distillation(
                 student(), in: DistillationFolders(base: checkpoint), couplings: pairs,

@@ -42,8 +42,8 @@ import _WuerstchenTestSupport
         #expect(fall(losses, over: 20) < 0.8)
         // Against the teacher itself, on the same pairs.
         let batch = objective.validationCouplings.first(32)
-        let field = try batch.conditions.field(
-            of: teacher.stage, teacher.textEncoder, guidance: 2)
+        let field = try teacher.context.field(
+            of: teacher.stage, under: batch.conditions, guidance: 2)
         let step = try field.solve(
             from: batch.noise, timesteps: field.map.timesteps(count: 1), solver: .euler
         ).latent
@@ -172,24 +172,24 @@ import _WuerstchenTestSupport
         (c.conditioningChannels, c.textChannels, c.semanticChannels) = (16, 8, 16)
         // A teacher may be a flow itself; a random network's latents are then of ordinary size.
         c.flow = FlowConfiguration()
-        let stage = try StageB(configuration: c, parameters: RandomParameters(seed: 2))
+        let stage = try StageB(
+            configuration: c, parameters: RandomParameters(seed: 2),
+            latentSpace: SemanticLatentSpace(scale: 1, offset: 0))
         let encoder = try TextEncoder<StageB>(
             tokenizer: teacher.textEncoder.tokenizer, model: teacher.textEncoder.model)
-        let space = SemanticLatentSpace(scale: 1, offset: 0)
+        let context = StageBContext(textEncoder: encoder)
         let conditions = FixedSemantics()
         var record = teacher.record()
         record.stage = "stage-b"
         record.solver = CouplingRecord.Solver(.euler, steps: 2, precision: .float32)
         var maker = PairGenerator(
             record, conditions: conditions,
-            teacher: CouplingTeacher("stage-b", latentShape: (32, 32, 4)) {
-                try $0.field(of: stage, encoder, space: space, guidance: $1)
-            })
+            teacher: try CouplingTeacher(stage, in: context, rows: 32, columns: 32))
         maker.largest = 1e6
         let folder = try TemporaryFolder()
         try maker.make(16, in: folder.url)
-        let student = StageBStudent(
-            of: stage, flow: FlowConfiguration(steps: 1), latentSpace: space, textEncoder: encoder)
+        let student = FlowStudent(
+            stage.blueprint, flow: FlowConfiguration(steps: 1), in: context)
         let objective = FlowObjective(
             student, couplings: try Couplings(contentsOf: folder.url), times: .beginning)
         var options = options(30)

@@ -22,7 +22,8 @@ import WuerstchenTraining
         var deep = StageC.Configuration()
         (deep.channels, deep.depth, deep.heads) = (16, 4, 2)
         (deep.textChannels, deep.latentChannels) = (8, 4)
-        let weights = try values({ try $0.addStageC(deep, seed: 1) }, "stage_c")
+        let weights = try values(
+            { try $0.add(StageBlueprint<StageC>(configuration: deep), seed: 1) }, "stage_c")
         var shallow = deep
         shallow.depth = 2
         let kept = shallow.parameters(pruning: weights, of: deep)
@@ -52,7 +53,8 @@ import WuerstchenTraining
         (deep.blockTypes, deep.heads) = (["CT", "CTA", "CTA"], [-1, 2, 2])
         (deep.injectsSemantics, deep.conditioningChannels) = ([false, true, true], 8)
         (deep.textChannels, deep.semanticChannels) = (8, 4)
-        let weights = try values({ try $0.addStageB(deep, seed: 1) }, "stage_b")
+        let weights = try values(
+            { try $0.add(StageBlueprint<StageB>(configuration: deep), seed: 1) }, "stage_b")
         var shallow = deep
         shallow.blocks = [1, 2, 2]
         let kept = shallow.parameters(pruning: weights, of: deep)

@@ -8,6 +8,7 @@ import _WuerstchenTestSupport
 struct TinyTeacher {
     let folder: TemporaryFolder
     let stage: StageC
+    let textConfiguration: CLIPTextModel.Configuration
     let textEncoder: TextEncoder<StageC>
     let values: [String: Tensor]
     static let latentShape = (rows: 3, columns: 3, channels: 4)
@@ -18,6 +19,7 @@ struct TinyTeacher {
         var text = CLIPTextModel.Configuration(
             channels: 8, hiddenChannels: 16, layers: 1, heads: 2)
         (text.positions, text.vocabularySize) = (32, 810)
+        textConfiguration = text
         textEncoder = try TextEncoder(
             tokenizer: CLIPTokenizer(contentsOf: folder.url),
             model: CLIPTextModel(configuration: text, parameters: RandomParameters(seed: 9)))
@@ -29,6 +31,8 @@ struct TinyTeacher {
         stage = try StageC(
             configuration: TinyStageC.configuration, parameters: ParameterValues(values))
     }
+
+    var context: StageCContext { StageCContext(textEncoder: textEncoder) }
 
     func record(seed: UInt64 = 3, teacher: String = "tiny") -> CouplingRecord {
         CouplingRecord(
@@ -43,20 +47,21 @@ struct TinyTeacher {
     ) throws -> PairGenerator {
         var maker = PairGenerator(
             record ?? self.record(), conditions: try CaptionConditions(captions),
-            teacher: CouplingTeacher("stage-c", latentShape: TinyTeacher.latentShape) {
-                [stage, textEncoder] in try $0.field(of: stage, textEncoder, guidance: $1)
-            })
+            teacher: try CouplingTeacher(
+                stage, in: context, rows: TinyTeacher.latentShape.rows,
+                columns: TinyTeacher.latentShape.columns))
         maker.largest = 1e6
         return maker
     }
 
     /// The student, beginning as the teacher but for the last layer.
-    func student() throws -> (student: StageCStudent, start: [String: Tensor]) {
-        let student = StageCStudent(
-            of: stage, flow: FlowConfiguration(guidance: 2), textEncoder: textEncoder)
+    func student() throws -> (student: FlowStudent<StageC>, start: [String: Tensor]) {
+        let student = FlowStudent(
+            stage.blueprint, flow: FlowConfiguration(guidance: 2), in: context)
+        var initial = TrainableParameters()
+        try initial.add(student.blueprint, seed: 0)
         let start = try WarmStart(
-            values, scope: student.scope, in: student.initialParameters(seed: 0),
-            renewing: ["out.1"], from: "the teacher")
+            values, scope: StageC.scope, in: initial, renewing: ["out.1"], from: "the teacher")
         return (student, start.parameters)
     }
 }

@@ -36,8 +36,10 @@ import _WuerstchenTestSupport
         var c = StageC.Configuration()
         (c.channels, c.textChannels, c.timestepChannels, c.depth, c.heads) = (24, 16, 8, 1, 2)
         return StageCObjective(
-            configuration: c, textConfiguration: text(tokenizer), tokenizer: tokenizer,
-            semantics: Latents(), trainsText: false)
+            NoisePrediction(StageBlueprint(configuration: c)),
+            captions: CaptionEncoding(
+                text(tokenizer), tokenizer: tokenizer, trainsEncoder: false),
+            semantics: Latents())
     }
 
     private func stageB() throws -> StageBObjective {
@@ -49,10 +51,12 @@ import _WuerstchenTestSupport
         var a = StageA.Configuration()
         (a.channels, a.bottleneckBlocks, a.codes) = (16, 1, 8)
         return StageBObjective(
-            configuration: c, textConfiguration: text(tokenizer), tokenizer: tokenizer,
+            NoisePrediction(StageBlueprint(configuration: c)),
+            captions: CaptionEncoding(
+                text(tokenizer), tokenizer: tokenizer, trainsEncoder: false),
             images: SceneImages(seed: 1),
             stageA: try StageA(configuration: a, parameters: RandomParameters(seed: 3)),
-            compressor: nil, trainsText: false)
+            compressor: nil)
     }
 
     private func begin(_ objective: some TrainingObjective) throws {
@@ -63,19 +67,19 @@ import _WuerstchenTestSupport
     func stageCMisfits() throws {
         try begin(stageC())
         var objective = try stageC()
-        objective.configuration.textChannels = 18
+        objective.noise.blueprint.configuration.textChannels = 18
         expectError(.invalidConfiguration, "18 channels (c_cond)", "16 (hidden_size)") {
             try begin(objective)
         }
-        objective.textConfiguration.vocabularySize = 5
-        objective.textConfiguration.positions = 3
-        objective.configuration.latentChannels = 10
+        objective.captions.configuration.vocabularySize = 5
+        objective.captions.configuration.positions = 3
+        objective.noise.blueprint.configuration.latentChannels = 10
         expectError(
             .invalidVocabulary, "3 things do not fit", "c_cond", "the text encoder 5",
             "10 channels (c_in)"
         ) { try begin(objective) }
         objective = try stageC()
-        objective.textConfiguration.positions = 3
+        objective.captions.configuration.positions = 3
         expectError(.invalidVocabulary, "model_max_length") { try begin(objective) }
         objective = try stageC()
         objective.validationSemantics = Latents(channels: 4)
@@ -86,13 +90,13 @@ import _WuerstchenTestSupport
     func stageBMisfits() throws {
         try begin(stageB())
         var objective = try stageB()
-        objective.configuration.textChannels = 24
+        objective.noise.blueprint.configuration.textChannels = 24
         expectError(.invalidConfiguration, "24 channels (clip_embd)", "16 (hidden_size)") {
             try begin(objective)
         }
-        objective.configuration.semanticChannels = 12
-        objective.configuration.latentChannels = 3
-        objective.configuration.outputChannels = 3
+        objective.noise.blueprint.configuration.semanticChannels = 12
+        objective.noise.blueprint.configuration.latentChannels = 3
+        objective.noise.blueprint.configuration.outputChannels = 3
         expectError(
             .invalidConfiguration, "3 things do not fit", "clip_embd", "effnet_embd",
             "they have 16",
@@ -115,7 +119,7 @@ import _WuerstchenTestSupport
     func stages() throws {
         let c = try stageC()
         let stage = try StageC(
-            configuration: c.configuration, parameters: RandomParameters(seed: 1))
+            configuration: c.noise.blueprint.configuration, parameters: RandomParameters(seed: 1))
         for shape: Shape in [[1, 4, 18], [4, 16], [0, 4, 16]] {
             expectError(.invalidRequest, "Stage C takes texts", "16]") {
                 _ = try stage.prepare(text: Tensor(repeating: 0, shape))
@@ -123,7 +127,7 @@ import _WuerstchenTestSupport
         }
         let b = try stageB()
         let decoder = try StageB(
-            configuration: b.configuration, parameters: RandomParameters(seed: 1))
+            configuration: b.noise.blueprint.configuration, parameters: RandomParameters(seed: 1))
         func prepare(_ semantic: Shape, _ text: Shape) throws {
             _ = try decoder.prepare(
                 semantic: Tensor(repeating: 0, semantic), text: Tensor(repeating: 0, text))

@@ -75,11 +75,12 @@ import _WuerstchenTestSupport
         var a = StageA.Configuration()
         (a.channels, a.bottleneckBlocks, a.codes) = (16, 1, 8)
         return StageBObjective(
-            configuration: c, textConfiguration: text,
-            tokenizer: try CLIPTokenizer(contentsOf: folder.url),
+            NoisePrediction(StageBlueprint(configuration: c)),
+            captions: CaptionEncoding(
+                text, tokenizer: try CLIPTokenizer(contentsOf: folder.url), trainsEncoder: false),
             images: SingleImage(side: 128),
             stageA: try StageA(configuration: a, parameters: RandomParameters(seed: 3)),
-            compressor: compressor, trainsText: false)
+            compressor: compressor)
     }
 
     @Test("Stage B learns under a compressor that stays, and under one that learns along")
@@ -138,10 +139,10 @@ import _WuerstchenTestSupport
         var c = TinyStageC.configuration
         c.latentChannels = 16
         let objective = StageCObjective(
-            configuration: c, textConfiguration: text,
-            tokenizer: try CLIPTokenizer(contentsOf: folder.url),
-            semantics: CompressedImages(SingleImage(side: 128), compressor: compressor),
-            trainsText: true)
+            NoisePrediction(StageBlueprint(configuration: c)),
+            captions: CaptionEncoding(
+                text, tokenizer: try CLIPTokenizer(contentsOf: folder.url), trainsEncoder: true),
+            semantics: CompressedImages(SingleImage(side: 128), compressor: compressor))
         let (_, metrics, state) = try train(objective, steps: 4, batch: 4)
         #expect(metrics["read"] == nil)
         let errors = try objective.captionErrors(

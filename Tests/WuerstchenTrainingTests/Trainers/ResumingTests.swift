@@ -67,10 +67,10 @@ import _WuerstchenTestSupport
         var c = TinyStageC.configuration
         c.latentChannels = 16
         return StageCObjective(
-            configuration: c, textConfiguration: text,
-            tokenizer: try CLIPTokenizer(contentsOf: tokenizer),
-            semantics: CompressedImages(NoiseImages(side: 128), compressor: try compressor(seed)),
-            trainsText: false)
+            NoisePrediction(StageBlueprint(configuration: c)),
+            captions: CaptionEncoding(
+                text, tokenizer: try CLIPTokenizer(contentsOf: tokenizer), trainsEncoder: false),
+            semantics: CompressedImages(NoiseImages(side: 128), compressor: try compressor(seed)))
     }
 
     private func changed<Value>(_ value: Value, _ change: (inout Value) -> Void) -> Value {
@@ -159,18 +159,21 @@ import _WuerstchenTestSupport
     func settings() throws {
         let c = try stageC()
         try expectRefused(
-            c, as: changed(c) { $0.weighting = .clean }, "weighting p2 (not clean)")
+            c, as: changed(c) { $0.noise.weighting = .clean }, "weighting p2 (not clean)")
         try expectRefused(
-            c, as: changed(c) { $0.trainsText = true }, "trains text no (not yes)")
+            c, as: changed(c) { $0.captions.trainsEncoder = true },
+            "captions, trains encoder no (not yes)")
         try expectRefused(
-            c, as: changed(c) { $0.captionDropout = 0.5 }, "caption dropout 0.1 (not 0.5)")
+            c, as: changed(c) { $0.captions.dropout = 0.5 }, "captions, dropout 0.1 (not 0.5)")
         try expectRefused(
-            c, as: changed(c) { $0.times.highNoiseShare = 0.5 }, "high noise share 0 (not 0.5)")
+            c, as: changed(c) { $0.noise.times.highNoiseShare = 0.5 },
+            "high noise share 0 (not 0.5)")
         try expectRefused(
-            c, as: changed(c) { $0.schedule = NoiseSchedule(offset: 0.01) },
+            c, as: changed(c) { $0.noise.blueprint.schedule = NoiseSchedule(offset: 0.01) },
             "schedule, offset 0.008 (not 0.01)")
         try expectRefused(
-            c, as: changed(c) { $0.configuration.depth = 3 }, "configuration, depth 2 (not 3)")
+            c, as: changed(c) { $0.noise.blueprint.configuration.depth = 3 },
+            "configuration, depth 2 (not 3)")
         let a = stageA(NoiseImages())
         let judged = changed(a) { $0.auxiliary = [AdversarialLoss.patches(weight: 0.05)] }
         try expectRefused(
@@ -186,7 +189,7 @@ import _WuerstchenTestSupport
     func couplings() throws {
         let teacher = try TinyTeacher()
         func objective(_ guidance: Float, _ count: Int, seed: UInt64 = 3) throws
-            -> FlowObjective<StageCStudent>
+            -> FlowObjective<StageC>
         {
             var record = teacher.record(seed: seed)
             record.guidance = guidance
@@ -206,6 +209,14 @@ import _WuerstchenTestSupport
         try expectRefused(
             begun, as: changed(begun) { $0.keepsAttention = true }, start: start,
             "keeps attention no (not yes)")
+        let other = try CLIPTextModel(
+            configuration: teacher.textConfiguration, parameters: RandomParameters(seed: 10))
+        let context = StageCContext(
+            textEncoder: try TextEncoder(
+                tokenizer: teacher.textEncoder.tokenizer, model: other))
+        try expectRefused(
+            begun, as: changed(begun) { $0.student.context = context }, start: start,
+            "student, context, text encoder, model")
         try expectRefused(
             begun, as: begun, start: start,
             otherStart: start.mapValues { $0.scaled(by: 2) }, "start ")

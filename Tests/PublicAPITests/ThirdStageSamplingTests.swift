@@ -32,7 +32,7 @@ private struct ConstantStage: DiffusionStage {
     }
 }
 
-@Suite struct ThirdStageTests {
+@Suite("A third stage, sampled") struct ThirdStageSamplingTests {
     private let shape: Shape = [2, 3, 4, 2]
 
     @Test(arguments: [SamplingMethod.ddpm, .ddim, .euler])

@@ -1,0 +1,49 @@
+public import ArgumentParser
+import Wuerstchen
+import WuerstchenScenes
+public import WuerstchenTraining
+
+/// What the diffusion stages are trained with besides.
+struct DiffusionArguments: ParsableArguments {
+    @Option(help: "A pipeline's folder with text_encoder and tokenizer. (default: the miniature's)")
+    var text: String?
+
+    @Flag(help: "Let the text encoder learn along.")
+    var learnText = false
+
+    @Flag(help: "Train without text: the captions of a folder are not read.")
+    var noCaptions = false
+
+    @Flag(
+        help: """
+            Compute activations anew for gradients instead of keeping them: less memory, a third more \
+            time.
+            """)
+    var recompute = false
+
+    @Option(
+        help: """
+            How errors at different noise levels count: p2 (as published), clean (the default for \
+            Stage C), inverseSignal (that for Stage B).
+            """)
+    var weighting: NoiseWeighting?
+
+    /// How a stage of the miniature's kind of latents learns.
+    func noise<Stage: TrainableStage>(
+        _ configuration: Stage.Configuration, _ standard: NoiseWeighting
+    ) -> NoisePrediction<Stage> {
+        var noise = NoisePrediction(
+            StageBlueprint<Stage>(
+                configuration: configuration, latentSpace: MiniatureArchitecture.latentSpace),
+            weighting: weighting ?? standard)
+        noise.checkpointsActivations = recompute
+        return noise
+    }
+
+    func captions(_ text: TextParts) -> CaptionEncoding {
+        CaptionEncoding(
+            text.configuration, tokenizer: text.tokenizer, trainsEncoder: learnText)
+    }
+}
+
+extension NoiseWeighting: @retroactive ExpressibleByArgument {}

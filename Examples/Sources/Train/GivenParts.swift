@@ -1,0 +1,54 @@
+import Foundation
+import Wuerstchen
+import WuerstchenMiniature
+import WuerstchenScenes
+import WuerstchenTraining
+
+/// A text encoder to begin with.
+struct TextParts {
+    let configuration: CLIPTextModel.Configuration
+    let tokenizer: CLIPTokenizer
+    /// Where the encoder lies.
+    let folder: URL
+    let tokenizerFolder: URL
+    /// Under `text.`, as objectives take them.
+    let parameters: [String: Tensor]
+
+    init(_ path: String?, pipeline: String) throws {
+        let pipeline =
+            try path.map { URL(fileURLWithPath: $0) }
+            ?? Miniature.folder().appendingPathComponent(pipeline)
+        let layout = CheckpointLayout.published
+        let encoder = layout.priorTextEncoder
+        folder = pipeline.appendingPathComponent(encoder.folder)
+        configuration = try read(folder.appendingPathComponent(layout.configuration))
+        tokenizerFolder = pipeline.appendingPathComponent(layout.tokenizer)
+        tokenizer = try CLIPTokenizer(contentsOf: tokenizerFolder)
+        let stored = try CheckpointParameters(directory: folder, stem: encoder.stem)
+        _ = try CLIPTextModel(configuration: configuration, parameters: stored.withoutValues)
+        parameters = TrainableParameters(try stored.values(), under: "text").values
+    }
+}
+
+func loadCompressor(_ path: String?, _ precision: Precision) throws -> SemanticCompressor {
+    let file =
+        try path.map { URL(fileURLWithPath: $0) }
+        ?? Miniature.folder().appendingPathComponent(CheckpointLayout.published.compressor)
+    return try SemanticCompressor(
+        parameters: CheckpointParameters(contentsOf: file), precision: precision,
+        latentSpace: MiniatureArchitecture.latentSpace)
+}
+
+/// A configuration file, or what takes its place.
+func read<Value: Decodable>(_ path: String?, _ standard: Value) throws -> Value {
+    try path.map { try read(URL(fileURLWithPath: $0)) } ?? standard
+}
+
+func read<Value: Decodable>(_ file: URL) throws -> Value {
+    do {
+        return try JSONDecoder().decode(Value.self, from: Data(contentsOf: file))
+    } catch {
+        throw WuerstchenError(
+            .malformedFile, "\(file.path) cannot be read as a configuration", underlying: error)
+    }
+}
