@@ -43,8 +43,10 @@ import WuerstchenTraining
     }
 
     /// Pairs that a stage in a folder makes.
-    private func couplings(of folder: StudentFolder, in target: URL) throws -> Couplings {
-        let stage = try stage(in: folder)
+    private func couplings(
+        of folder: StudentFolder, over base: StudentFolder, in target: URL
+    ) throws -> Couplings {
+        let stage = try stage(in: folder, over: base)
         let teacher = try CouplingTeacher(stage, in: TinyContext(), rows: 2, columns: 2)
         #expect(teacher.name == "tiny-stage" && teacher.latentShape == (2, 2, 2))
         let record = CouplingRecord(
@@ -59,9 +61,11 @@ import WuerstchenTraining
         return try Couplings(contentsOf: target)
     }
 
-    private func stage(in folder: StudentFolder) throws -> TinyStage {
+    private func stage(
+        in folder: StudentFolder, over base: StudentFolder
+    ) throws -> TinyStage {
         try StageBlueprint<TinyStage>(configuration: folder.configuration())
-            .stage(folder.parameters(over: folder.url))
+            .stage(folder.parameters(over: base.url))
     }
 
     @Test("it learns, its flow is straightened, and one step then does what thirty did")
@@ -78,11 +82,11 @@ import WuerstchenTraining
         let weights = TrainableParameters(learnt.parameters).scope(TinyStage.scope)
         let teacher = StudentFolder(file("teacher"))
         try teacher.write(weights, objective.noise.blueprint.configuration, elementType: .float32)
-        let made = try means(stage(in: teacher), guidance: 1)
+        let made = try means(stage(in: teacher, over: teacher), guidance: 1)
         #expect(abs(made[0] - 1) < 0.3 && abs(made[1] + 1) < 0.3, "\(made)")
 
         // Reflow: the student is another network than its teacher, and better in few steps.
-        let pairs = try couplings(of: teacher, in: file("pairs"))
+        let pairs = try couplings(of: teacher, over: teacher, in: file("pairs"))
         let reflow = try Distillation(
             FlowStudent(objective.noise.blueprint, in: TinyContext()),
             in: DistillationFolders(base: teacher.url), couplings: pairs, times: .uniform)
@@ -95,7 +99,8 @@ import WuerstchenTraining
             progress: &progress)
         let batch = pairs.first(64)
         func gap(_ folder: StudentFolder) throws -> Float {
-            let field = try TinyContext().field(of: stage(in: folder), under: batch.conditions)
+            let field = try TinyContext().field(
+                of: stage(in: folder, over: teacher), under: batch.conditions)
             let solution = try field.solve(
                 from: batch.noise, timesteps: field.map.timesteps(count: 1), solver: .euler)
             return relativeDistance(solution.latent, batch.clean)
@@ -106,19 +111,19 @@ import WuerstchenTraining
         // What the folder holds is what training ended with, bit for bit.
         let state = try TrainingState(contentsOf: file("reflow/state.safetensors"))
         let ended = TrainableParameters(state.average.values).scope(TinyStage.scope)
-        let stored = try straight.parameters(over: straight.url).values()
+        let stored = try straight.parameters(over: teacher.url).values()
         #expect(stored.mapValues(\.elements) == ended.mapValues(\.elements))
         #expect(stored.mapValues(\.elements) != weights.mapValues(\.elements))
 
         // One step, from the straightened flow.
-        let again = try couplings(of: straight, in: file("pairs-of-reflow"))
+        let again = try couplings(of: straight, over: teacher, in: file("pairs-of-reflow"))
         let oneStep = try Distillation(
             FlowStudent(objective.noise.blueprint, in: TinyContext()),
             in: DistillationFolders(base: teacher.url, teacher: straight.url),
             couplings: again, times: .beginning
         ).run(
             options(150), in: file("one-step"), elementType: .float32, progress: &progress)
-        let student = try stage(in: oneStep)
+        let student = try stage(in: oneStep, over: teacher)
         #expect(student.defaultSampling.timesteps.count == 1)
         let drawn = try means(student)
         #expect(abs(drawn[0] - 1) < 0.3 && abs(drawn[1] + 1) < 0.3, "\(drawn)")

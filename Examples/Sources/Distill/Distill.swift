@@ -47,7 +47,10 @@ struct RunArguments: ParsableArguments {
     @OptionGroup var checkpoint: CheckpointArguments
     @OptionGroup var compute: ComputeArguments
 
-    func cascade() throws -> Cascade { try checkpoint.cascade(precision: compute.precision) }
+    /// The cascade, of which no network is loaded that is not asked for.
+    func cascade() throws -> Cascade {
+        try checkpoint.cascade(precision: compute.precision, memory: .sequential)
+    }
 }
 
 /// The cascade whose stage is distilled.

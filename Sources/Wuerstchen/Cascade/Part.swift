@@ -3,29 +3,29 @@
 /// Parts are values of their own. Two cascades that hold the same part share its network.
 public struct Part<Value: Sendable>: Sendable {
     private let provider: @Sendable () throws -> Value
-    /// What a stage's configuration says about it, so that it need not be loaded for that.
-    private let knownDescription: StageDescription?
+    /// The blueprint of a stage, so that it need not be loaded to be known.
+    private let known: (any Sendable)?
 
     /// A part in memory.
     public init(_ value: Value) {
         provider = { value }
-        knownDescription = nil
+        known = nil
     }
 
     /// A part that is loaded for each use and given up after it, so that stages need not be in
     /// memory together.
     public init(loadingEachTime load: @escaping @Sendable () throws -> Value) {
         provider = load
-        knownDescription = nil
+        known = nil
     }
 
-    /// A stage that is loaded for each use, with what its configuration says about it.
+    /// A stage that is loaded for each use, with all about it but its weights.
     public init(
-        describedBy description: StageDescription,
+        _ blueprint: StageBlueprint<Value>,
         loadingEachTime load: @escaping @Sendable () throws -> Value
-    ) where Value: DiffusionStage {
+    ) where Value: TrainableStage {
         provider = load
-        knownDescription = description
+        known = blueprint
     }
 
     /// The part's value, loaded if need be.
@@ -34,14 +34,18 @@ public struct Part<Value: Sendable>: Sendable {
     public func callAsFunction() throws -> Value { try provider() }
 }
 
-extension Part where Value: DiffusionStage {
-    /// What the stage's configuration says about its use; the stage is loaded if the part was made
-    /// without a description.
+extension Part where Value: TrainableStage {
+    /// All about the stage but its weights; the stage is loaded if the part was made without.
     ///
     /// - Throws: What loading throws.
-    public func description() throws -> StageDescription {
-        try knownDescription ?? provider().description
+    public func blueprint() throws -> StageBlueprint<Value> {
+        try known as? StageBlueprint<Value> ?? provider().blueprint
     }
+
+    /// What the stage's configuration says about its use.
+    ///
+    /// - Throws: As ``blueprint()``.
+    public func description() throws -> StageDescription { try blueprint().description }
 }
 
 /// Whether the networks of a cascade stay in memory.

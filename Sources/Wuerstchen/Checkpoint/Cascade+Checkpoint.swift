@@ -65,7 +65,8 @@ extension Cascade {
             name: Cascade.name(of: directory, replacements),
             textEncoder: try memory.part { try open.textEncoder(prior.text) },
             stageC: try memory.part(
-                StageC.description(of: prior.stageC, schedule: prior.schedule)
+                StageBlueprint(
+                    configuration: prior.stageC, latentSpace: space, schedule: prior.schedule)
             ) {
                 try open.stageC(prior.stageC, space: space)
             },
@@ -84,7 +85,9 @@ extension Cascade {
                 try text.map { try folder.textEncoder($0) } ?? folder.textEncoder()
             },
             stageB: try memory.part(
-                StageB.description(of: contents.stageB, schedule: contents.schedule)
+                StageBlueprint(
+                    configuration: contents.stageB, latentSpace: space,
+                    schedule: contents.schedule)
             ) {
                 try folder.stageB(contents.stageB, space: space)
             },
@@ -136,12 +139,12 @@ extension MemoryPolicy {
         }
     }
 
-    fileprivate func part<Stage: DiffusionStage>(
-        _ description: StageDescription, _ load: @escaping @Sendable () throws -> Stage
+    fileprivate func part<Stage: TrainableStage>(
+        _ blueprint: StageBlueprint<Stage>, _ load: @escaping @Sendable () throws -> Stage
     ) throws -> Part<Stage> {
         switch self {
         case .resident: Part(try load())
-        case .sequential: Part(describedBy: description, loadingEachTime: load)
+        case .sequential: Part(blueprint, loadingEachTime: load)
         }
     }
 }

@@ -15,13 +15,12 @@ public protocol CascadeStage: TrainableStage where Configuration: DistillableCon
 
     /// The stage of a cascade.
     ///
-    /// - Throws: `WuerstchenError` with code `invalidRequest` where it has none, and what loading
-    ///   throws.
-    static func stage(in cascade: Cascade) throws -> Self
+    /// - Throws: `WuerstchenError` with code `invalidRequest` where it has none.
+    static func part(in cascade: Cascade) throws -> Part<Self>
 
     /// What stands around the stage in a cascade.
     ///
-    /// - Throws: As ``stage(in:)``.
+    /// - Throws: As ``part(in:)``, and what loading throws.
     static func context(in cascade: Cascade) throws -> any StageContext<Self>
 
     /// Rows and columns of its latents for those of a semantic latent; nil where the stage cannot
@@ -41,7 +40,7 @@ extension StageC: CascadeStage {
     public static func replacement(in folders: StageFolders) -> URL? { folders.stageC }
 
     /// The cascade's Stage C.
-    public static func stage(in cascade: Cascade) throws -> StageC { try cascade.stageC() }
+    public static func part(in cascade: Cascade) -> Part<StageC> { cascade.stageC }
 
     /// The cascade's text encoder and preview decoder.
     public static func context(in cascade: Cascade) throws -> any StageContext<StageC> {
@@ -66,8 +65,8 @@ extension StageB: CascadeStage {
     public static func replacement(in folders: StageFolders) -> URL? { folders.stageB }
 
     /// The Stage B of a cascade that has one.
-    public static func stage(in cascade: Cascade) throws -> StageB {
-        try cascade.diffusionDecoder().stageB()
+    public static func part(in cascade: Cascade) throws -> Part<StageB> {
+        try cascade.diffusionDecoder().stageB
     }
 
     /// The decoder's text encoder and Stage A.

@@ -55,7 +55,7 @@ public struct CouplingTeacher: Sendable {
     public init<Stage: CascadeStage>(
         _ type: Stage.Type, of cascade: Cascade, size: ImageSize
     ) throws {
-        let stage = try Stage.stage(in: cascade)
+        let stage = try Stage.part(in: cascade)()
         guard let grid = stage.latentGrid(for: try cascade.grid(for: size)) else {
             throw WuerstchenError(
                 .invalidRequest, "\(stage.description.name) cannot make images of \(size)")

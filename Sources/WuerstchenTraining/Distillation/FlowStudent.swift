@@ -25,13 +25,13 @@ where Stage.Configuration: DistillableConfiguration {
         self.context = context
     }
 
-    /// A student of a cascade's stage.
+    /// A student of a cascade's stage, whose weights are not loaded for it.
     ///
     /// - Throws: `WuerstchenError` with code `invalidRequest` for a cascade without such a stage,
     ///   and what loading throws.
     public init(of cascade: Cascade) throws where Stage: CascadeStage {
         self.init(
-            try Stage.stage(in: cascade).blueprint, in: try Stage.context(in: cascade))
+            try Stage.part(in: cascade).blueprint(), in: try Stage.context(in: cascade))
     }
 
     /// The velocity field under some conditions.

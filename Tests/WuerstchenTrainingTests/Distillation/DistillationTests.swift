@@ -121,6 +121,23 @@ import _WuerstchenTestSupport
         }
     }
 
+    @Test("a cascade's stage is not loaded to become a student")
+    func unloaded() throws {
+        let cascade = Cascade(
+            name: "no weights", textEncoder: Part(teacher.textEncoder),
+            stageC: Part(teacher.stage.blueprint) {
+                throw WuerstchenError(.fileNotFound, "Stage C was loaded")
+            }, decoder: PreviewDecoder())
+        let configuration = try FlowStudent<StageC>(of: cascade).blueprint.configuration
+        #expect(configuration.depth == TinyStageC.configuration.depth)
+        #expect(configuration.flow != nil)
+        expectError(.fileNotFound, "Stage C was loaded") {
+            _ = try CouplingTeacher(
+                StageC.self, of: cascade, size: ImageSize(width: 128, height: 128))
+        }
+        expectError(.invalidRequest, "no Stage B") { _ = try FlowStudent<StageB>(of: cascade) }
+    }
+
     @Test("weights to begin with all have a place of their shape, or are declared to begin anew")
     func warmStart() throws {
         let initial = TrainableParameters([
