@@ -24,8 +24,7 @@ struct TrainDecoder: AsyncParsableCommand {
     @Option(help: "The side of the crops that are learnt from, in pixels.")
     var crop = 128
 
-    @OptionGroup var folder: ImageArguments
-    @OptionGroup var validation: HeldOutArguments
+    @OptionGroup var folder: TrainingFolderArguments
 
     @Flag(help: "Take drawn scenes, which only the small cascade does unasked.")
     var scenes = false
@@ -64,9 +63,9 @@ struct TrainDecoder: AsyncParsableCommand {
     private func sources() throws -> TrainingImages {
         let seed = teacher.compute.seed
         let options = ImageFolderOptions(
-            sizes: .crops(side: crop), crop: .random, mirrors: true,
-            heldOutShare: validation.heldOut, readsCaptions: false, seed: seed)
-        return try folder.folder(options).map { TrainingImages($0) }
+            sizes: .crops(side: crop), crop: .random, mirrors: true, readsCaptions: false,
+            seed: seed)
+        return try folder.trainingImages(options)
             ?? TrainingImages(
                 SceneImages(seed: seed &+ 1, crop: crop),
                 heldOut: SceneImages(seed: seed &+ 2, split: .heldOut, crop: crop))

@@ -47,24 +47,40 @@ public struct ImageArguments: ParsableArguments, Sendable {
     }
 }
 
-/// The share of a folder's images that is not learnt from.
-public struct HeldOutArguments: ParsableArguments, Sendable {
-    /// The share.
+/// The folder that a part is trained on.
+public struct TrainingFolderArguments: ParsableArguments, Sendable {
+    /// The folder.
+    @OptionGroup public var source: ImageArguments
+
+    /// The share of its images that is not learnt from; nil for the usual one.
     @Option(
         help: """
             The share of a folder's images that is held out to measure the loss on, 0 to 0.5; 0 for \
-            none.
+            none. (default: 0.05)
             """)
-    public var heldOut = 0.05
+    public var heldOut: Double?
 
-    /// The usual share.
+    /// Nothing named.
     public init() {}
 
-    /// Refuses shares that leave too little.
+    /// Refuses shares that leave too little, or are of nothing.
     public func validate() throws {
-        guard (0...0.5).contains(heldOut) else {
+        guard (0...0.5).contains(heldOut ?? 0) else {
             throw ValidationError("--held-out must be from 0 to 0.5")
         }
+        guard heldOut == nil || images != nil else {
+            throw ValidationError("--held-out is for --images")
+        }
+    }
+
+    /// The folder that was named; nil for drawn scenes.
+    public var images: String? { source.images }
+
+    /// The images of the folder; nil for drawn scenes.
+    public func trainingImages(_ options: ImageFolderOptions) throws -> TrainingImages? {
+        var options = options
+        options.heldOutShare = heldOut ?? 0.05
+        return try source.folder(options).map { TrainingImages($0) }
     }
 }
 

@@ -30,8 +30,7 @@ enum PartDefaults: TrainingDefaults {
 /// What all parts are trained with.
 struct PartArguments: ParsableArguments {
     @OptionGroup var training: TrainingArguments<PartDefaults>
-    @OptionGroup var folder: ImageArguments
-    @OptionGroup var validation: HeldOutArguments
+    @OptionGroup var folder: TrainingFolderArguments
 
     @Option(
         help: """
@@ -61,10 +60,9 @@ struct PartArguments: ParsableArguments {
         var options = ImageFolderOptions(
             sizes: crop.map { .crops(side: $0) }
                 ?? .buckets(AspectBuckets(side: imageSide)),
-            crop: .random, heldOutShare: validation.heldOut, readsCaptions: readsCaptions,
-            seed: compute.seed)
+            crop: .random, readsCaptions: readsCaptions, seed: compute.seed)
         if crop != nil { options.mirrors = true }
-        return try folder.folder(options).map { TrainingImages($0) }
+        return try folder.trainingImages(options)
             ?? TrainingImages(
                 SceneImages(seed: compute.seed, crop: crop),
                 heldOut: SceneImages(seed: compute.seed &+ 1, split: .heldOut))

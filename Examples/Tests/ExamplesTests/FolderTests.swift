@@ -83,6 +83,20 @@ import Wuerstchen
         }
     }
 
+    @Test(
+        "What is said about a folder needs one, and a share that leaves enough",
+        arguments: [
+            (["stage-c", "--subfolders"], "--images"),
+            (["stage-c", "--held-out", "0.1"], "--images"),
+            (["stage-a", "--images", ".", "--held-out", "0.6"], "from 0 to 0.5"),
+            (["stage-a", "--images", ".", "--held-out", "nan"], "from 0 to 0.5"),
+        ])
+    func mistakes(_ arguments: [String], _ expected: String) throws {
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let made = try examples.run("train", arguments + ["out"])
+        #expect(made.status == 64 && made.errors.contains(expected), "\(made.errors)")
+    }
+
     @Test("Couplings are made for whatever can be read, and not of changed captions")
     func couplings() throws {
         defer { try? FileManager.default.removeItem(at: folder) }
@@ -100,7 +114,9 @@ import Wuerstchen
         }
         let made = try make("in", 2)
         #expect(made.status == 0, "\(made.errors)")
-        for words in ["captions         3", "2, such as 3.txt", "3.txt is not UTF-8", "4.txt"] {
+        for words in [
+            "captions  3", "not read  2 (not UTF-8", "such as 3.txt", "3.txt is not UTF-8", "4.txt",
+        ] {
             #expect(made.errors.contains(words), "\(made.errors)")
         }
         let more = try make("./in/../in", 4)
@@ -108,7 +124,9 @@ import Wuerstchen
         try put("in/0.txt", "a green house".utf8)
         let changed = try make("in", 6)
         #expect(changed.status != 0)
-        #expect(changed.errors.contains("other settings (conditions, source 3 captions"), "\(changed.errors)")
+        #expect(
+            changed.errors.contains("other settings (conditions, source 3 captions"),
+            "\(changed.errors)")
     }
 
     @Test("Parts that do not fit are refused before anything is trained, all at once")

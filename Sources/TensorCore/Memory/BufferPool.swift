@@ -140,7 +140,8 @@ package final class BufferPool: @unchecked Sendable {
         }
         releaseIdle()
         guard let pointer = BufferPool.allocate(size) else {
-            preconditionFailure("out of memory: \(size) bytes")
+            // Without idle memory the most that was in use is what is in use now.
+            endForWantOfMemory(size, used: peakBytes)
         }
         return Buffer(pointer: pointer, asked: size, size: size)
     }

@@ -50,14 +50,16 @@ package struct ResidualBlock: Sendable {
             skipChannels > 0 ? parameters.matrix(weight.channels(channels..<skipEnd)) : nil
         if let semanticMapper {
             // W · (M e + b) = (W M) e + W b
-            let columns = weight.channels(skipEnd..<skipEnd + mapped)
-            let composed = columns.reshaped(to: [1, hidden, mapped])
-                .linear(semanticMapper.weight.matrixTransposed())
+            let columns = parameters.computed(
+                weight.channels(skipEnd..<skipEnd + mapped), else: weight)
             // As few channels as the latent has cost little at any precision.
             expandSemantic = parameters.float32.matrix(
-                composed.reshaped(to: [hidden, semanticMapper.weight.shape[1]]))
-            expandBias = semanticMapper.bias.reshaped(to: [1, 1, mapped])
-                .linear(columns, Epilogue(bias: bias)).reshaped(to: [hidden])
+                columns.reshaped(to: [1, hidden, mapped])
+                    .linear(semanticMapper.weight.matrixTransposed())
+                    .reshaped(to: [hidden, semanticMapper.weight.shape[1]]))
+            expandBias = parameters.computed(
+                semanticMapper.bias.reshaped(to: [1, 1, mapped])
+                    .linear(columns, Epilogue(bias: bias)).reshaped(to: [hidden]), else: bias)
         } else {
             expandSemantic = nil
             expandBias = bias
@@ -72,9 +74,10 @@ package struct ResidualBlock: Sendable {
             "weight", [channels, hidden], role: .weight, initializer: outputInitializer)
         // The norm's β passes through the second layer unchanged: a constant of the block.
         let outputBias = try pointwise[4]("bias", [channels], role: .bias)
-        projectBias = beta.reshaped(to: [1, 1, hidden])
-            .linear(projectWeight, Epilogue(bias: outputBias))
-            .reshaped(to: [channels])
+        projectBias = parameters.computed(
+            beta.reshaped(to: [1, 1, hidden])
+                .linear(projectWeight, Epilogue(bias: outputBias))
+                .reshaped(to: [channels]), else: outputBias)
         project = parameters.matrix(projectWeight)
     }
 

@@ -26,9 +26,10 @@ public struct TransposedConvolution: Sendable {
     ) throws {
         let stored = try parameters(
             "weight", [inputs, outputs, kernel, kernel], role: role, initializer: initializer)
-        phases = Tensor.transposedConvolutionWeight(
-            stored, kernel: kernel, stride: stride, padding: padding
-        ).map { parameters.matrix($0) }
+        phases = parameters.computed(
+            Tensor.transposedConvolutionWeight(
+                stored, kernel: kernel, stride: stride, padding: padding
+            ).map { parameters.matrix($0) }, else: [])
         parameters.release(stored)
         bias = try parameters("bias", [outputs], role: .bias)
         self.kernel = kernel

@@ -10,7 +10,7 @@ public protocol ParameterSource {
     var names: Set<String>? { get }
 
     /// Whether the values of the parameters mean something. For a source that only knows or notes
-    /// names and shapes, large matrices are not packed, which would take their memory; a network
+    /// names and shapes, nothing is packed or computed, which would take memory and time; a network
     /// that is built from it is not there to be run.
     var hasValues: Bool { get }
 
@@ -202,11 +202,21 @@ public struct Parameters {
     /// of it lies in a mapped file no longer takes memory.
     public func release(_ parameter: Tensor) { parameter.releasePages() }
 
-    /// A matrix that was computed from parameters, or is part of one, in ``precision``.
-    public func matrix(_ weight: Tensor) -> PackedWeight {
-        if !reader.hasValues { return PackedWeight(plain: weight) }
+    /// A matrix that is computed from parameters, or is part of one, in ``precision``. Of parameters
+    /// without values it is not computed.
+    public func matrix(_ weight: @autoclosure () -> Tensor) -> PackedWeight {
+        guard reader.hasValues else { return PackedWeight(plain: Tensor([0], [1, 1])) }
+        let weight = weight()
         let matrix = PackedWeight(weight, precision: precision)
         if matrix.isCopy { weight.releasePages() }
         return matrix
+    }
+
+    /// What is computed from parameters once for all uses of a layer, or what stands in for it
+    /// where they have no values, which would take time for nothing.
+    public func computed<Value>(
+        _ compute: @autoclosure () -> Value, else standIn: @autoclosure () -> Value
+    ) -> Value {
+        reader.hasValues ? compute() : standIn()
     }
 }

@@ -151,7 +151,8 @@ extension FolderSummary.Captions {
                 missing?.row("missing"),
                 empty?.row("empty"),
                 cut?.row("cut", tokenLimit.map { " of more than \($0) tokens" } ?? ""),
-                unreadable?.row("unreadable text"),
+                unreadable?.row(
+                    "not read", " (not UTF-8 or marked UTF-16, over 1 MB, or a dead link)"),
                 strays?.row("without image"),
             ].compactMap(\.self)
     }

@@ -70,7 +70,7 @@ import _WuerstchenTestSupport
                 ["folders", "1 not looked into, such as more"], ["captions", "2"],
                 ["missing", "2, such as e.png"], ["empty", "1, such as c.txt"],
                 ["cut", "1 of more than \(tokenizer.length) tokens, such as b.txt"],
-                ["unreadable text", "1, such as d.txt"],
+                ["not read", "1 (not UTF-8", "such as d.txt"],
                 ["without image", "1, such as nobody.txt"],
             ] {
                 #expect(
