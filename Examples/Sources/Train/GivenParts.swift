@@ -11,8 +11,12 @@ struct TextParts {
     /// Where the encoder lies.
     let folder: URL
     let tokenizerFolder: URL
-    /// Under `text.`, as objectives take them.
-    let parameters: [String: Tensor]
+    private let stored: CheckpointParameters
+
+    /// Under `text.`, as objectives take them. Read when everything is known to fit.
+    func parameters() throws -> [String: Tensor] {
+        TrainableParameters(try stored.values(), under: "text").values
+    }
 
     init(_ path: String?, pipeline: String) throws {
         let pipeline =
@@ -24,9 +28,8 @@ struct TextParts {
         configuration = try read(folder.appendingPathComponent(layout.configuration))
         tokenizerFolder = pipeline.appendingPathComponent(layout.tokenizer)
         tokenizer = try CLIPTokenizer(contentsOf: tokenizerFolder)
-        let stored = try CheckpointParameters(directory: folder, stem: encoder.stem)
+        stored = try CheckpointParameters(directory: folder, stem: encoder.stem)
         _ = try CLIPTextModel(configuration: configuration, parameters: stored.withoutValues)
-        parameters = TrainableParameters(try stored.values(), under: "text").values
     }
 }
 

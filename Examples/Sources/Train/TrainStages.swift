@@ -134,7 +134,7 @@ struct TrainCompressorAndB: AsyncParsableCommand {
 
         let compressorValues = try given ?? trainedCompressor(sources)
         objective.compressorArchitecture = CompressorNetwork(of: compressorValues).architecture
-        var start = encoder.parameters
+        var start = try encoder.parameters()
         if joint {
             start.merge(TrainableParameters(compressorValues, under: "compressor").values) { $1 }
         } else {
@@ -218,7 +218,7 @@ struct TrainStageC: AsyncParsableCommand {
         }
         try objective.validate()
         try sources.describe(captionsFor: diffusion.noCaptions ? nil : encoder.tokenizer)
-        let trained = try arguments.run(objective, start: encoder.parameters)
+        let trained = try arguments.run(objective, start: encoder.parameters())
         try arguments.export.writePriorIndex(
             space: objective.noise.blueprint.latentSpace, side: arguments.imageSide,
             schedule: objective.noise.blueprint.schedule)
