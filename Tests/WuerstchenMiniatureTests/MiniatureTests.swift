@@ -48,12 +48,15 @@ import WuerstchenScenes
         let cascade = try Cascade.miniature()
         let evaluation = CascadeEvaluation(
             cascade: cascade, compressor: try Miniature.compressor(), probe: try .shipped())
-        let truth = evaluation.trueStatistics(count: 16)
+        let truth = try evaluation.truth(count: 16)
         let renders = try evaluation.run(.renders, count: 16, against: truth)
         #expect(renders.mean > 0.95, "\(renders.shares)")
         let decoded = try evaluation.run(.stageA, count: 16, against: truth)
         #expect(decoded.mean > 0.93, "\(decoded.shares)")
         #expect((decoded.signalToNoise ?? 0) > 25)
+        // A decoder blurs, and its patches are farther from true ones than true ones are.
+        #expect(abs(renders.edges - 1) < 0.1 && decoded.edges < renders.edges)
+        #expect(decoded.patchDistances[0] > renders.patchDistances[0])
     }
 
     @Test("images from captions show what they mention, left and right too")
@@ -62,7 +65,7 @@ import WuerstchenScenes
             cascade: try .miniature(precision: .bfloat16), compressor: try Miniature.compressor(),
             probe: try .shipped())
         evaluation.stageC = SamplingOptions(timesteps: try Timesteps(count: 20), guidance: 4)
-        let truth = evaluation.trueStatistics(count: 16)
+        let truth = try evaluation.truth(count: 16)
         let previews = try evaluation.run(.textPreview, count: 32, against: truth)
         #expect(previews.mean > 0.9, "\(previews.shares)")
         for attribute in [SceneAttribute.position, .side] {
@@ -82,7 +85,7 @@ import WuerstchenScenes
         #expect(completed.stageB?.timesteps.count == 1)
         let evaluation = CascadeEvaluation(
             cascade: cascade, compressor: try Miniature.compressor(), probe: try .shipped())
-        let truth = evaluation.trueStatistics(count: 16)
+        let truth = try evaluation.truth(count: 16)
         let images = try evaluation.run(.text, count: 32, against: truth)
         #expect(images.mean > 0.85, "\(images.shares)")
     }

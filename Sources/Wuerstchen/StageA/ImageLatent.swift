@@ -13,10 +13,16 @@ public struct ImageLatent: Sendable {
 }
 
 extension Image {
-    /// An image for each sample of `[batch, height, width, 3]`, 0…1 (clamped).
+    /// An image for each sample of a batch.
     ///
-    /// - Throws: ``WuerstchenError`` with code `notFinite` that names `maker`.
-    static func images(_ pixels: Tensor, madeBy maker: String) throws -> [Image] {
+    /// - Parameters:
+    ///   - pixels: `[batch, height, width, 3]`, 0…1; what is outside is clamped.
+    ///   - maker: Where the pixels come from, for the error's message.
+    /// - Returns: The images.
+    /// - Throws: ``WuerstchenError`` with code `notFinite` when some of them are not finite.
+    public static func images(
+        _ pixels: Tensor, madeBy maker: String = "the network"
+    ) throws -> [Image] {
         guard pixels.isFinite else {
             throw WuerstchenError(
                 .notFinite,

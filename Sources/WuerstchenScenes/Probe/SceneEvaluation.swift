@@ -15,11 +15,25 @@ public struct SceneEvaluation: Sendable {
     public let distance: Double?
     /// The mean peak signal-to-noise ratio to the true images, in decibels.
     public let signalToNoise: Double?
+    /// ``ImageDetail/edges``, as a share of the true images'.
+    public let edges: Double
+    /// ``ImageDetail/laplacian``, as a share of the true images'.
+    public let laplacian: Double
+    /// The distances of patches to those of true images, from fine to coarse.
+    public let patchDistances: [Double]
 
     /// The mean of the attributes' shares.
     public var mean: Double {
         let known = shares.compactMap { $0 }
         return known.reduce(0, +) / Double(max(1, known.count))
+    }
+
+    /// What images are compared with: other scenes, as they were drawn.
+    public struct Truth: Sendable {
+        /// What the probe makes of them.
+        public let features: FeatureStatistics
+        /// How sharp they are, and their patches.
+        public let detail: ImageDetail
     }
 
     /// Collects images and their judgements.
@@ -32,6 +46,7 @@ public struct SceneEvaluation: Sendable {
         private var perfect = 0
         private var features: [Tensor] = []
         private var decibels: [Double] = []
+        private var detail = ImageDetail(seed: 1)
 
         /// Nothing collected yet.
         public init(_ name: String, probe: SceneProbe) {
@@ -45,9 +60,13 @@ public struct SceneEvaluation: Sendable {
         ///   - pixels: `[batch, height, width, 3]`, 0…1.
         ///   - wanted: For each image and attribute what it should show; nil for anything.
         ///   - truth: What the images should look like, if that is known.
-        public mutating func add(_ pixels: Tensor, wanted: [[Int?]], truth: Tensor? = nil) {
+        /// - Throws: `WuerstchenError` with code `invalidRequest` for images that are too small.
+        public mutating func add(
+            _ pixels: Tensor, wanted: [[Int?]], truth: Tensor? = nil
+        ) throws {
             let seen = probe.features(of: pixels.clamped())
             features.append(seen)
+            try detail.add(pixels.clamped())
             for (found, wanted) in zip(probe.classes(ofFeatures: seen), wanted) {
                 var isPerfect = true
                 for (attribute, value) in wanted.enumerated() {
@@ -73,21 +92,22 @@ public struct SceneEvaluation: Sendable {
 
         /// The judgement of all.
         ///
-        /// - Parameter statistics: Features of true images, for the Fréchet distance.
-        /// - Returns: Shares of right answers, distance and likeness.
-        public func evaluation(against statistics: FeatureStatistics? = nil) -> SceneEvaluation {
+        /// - Parameter truth: Other scenes, as they were drawn.
+        /// - Returns: Shares of right answers, distances and likeness.
+        public func evaluation(against truth: Truth) -> SceneEvaluation {
             let all = features.isEmpty ? nil : Tensor.concatenating(features)
             return SceneEvaluation(
                 name: name,
                 shares: zip(right, asked).map { $1 == 0 ? nil : Double($0) / Double($1) },
                 allRight: Double(perfect) / Double(max(1, images)),
-                distance: statistics.flatMap { statistics in
-                    all.flatMap {
-                        $0.shape[0] > 1 ? FeatureStatistics($0).distance(to: statistics) : nil
-                    }
+                distance: all.flatMap {
+                    $0.shape[0] > 1 ? FeatureStatistics($0).distance(to: truth.features) : nil
                 },
                 signalToNoise: decibels.isEmpty
-                    ? nil : decibels.reduce(0, +) / Double(decibels.count))
+                    ? nil : decibels.reduce(0, +) / Double(decibels.count),
+                edges: detail.edges / truth.detail.edges,
+                laplacian: detail.laplacian / truth.detail.laplacian,
+                patchDistances: detail.patchDistances(to: truth.detail))
         }
 
     }
@@ -138,13 +158,22 @@ public struct CascadeEvaluation: Sendable {
         images = SceneImages(seed: seed, split: .heldOut)
     }
 
-    /// The features of true images, for Fréchet distances.
-    public func trueStatistics(count: Int) -> FeatureStatistics {
+    /// Other scenes, as they were drawn, for distances.
+    ///
+    /// - Parameter count: How many, rounded up to whole batches.
+    /// - Returns: What other images are compared with.
+    /// - Throws: `CancellationError` when the task is cancelled.
+    public func truth(count: Int) throws -> SceneEvaluation.Truth {
         let others = SceneImages(seed: images.seed &+ 1, split: .heldOut)
-        let features = (0..<(count + batchSize - 1) / batchSize).map {
-            probe.features(of: others.batch($0, count: batchSize).pixels)
+        var detail = ImageDetail()
+        let features = try (0..<(count + batchSize - 1) / batchSize).map {
+            try Task.checkCancellation()
+            let pixels = others.batch($0, count: batchSize).pixels
+            try detail.add(pixels)
+            return probe.features(of: pixels)
         }
-        return FeatureStatistics(Tensor.concatenating(features))
+        return SceneEvaluation.Truth(
+            features: FeatureStatistics(Tensor.concatenating(features)), detail: detail)
     }
 
     /// Puts a number of images through a gate.
@@ -152,13 +181,14 @@ public struct CascadeEvaluation: Sendable {
     /// - Parameters:
     ///   - gate: Which parts.
     ///   - count: How many images, rounded up to whole batches.
-    ///   - statistics: Features of true images.
-    ///   - progress: Called with the number of images done.
+    ///   - truth: Other scenes, from ``truth(count:)``.
+    ///   - progress: Called after each batch with the number of images done and the batch's
+    ///     images.
     /// - Returns: What the probe saw. Of images from text only what their captions mention counts.
     /// - Throws: `CancellationError` when the task is cancelled, or what the networks throw.
     public func run(
-        _ gate: Gate, count: Int, against statistics: FeatureStatistics,
-        progress: (Int) -> Void = { _ in }
+        _ gate: Gate, count: Int, against truth: SceneEvaluation.Truth,
+        progress: (Int, Tensor) throws -> Void = { _, _ in }
     ) throws -> SceneEvaluation {
         var collector = SceneEvaluation.Collector(gate.rawValue, probe: probe)
         for number in 0..<(count + batchSize - 1) / batchSize {
@@ -167,12 +197,12 @@ public struct CascadeEvaluation: Sendable {
             let labels = images.labels(number, count: batchSize)
             let isFromText = gate == .text || gate == .textPreview
             let made = try make(gate, batch, seed: UInt64(number * batchSize))
-            collector.add(
+            try collector.add(
                 made, wanted: labels.map { isFromText ? $0.mentioned : $0.visible },
                 truth: isFromText || gate == .renders ? nil : batch.pixels.resized(toMatch: made))
-            progress((number + 1) * batchSize)
+            try progress((number + 1) * batchSize, made)
         }
-        return collector.evaluation(against: statistics)
+        return collector.evaluation(against: truth)
     }
 
     /// The images of a gate, `[batch, height, width, 3]`.
