@@ -53,7 +53,9 @@ public struct StudentFolder: Sendable, Hashable {
     public func parameters(over base: URL) throws -> CheckpointParameters {
         let stem = CheckpointLayout.published.stageC.stem
         let noted = try metadata()[Self.baseKey]
-        if holdsDifferences || noted != nil {
+        // A student that became a checkpoint's own stage is its own base.
+        let isBase = url.standardizedFileURL.path == base.standardizedFileURL.path
+        if holdsDifferences || (noted != nil && !isBase) {
             let fingerprint = try weightsFingerprint(of: base)
             guard noted == fingerprint else {
                 throw WuerstchenError(

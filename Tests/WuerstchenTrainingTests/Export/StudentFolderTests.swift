@@ -85,6 +85,8 @@ struct StudentFolderTests {
         ) {
             _ = try student.parameters(over: other)
         }
+        // One that became a checkpoint's own is the base of its students.
+        #expect(try student.parameters(over: student.url).values().count == 2)
         try student.write(base, configuration)
         #expect(try student.parameters(over: other).values().count == 2)
     }
