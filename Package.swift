@@ -31,7 +31,7 @@ let package = Package(
         .target(
             name: "TensorCore",
             dependencies: ["CWuerstchenBLAS", "CWuerstchenKernels"],
-            swiftSettings: settings),
+            swiftSettings: settings + [.strictMemorySafety()]),
         .target(
             name: "WuerstchenNN",
             dependencies: ["TensorCore"],

@@ -15,10 +15,10 @@ public struct BLAS: Sendable {
     ///
     /// - Throws: ``WuerstchenError`` with code `missingLibrary` when it is not installed.
     public static func load() throws -> BLAS {
-        if let problem = wuerstchen_blas_open() {
-            throw WuerstchenError(.missingLibrary, String(cString: problem))
+        if let problem = unsafe wuerstchen_blas_open() {
+            throw unsafe WuerstchenError(.missingLibrary, String(cString: problem))
         }
-        return BLAS(
+        return unsafe BLAS(
             coreName: String(cString: wuerstchen_blas_core_name()),
             configuration: String(cString: wuerstchen_blas_config()))
     }
@@ -26,8 +26,8 @@ public struct BLAS: Sendable {
     /// For operations, which cannot throw: whoever builds a network calls ``load()`` first, and so
     /// sees the error.
     static let isOpen: Bool = {
-        if let problem = wuerstchen_blas_open() {
-            preconditionFailure(String(cString: problem))
+        if let problem = unsafe wuerstchen_blas_open() {
+            unsafe preconditionFailure(String(cString: problem))
         }
         return true
     }()
@@ -40,7 +40,7 @@ func multiplyTransposed(
     into c: UnsafeMutablePointer<Float>, stride ldc: Int
 ) {
     _ = BLAS.isOpen
-    wuerstchen_sgemm(
+    unsafe wuerstchen_sgemm(
         false, true, rows, columns, depth, a, lda, b, ldb, adding ? 1 : 0, c, ldc)
 }
 
@@ -51,7 +51,7 @@ func multiply(
     into c: UnsafeMutablePointer<Float>, stride ldc: Int
 ) {
     _ = BLAS.isOpen
-    wuerstchen_sgemm(
+    unsafe wuerstchen_sgemm(
         false, false, rows, columns, depth, a, lda, b, ldb, adding ? 1 : 0, c, ldc)
 }
 
@@ -62,6 +62,6 @@ func multiplyOverRows(
     into c: UnsafeMutablePointer<Float>, stride ldc: Int
 ) {
     _ = BLAS.isOpen
-    wuerstchen_sgemm(
+    unsafe wuerstchen_sgemm(
         true, false, rows, columns, depth, a, lda, b, ldb, adding ? 1 : 0, c, ldc)
 }

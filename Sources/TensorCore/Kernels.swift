@@ -19,9 +19,9 @@ public enum KernelLevel: String, Sendable, CaseIterable {
     }()
 
     /// Whether this processor has the level's instructions.
-    public var isAvailable: Bool { table != nil }
+    public var isAvailable: Bool { unsafe table != nil }
 
-    package var table: UnsafePointer<wk_kernels>? { wk_kernels_at(kernelLevel) }
+    package var table: UnsafePointer<wk_kernels>? { unsafe wk_kernels_at(kernelLevel) }
 
     package var kernelLevel: wk_level {
         switch self {
@@ -34,8 +34,8 @@ public enum KernelLevel: String, Sendable, CaseIterable {
 
 /// The kernels of the active level.
 let kernels: wk_kernels = {
-    guard let table = KernelLevel.active.table else {
+    guard let table = unsafe KernelLevel.active.table else {
         preconditionFailure("every processor has the portable kernels")
     }
-    return table.pointee
+    return unsafe table.pointee
 }()

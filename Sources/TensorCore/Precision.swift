@@ -16,11 +16,11 @@ public enum Precision: String, Sendable, CaseIterable, Codable {
     /// Whether this processor multiplies such numbers at their full rate. Where it does not,
     /// weights of 16 or 8 bits take their small memory all the same, and are widened to 32 bits,
     /// block by block, when they are multiplied.
-    public var isAccelerated: Bool { self == .float32 || gemm != nil }
+    public var isAccelerated: Bool { unsafe self == .float32 || gemm != nil }
 
     /// The package's own products in this precision, if processor and kernel level have them.
     package var gemm: UnsafePointer<wk_gemm>? {
-        wk_gemm_at(KernelLevel.active.kernelLevel, format)
+        unsafe wk_gemm_at(KernelLevel.active.kernelLevel, format)
     }
 
     package var format: wk_format {

@@ -3,8 +3,8 @@ internal import CWuerstchenKernels
 extension Tensor {
     /// The elements as bytes: clamped to 0…1, times 255, rounded half to even.
     package var bytes: [UInt8] {
-        [UInt8](unsafeUninitializedCapacity: count) { target, initialized in
-            if let base = target.baseAddress { kernels.to_bytes(base, pointer, count) }
+        unsafe [UInt8](unsafeUninitializedCapacity: count) { target, initialized in
+            if let base = target.baseAddress { unsafe kernels.to_bytes(base, pointer, count) }
             initialized = count
         }
     }
@@ -12,8 +12,8 @@ extension Tensor {
     /// Bytes as numbers 0…1.
     package init(bytes: [UInt8], _ shape: Shape) {
         precondition(bytes.count == shape.count, "\(bytes.count) bytes for \(shape)")
-        self.init(shape) { target in
-            for index in target.indices { target[index] = Float(bytes[index]) / 255 }
+        unsafe self.init(shape) { target in
+            for index in target.indices { unsafe target[index] = Float(bytes[index]) / 255 }
         }
     }
 
@@ -25,10 +25,10 @@ extension Tensor {
         let channels = shape.channels
         let rows = count / max(1, channels)
         precondition(codes.shape[1] == channels, "codes \(codes.shape) for \(shape)")
-        return [Int32](unsafeUninitializedCapacity: rows) { target, initialized in
+        return unsafe [Int32](unsafeUninitializedCapacity: rows) { target, initialized in
             if let base = target.baseAddress {
                 forEachRowBlock(rows: rows, channels: codes.shape[0]) { range in
-                    kernels.nearest(
+                    unsafe kernels.nearest(
                         base + range.lowerBound, pointer + range.lowerBound * channels,
                         range.count, channels, codes.pointer, codes.shape[0])
                 }
@@ -42,11 +42,11 @@ extension Tensor {
     /// - Precondition: The tensor is a matrix, and each number one of its rows.
     package func embeddingLookup(_ numbers: [Int]) -> Tensor {
         let width = shape[1]
-        let result = Tensor([numbers.count, width]) { target in
+        let result = unsafe Tensor([numbers.count, width]) { target in
             for (row, number) in numbers.enumerated() {
                 precondition((0..<shape[0]).contains(number), "row \(number) of \(shape)")
                 for column in 0..<width {
-                    target[row * width + column] = pointer[number * width + column]
+                    unsafe target[row * width + column] = pointer[number * width + column]
                 }
             }
         }
@@ -54,10 +54,12 @@ extension Tensor {
         let whole = shape
         return result.recorded(from: edge) { gradient in
             var sum = Tensor(repeating: 0, whole)
-            let target = sum.mutablePointer()
+            let target = unsafe sum.mutablePointer()
             for (row, number) in numbers.enumerated() {
-                let (place, source) = (target + number * width, gradient.pointer + row * width)
-                kernels.combine(place, 1, place, 1, source, width)
+                let (place, source) = unsafe (
+                    target + number * width, gradient.pointer + row * width
+                )
+                unsafe kernels.combine(place, 1, place, 1, source, width)
             }
             return [sum]
         }

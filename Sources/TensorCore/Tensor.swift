@@ -25,12 +25,12 @@ public struct Tensor: Sendable {
         initializedBy initialize: (UnsafeMutableBufferPointer<Float>) throws -> Void
     ) rethrows {
         self.init(uninitialized: shape)
-        try initialize(UnsafeMutableBufferPointer(start: storage.base, count: shape.count))
+        try unsafe initialize(UnsafeMutableBufferPointer(start: storage.base, count: shape.count))
     }
 
     /// A tensor with all elements equal.
     public init(repeating value: Float, _ shape: Shape) {
-        self.init(shape) { $0.initialize(repeating: value) }
+        unsafe self.init(shape) { unsafe $0.initialize(repeating: value) }
     }
 
     /// A tensor with the given elements in row-major order.
@@ -38,7 +38,7 @@ public struct Tensor: Sendable {
     /// - Precondition: There are as many elements as the shape says.
     public init(_ elements: [Float], _ shape: Shape) {
         precondition(elements.count == shape.count, "\(elements.count) elements for \(shape)")
-        self.init(shape) { _ = $0.initialize(from: elements) }
+        unsafe self.init(shape) { _ = unsafe $0.initialize(from: elements) }
     }
 
     init(uninitialized shape: Shape) {
@@ -50,7 +50,7 @@ public struct Tensor: Sendable {
     /// Elements inside memory that `keeper` keeps valid and nobody writes to.
     init(_ shape: Shape, borrowing elements: UnsafePointer<Float>, from keeper: AnyObject) {
         self.shape = shape
-        storage = Storage<Float>(borrowing: elements, count: shape.count, from: keeper)
+        storage = unsafe Storage<Float>(borrowing: elements, count: shape.count, from: keeper)
         offset = 0
     }
 
@@ -63,13 +63,13 @@ public struct Tensor: Sendable {
     // MARK: Elements
 
     /// The elements in row-major order.
-    public var elements: [Float] { withUnsafeElements { Array($0) } }
+    public var elements: [Float] { unsafe withUnsafeElements { unsafe Array($0) } }
 
     /// Calls `body` with the elements in row-major order; the pointer is valid during the call.
     public func withUnsafeElements<Result, Failure: Error>(
         _ body: (UnsafeBufferPointer<Float>) throws(Failure) -> Result
     ) throws(Failure) -> Result {
-        try body(UnsafeBufferPointer(start: pointer, count: count))
+        try unsafe body(UnsafeBufferPointer(start: pointer, count: count))
     }
 
     /// Calls `body` with the elements in row-major order, for it to change in place. Elements that
@@ -77,22 +77,28 @@ public struct Tensor: Sendable {
     public mutating func withUnsafeMutableElements<Result, Failure: Error>(
         _ body: (UnsafeMutableBufferPointer<Float>) throws(Failure) -> Result
     ) throws(Failure) -> Result {
-        try body(UnsafeMutableBufferPointer(start: mutablePointer(), count: count))
+        try unsafe body(UnsafeMutableBufferPointer(start: mutablePointer(), count: count))
     }
 
     /// The first element. For operations, which keep the tensor alive while they use it.
-    var pointer: UnsafePointer<Float> { UnsafePointer(storage.base + offset) }
+    var pointer: UnsafePointer<Float> { unsafe UnsafePointer(storage.base + offset) }
 
     /// The first element, after making sure that no other tensor sees it.
     mutating func mutablePointer() -> UnsafeMutablePointer<Float> {
         // Other elements are not what was recorded.
         edge = nil
         if !isKnownUniquelyReferenced(&storage) || !storage.isWritable {
-            self = Tensor(shape) {
-                _ = $0.initialize(from: UnsafeBufferPointer(start: pointer, count: count))
+            self = unsafe Tensor(shape) {
+                _ = unsafe $0.initialize(from: UnsafeBufferPointer(start: pointer, count: count))
             }
         }
-        return storage.base + offset
+        return unsafe storage.base + offset
+    }
+
+    /// One element by its place in row-major order.
+    func element(_ place: Int) -> Float {
+        precondition((0..<count).contains(place), "element \(place) of \(shape)")
+        return unsafe pointer[place]
     }
 
     /// The element at a position, one index for each axis.
@@ -103,7 +109,7 @@ public struct Tensor: Sendable {
             precondition((0..<shape[axis]).contains(place), "\(position) is outside \(shape)")
             index = index * shape[axis] + place
         }
-        return pointer[index]
+        return element(index)
     }
 
     /// Gives back the memory of elements that lie in a mapped file; looked at again, they are read
@@ -135,7 +141,7 @@ public struct Tensor: Sendable {
         let whole = shape
         return result.recorded(from: edge) { gradient in
             var sum = Tensor(repeating: 0, whole)
-            (sum.mutablePointer() + range.lowerBound * rest)
+            unsafe (sum.mutablePointer() + range.lowerBound * rest)
                 .update(from: gradient.pointer, count: gradient.count)
             return [sum]
         }
@@ -152,12 +158,12 @@ public struct Tensor: Sendable {
             parts.allSatisfy { $0.shape.array.dropFirst() == rest },
             "parts differ in more than the first axis: \(parts.map(\.shape))")
         let length = parts.reduce(0) { $0 + $1.shape[0] }
-        let result = Tensor(Shape([length] + rest)) { target in
-            var rest = target
+        let result = unsafe Tensor(Shape([length] + rest)) { target in
+            var rest = unsafe target
             for part in parts {
-                _ = rest.initialize(
+                _ = unsafe rest.initialize(
                     from: UnsafeBufferPointer(start: part.pointer, count: part.count))
-                rest = UnsafeMutableBufferPointer(rebasing: rest.dropFirst(part.count))
+                unsafe rest = UnsafeMutableBufferPointer(rebasing: rest.dropFirst(part.count))
             }
         }
         let edges = parts.map(\.edge)
@@ -173,13 +179,13 @@ public struct Tensor: Sendable {
     }
 
     /// Whether every element is finite.
-    public var isFinite: Bool { kernels.all_finite(pointer, count) }
+    public var isFinite: Bool { unsafe kernels.all_finite(pointer, count) }
 }
 
 extension Tensor: CustomStringConvertible {
     /// The shape and the first few elements.
     public var description: String {
-        let shown = withUnsafeElements { Array($0.prefix(6)) }
+        let shown = unsafe withUnsafeElements { unsafe Array($0.prefix(6)) }
         let rest = count > shown.count ? ", …" : ""
         return "Tensor\(shape)(\(shown.map { "\($0)" }.joined(separator: ", "))\(rest))"
     }

@@ -69,54 +69,42 @@ private final class ParallelLoop: @unchecked Sendable {
 private final class ThreadPool: @unchecked Sendable {
     static let shared = ThreadPool()
 
-    private let lock = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
-    private let workArrived = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
-    private let helperLeft = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+    private let lock = ThreadLock()
+    private let workArrived = ThreadLock.Event()
+    private let helperLeft = ThreadLock.Event()
     private var loops: [ParallelLoop] = []
     private var threads = 0
     /// Counts published loops, so that a helper can watch for the next without the lock.
     private let published = Atomic<Int>(0)
 
-    private init() {
-        pthread_mutex_init(lock, nil)
-        pthread_cond_init(workArrived, nil)
-        pthread_cond_init(helperLeft, nil)
-    }
+    /// On threads that work on a piece: there more threads would only contend.
+    private static let insidePiece = ThreadMark()
 
-    /// Whether the current thread is working on a piece: then more threads would only contend.
-    static var isInsidePiece: Bool { pthread_getspecific(insideKey) != nil }
-
-    private static let insideKey: pthread_key_t = {
-        var key = pthread_key_t()
-        pthread_key_create(&key, nil)
-        return key
-    }()
+    static var isInsidePiece: Bool { insidePiece.isSet }
 
     private func work(on loop: ParallelLoop) {
-        pthread_setspecific(ThreadPool.insideKey, UnsafeRawPointer(lock))
-        loop.work()
-        pthread_setspecific(ThreadPool.insideKey, nil)
+        ThreadPool.insidePiece.set(during: loop.work)
     }
 
     func run(_ count: Int, _ body: @escaping (Int) -> Void) {
         let helperLimit = min(Threads.count, count) - 1
         let loop = ParallelLoop(count: count, helperLimit: helperLimit, body: body)
-        pthread_mutex_lock(lock)
+        lock.lock()
         while threads < helperLimit, start() {}
         loops.append(loop)
         published.wrappingAdd(1, ordering: .releasing)
-        pthread_cond_broadcast(workArrived)
-        pthread_mutex_unlock(lock)
+        workArrived.announce()
+        lock.unlock()
 
         work(on: loop)
 
         // The last pieces of others end soon, most often sooner than a sleeping thread wakes up.
         for _ in 0..<1000 where loop.helpers.load(ordering: .acquiring) > 0 { sched_yield() }
-        pthread_mutex_lock(lock)
+        lock.lock()
         loops.removeAll { $0 === loop }
-        while loop.helpers.load(ordering: .acquiring) > 0 { pthread_cond_wait(helperLeft, lock) }
+        while loop.helpers.load(ordering: .acquiring) > 0 { lock.wait(for: helperLeft) }
         loop.body = nil
-        pthread_mutex_unlock(lock)
+        lock.unlock()
     }
 
     /// Starts one more helper; called with the lock held. False when the system refuses, and then
@@ -127,7 +115,7 @@ private final class ThreadPool: @unchecked Sendable {
         #else
         var thread = pthread_t()
         #endif
-        let started = pthread_create(
+        let started = unsafe pthread_create(
             &thread, nil,
             { _ in
                 ThreadPool.shared.help()
@@ -144,7 +132,7 @@ private final class ThreadPool: @unchecked Sendable {
     }
 
     private func help() {
-        pthread_mutex_lock(lock)
+        lock.lock()
         while true {
             guard
                 let loop = loops.first(where: {
@@ -155,11 +143,11 @@ private final class ThreadPool: @unchecked Sendable {
                 continue
             }
             loop.helpers.wrappingAdd(1, ordering: .acquiringAndReleasing)
-            pthread_mutex_unlock(lock)
+            lock.unlock()
             work(on: loop)
-            pthread_mutex_lock(lock)
+            lock.lock()
             if loop.helpers.wrappingSubtract(1, ordering: .acquiringAndReleasing).newValue == 0 {
-                pthread_cond_broadcast(helperLeft)
+                helperLeft.announce()
             }
         }
     }
@@ -168,11 +156,11 @@ private final class ThreadPool: @unchecked Sendable {
     /// up: watch for it for a moment before going to sleep. Called and left with the lock held.
     private func waitForWork() {
         let seen = published.load(ordering: .acquiring)
-        pthread_mutex_unlock(lock)
+        lock.unlock()
         for _ in 0..<100 where published.load(ordering: .acquiring) == seen {
             sched_yield()
         }
-        pthread_mutex_lock(lock)
-        if published.load(ordering: .acquiring) == seen { pthread_cond_wait(workArrived, lock) }
+        lock.lock()
+        if published.load(ordering: .acquiring) == seen { lock.wait(for: workArrived) }
     }
 }

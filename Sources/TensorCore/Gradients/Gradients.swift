@@ -149,11 +149,11 @@ extension Tensor {
     /// Adds another tensor in place.
     package mutating func add(_ other: Tensor) {
         precondition(shape == other.shape, "shapes differ: \(shape) and \(other.shape)")
-        let target = mutablePointer()
-        let source = other.pointer
+        let target = unsafe mutablePointer()
+        let source = unsafe other.pointer
         forEachChunk(of: count) { range in
-            let place = target + range.lowerBound
-            kernels.combine(place, 1, place, 1, source + range.lowerBound, range.count)
+            let place = unsafe target + range.lowerBound
+            unsafe kernels.combine(place, 1, place, 1, source + range.lowerBound, range.count)
         }
         withExtendedLifetime(other) {}
     }

@@ -19,7 +19,8 @@ package final class BufferPool: @unchecked Sendable {
     package static let shared = BufferPool(alwaysKept: 64 << 20)
 
     /// Memory that was handed out, to be given back once. `@unchecked Sendable`: whoever holds it
-    /// decides who touches the memory.
+    /// decides who touches the memory, so holding one is `@safe` and following its pointer is not.
+    @safe
     package struct Buffer: @unchecked Sendable {
         package let pointer: UnsafeMutableRawPointer
         /// Bytes that were asked for, rounded.
@@ -67,7 +68,7 @@ package final class BufferPool: @unchecked Sendable {
             let found = idle.remove(at: best)
             idleBytes -= found.size
             takenBytes += found.size
-            return Buffer(pointer: found.pointer, asked: size, size: found.size)
+            return unsafe Buffer(pointer: found.pointer, asked: size, size: found.size)
         }
 
         mutating func add(_ size: Int) { takenBytes += size }
@@ -135,15 +136,15 @@ package final class BufferPool: @unchecked Sendable {
         }
         if let reused { return reused }
         BufferPool.free(excess)
-        if let pointer = BufferPool.allocate(size) {
-            return Buffer(pointer: pointer, asked: size, size: size)
+        if let pointer = unsafe BufferPool.allocate(size) {
+            return unsafe Buffer(pointer: pointer, asked: size, size: size)
         }
         releaseIdle()
-        guard let pointer = BufferPool.allocate(size) else {
+        guard let pointer = unsafe BufferPool.allocate(size) else {
             // Without idle memory the most that was in use is what is in use now.
             endForWantOfMemory(size, used: peakBytes)
         }
-        return Buffer(pointer: pointer, asked: size, size: size)
+        return unsafe Buffer(pointer: pointer, asked: size, size: size)
     }
 
     package func give(_ buffer: Buffer) {
@@ -171,28 +172,28 @@ package final class BufferPool: @unchecked Sendable {
     private static func allocate(_ size: Int) -> UnsafeMutableRawPointer? {
         guard size >= mappedSize else {
             var pointer: UnsafeMutableRawPointer?
-            return posix_memalign(&pointer, 64, size) == 0 ? pointer : nil
+            return unsafe posix_memalign(&pointer, 64, size) == 0 ? pointer : nil
         }
         #if os(Linux)
         let anonymous = MAP_PRIVATE | MAP_ANONYMOUS
         #else
         let anonymous = MAP_PRIVATE | MAP_ANON
         #endif
-        guard let pointer = mmap(nil, size, PROT_READ | PROT_WRITE, anonymous, -1, 0),
-            pointer != MAP_FAILED
+        guard let pointer = unsafe mmap(nil, size, PROT_READ | PROT_WRITE, anonymous, -1, 0),
+            unsafe pointer != MAP_FAILED
         else { return nil }
         #if os(Linux)
-        madvise(pointer, size, MADV_HUGEPAGE)
+        unsafe madvise(pointer, size, MADV_HUGEPAGE)
         #endif
-        return pointer
+        return unsafe pointer
     }
 
     private static func free(_ buffers: [Buffer]) {
         for buffer in buffers {
             if buffer.size >= mappedSize {
-                munmap(buffer.pointer, buffer.size)
+                unsafe munmap(buffer.pointer, buffer.size)
             } else {
-                Foundation.free(buffer.pointer)
+                unsafe Foundation.free(buffer.pointer)
             }
         }
     }

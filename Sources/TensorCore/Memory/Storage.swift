@@ -12,6 +12,10 @@ private import Darwin
 /// Marked `@unchecked Sendable` under one rule: the elements change only through a `Tensor` that
 /// holds the only reference to the storage, or before the first value over it (a tensor, an
 /// operand, a packed matrix) is handed out. Scratch memory is never handed out.
+///
+/// `@safe`: it owns its memory, or keeps the owner alive; who follows `base` is marked, and minds
+/// the count and the rule above.
+@safe
 final class Storage<Element: BitwiseCopyable>: @unchecked Sendable {
     private enum Owner {
         /// From the pool, to go back there.
@@ -30,16 +34,23 @@ final class Storage<Element: BitwiseCopyable>: @unchecked Sendable {
     init(count: Int, isLasting: Bool = false) {
         let buffer = BufferPool.shared.take(
             count * MemoryLayout<Element>.stride, isLasting: isLasting)
-        base = buffer.pointer.bindMemory(to: Element.self, capacity: count)
+        unsafe base = buffer.pointer.bindMemory(to: Element.self, capacity: count)
         self.count = count
         owner = .pool(buffer)
     }
 
     /// Elements inside memory that `keeper` keeps valid, such as a memory-mapped file.
     init(borrowing elements: UnsafePointer<Element>, count: Int, from keeper: AnyObject) {
-        base = UnsafeMutablePointer(mutating: elements)
+        unsafe base = UnsafeMutablePointer(mutating: elements)
         self.count = count
         owner = .borrowed(keeper)
+    }
+
+    /// Sets some elements, or all, before anybody else sees them.
+    func fill(_ range: Range<Int>? = nil, with value: Element) {
+        let range = range ?? 0..<count
+        precondition(isWritable && range.lowerBound >= 0 && range.upperBound <= count)
+        unsafe (base + range.lowerBound).update(repeating: value, count: range.count)
     }
 
     var isWritable: Bool {
@@ -51,10 +62,12 @@ final class Storage<Element: BitwiseCopyable>: @unchecked Sendable {
     func releasePages(_ range: Range<Int>) {
         guard case .borrowed = owner else { return }
         let page = Int(sysconf(Int32(_SC_PAGESIZE)))
-        let first = (Int(bitPattern: base + range.lowerBound) + page - 1) / page * page
-        let last = Int(bitPattern: base + range.upperBound) / page * page
-        guard last > first, let start = UnsafeMutableRawPointer(bitPattern: first) else { return }
-        madvise(start, last - first, MADV_DONTNEED)
+        let first = unsafe (Int(bitPattern: base + range.lowerBound) + page - 1) / page * page
+        let last = unsafe Int(bitPattern: base + range.upperBound) / page * page
+        guard last > first, let start = unsafe UnsafeMutableRawPointer(bitPattern: first) else {
+            return
+        }
+        unsafe madvise(start, last - first, MADV_DONTNEED)
     }
 
     deinit {

@@ -31,20 +31,20 @@ extension Tensor {
     /// The tensor with an activation function applied to every element.
     public func activated(_ activation: Activation) -> Tensor {
         var result = Tensor(uninitialized: shape)
-        let source = pointer
-        let target = result.mutablePointer()
+        let source = unsafe pointer
+        let target = unsafe result.mutablePointer()
         forEachChunk(of: count) { range in
-            kernels.activate(
+            unsafe kernels.activate(
                 target + range.lowerBound, source + range.lowerBound, range.count,
                 activation.kernel)
         }
         guard Recording.isOn(edge) else { return result }
         return result.recorded(from: edge) { gradient in
             var gradient = gradient
-            let target = gradient.mutablePointer()
+            let target = unsafe gradient.mutablePointer()
             forEachChunk(of: gradient.count) { range in
-                let place = target + range.lowerBound
-                kernels.activate_gradient(
+                let place = unsafe target + range.lowerBound
+                unsafe kernels.activate_gradient(
                     place, place, pointer + range.lowerBound, range.count, activation.kernel)
             }
             return [gradient]

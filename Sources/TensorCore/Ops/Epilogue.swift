@@ -59,11 +59,11 @@ public struct Epilogue: Sendable {
     /// The kernel's description of the steps for the part of the result that starts at the given
     /// sample and row (of all samples' rows).
     func steps(sample: Int, row: Int, columns: Int) -> wk_epilogue {
-        wk_epilogue(
+        unsafe wk_epilogue(
             scale: scale?.pointer, bias: bias?.pointer, activation: activation.kernel, gain: gain,
-            residual: residual.map { $0.pointer + row * columns }, residual_ld: columns,
-            modulation_scale: modulation.map { $0.scale.pointer + sample * columns },
-            modulation_shift: modulation.map { $0.shift.pointer + sample * columns },
+            residual: residual.map { unsafe $0.pointer + row * columns }, residual_ld: columns,
+            modulation_scale: unsafe modulation.map { unsafe $0.scale.pointer + sample * columns },
+            modulation_shift: unsafe modulation.map { unsafe $0.shift.pointer + sample * columns },
             sum_of_squares: nil)
     }
 
@@ -86,24 +86,27 @@ public struct Epilogue: Sendable {
 extension wk_epilogue {
     /// The steps for the columns from `column` on.
     func moved(by column: Int) -> wk_epilogue {
-        wk_epilogue(
-            scale: scale.map { $0 + column }, bias: bias.map { $0 + column },
-            activation: activation, gain: gain, residual: residual.map { $0 + column },
-            residual_ld: residual_ld, modulation_scale: modulation_scale.map { $0 + column },
-            modulation_shift: modulation_shift.map { $0 + column },
-            sum_of_squares: sum_of_squares.map { $0 + column })
+        unsafe wk_epilogue(
+            scale: scale.map { unsafe $0 + column }, bias: unsafe bias.map { unsafe $0 + column },
+            activation: unsafe activation, gain: gain,
+            residual: residual.map { unsafe $0 + column },
+            residual_ld: unsafe residual_ld,
+            modulation_scale: modulation_scale.map { unsafe $0 + column },
+            modulation_shift: unsafe modulation_shift.map { unsafe $0 + column },
+            sum_of_squares: unsafe sum_of_squares.map { unsafe $0 + column })
     }
 
     /// The scale and the bias alone.
     var withoutActivation: wk_epilogue {
-        wk_epilogue(
+        unsafe wk_epilogue(
             scale: scale, bias: bias, activation: WK_IDENTITY, gain: 1, residual: nil,
             residual_ld: 0, modulation_scale: nil, modulation_shift: nil, sum_of_squares: nil)
     }
 
     /// Whether the steps change nothing and sum up nothing.
     var isEmpty: Bool {
-        scale == nil && bias == nil && activation == WK_IDENTITY && residual == nil && gain == 1
+        unsafe scale == nil && bias == nil && activation == WK_IDENTITY && residual == nil
+            && gain == 1
             && modulation_scale == nil && sum_of_squares == nil
     }
 }

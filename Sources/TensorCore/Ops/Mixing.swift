@@ -11,9 +11,9 @@ public struct Mixing: Sendable {
         self.numbers = numbers
     }
 
-    var scale: Float { 1 + numbers.pointer[0] }
-    var shift: Float { numbers.pointer[1] }
-    var gain: Float { numbers.pointer[2] }
+    var scale: Float { 1 + numbers.element(0) }
+    var shift: Float { numbers.element(1) }
+    var gain: Float { numbers.element(2) }
 
     /// The branch, operation by operation, each of which is recorded.
     func adding(to x: Tensor, _ body: (Tensor) -> Tensor) -> Tensor {

@@ -64,12 +64,12 @@ public struct Operand: Sendable {
         let stride = precision.words(shape.channels)
         switch elements {
         case .float32(let tensor):
-            return OperandRows(tensor.pointer + row * stride, stride: stride)
+            return unsafe OperandRows(tensor.pointer + row * stride, stride: stride)
         case .bfloat16(let numbers):
-            return OperandRows(
+            return unsafe OperandRows(
                 numbers.base + 2 * row * stride, stride: stride, scales: nil, offsets: nil)
         case .int8(let numbers, let scales):
-            return OperandRows(
+            return unsafe OperandRows(
                 numbers.base + 4 * row * stride, stride: stride, scales: scales.base + row,
                 offsets: scales.base + rowCount + row)
         }
@@ -81,10 +81,10 @@ public struct Operand: Sendable {
     /// Lets `compute` write some rows as floats, and converts them while they are in the cache.
     func writeRows(from row: Int, count: Int, _ compute: (UnsafeMutablePointer<Float>) -> Void) {
         let place = rows(from: row)
-        guard precision != .float32 else { return compute(place.floats) }
+        guard precision != .float32 else { return unsafe compute(place.floats) }
         let scratch = OperandScratch(rows: count, features: shape.channels, .float32)
-        compute(scratch.rows.floats)
-        scratch.rows.convert(
+        unsafe compute(scratch.rows.floats)
+        unsafe scratch.rows.convert(
             from: .float32, count: count, features: shape.channels, to: precision, place)
         withExtendedLifetime(scratch) {}
     }
@@ -105,9 +105,9 @@ public struct Operand: Sendable {
             let sample = index / blocks
             let first = index % blocks * block
             let row = sample * rows + first
-            self.rows(from: row).convert(
+            unsafe self.rows(from: row).convert(
                 from: self.precision, count: min(block, rows - first), features: features,
-                factors: factors.map { $0.pointer + sample * features }, to: precision,
+                factors: factors.map { unsafe $0.pointer + sample * features }, to: precision,
                 result.rows(from: row))
         }
         return result
@@ -115,6 +115,9 @@ public struct Operand: Sendable {
 }
 
 /// A place in an operand, or in scratch memory that is laid out like one.
+///
+/// `@safe` to hold; what reads or writes there is marked, and its caller keeps the memory alive.
+@safe
 struct OperandRows {
     /// What the memory is bound to follows from the precision.
     let start: UnsafeMutableRawPointer
@@ -127,44 +130,45 @@ struct OperandRows {
         _ start: UnsafeMutableRawPointer, stride: Int, scales: UnsafeMutablePointer<Float>?,
         offsets: UnsafeMutablePointer<Float>?
     ) {
-        self.start = start
+        unsafe self.start = start
         self.stride = stride
-        self.scales = scales
-        self.offsets = offsets
+        unsafe self.scales = scales
+        unsafe self.offsets = offsets
     }
 
     init(_ floats: UnsafePointer<Float>, stride: Int) {
-        self.init(
+        unsafe self.init(
             UnsafeMutableRawPointer(mutating: floats), stride: stride, scales: nil, offsets: nil)
     }
 
     /// The elements of an operand of 32-bit floats.
-    var floats: UnsafeMutablePointer<Float> { start.assumingMemoryBound(to: Float.self) }
+    var floats: UnsafeMutablePointer<Float> { unsafe start.assumingMemoryBound(to: Float.self) }
 
     /// The rows as where results go: floats or bfloat16.
     func target(_ precision: Precision) -> LayerTarget {
-        precision == .float32
+        unsafe precision == .float32
             ? .floats(floats)
             : .bfloat16(bfloat16Words)
     }
 
     var kernelRows: wk_rows {
-        wk_rows(words: start, ld: stride, step: 1, scale: scales, offset: offsets)
+        unsafe wk_rows(words: start, ld: stride, step: 1, scale: scales, offset: offsets)
     }
 
     /// Writes these rows to `target` in another precision, each feature times its factor.
+    @unsafe
     func convert(
         from: Precision, count: Int, features: Int, factors: UnsafePointer<Float>? = nil,
         to precision: Precision, _ target: OperandRows
     ) {
-        if let gemm = precision.gemm?.pointee {
+        if let gemm = unsafe precision.gemm?.pointee {
             switch from {
             case .float32:
-                gemm.convert(
+                unsafe gemm.convert(
                     target.start, target.stride, target.scales, target.offsets, floats, stride,
                     count, features, factors)
             case .bfloat16:
-                gemm.convert_bfloat16(
+                unsafe gemm.convert_bfloat16(
                     target.start, target.stride, target.scales, target.offsets, start, stride,
                     count, features, factors)
             case .int8:
@@ -173,12 +177,12 @@ struct OperandRows {
         } else {
             // Other precisions only exist where there are products for them.
             precondition(from == .float32 && precision == .float32, "\(from) to \(precision)")
-            if let factors {
-                kernels.scale_columns(
+            if let factors = unsafe factors {
+                unsafe kernels.scale_columns(
                     target.floats, target.stride, floats, stride, count, features, factors)
             } else {
                 for row in 0..<count {
-                    (target.floats + row * target.stride).update(
+                    unsafe (target.floats + row * target.stride).update(
                         from: floats + row * stride, count: features)
                 }
             }
@@ -187,6 +191,9 @@ struct OperandRows {
 }
 
 /// Scratch memory for some rows of an operand.
+///
+/// `@safe`: `start` points into what `memory` owns.
+@safe
 struct OperandScratch {
     private let precision: Precision
     /// Keeps `start` valid.
@@ -212,7 +219,7 @@ struct OperandScratch {
         _ storage: Storage<Element>, _ rows: Int, _ features: Int, _ precision: Precision
     ) {
         self.precision = precision
-        (memory, start) = (storage, UnsafeMutableRawPointer(storage.base))
+        unsafe (memory, start) = (storage, UnsafeMutableRawPointer(storage.base))
         scales = precision == .int8 ? Storage(count: 2 * rows) : nil
         stride = precision.words(features)
         count = rows
@@ -231,15 +238,16 @@ struct OperandScratch {
             self = source
         } else {
             self.init(rows: rows, features: features, matrix.operandPrecision)
-            source.rows.convert(
+            unsafe source.rows.convert(
                 from: source.precision, count: rows, features: features, to: precision, self.rows)
         }
     }
 
     /// The rows; the scratch must outlive their use.
     var rows: OperandRows {
-        OperandRows(
-            start, stride: stride, scales: scales?.base, offsets: scales.map { $0.base + count })
+        unsafe OperandRows(
+            start, stride: stride, scales: scales?.base,
+            offsets: scales.map { unsafe $0.base + count })
     }
 
     /// The same as where results go: floats or bfloat16.
@@ -251,6 +259,6 @@ extension Storage where Element: FixedWidthInteger {
     fileprivate convenience init(rows: Int, of features: Int) {
         let inWord = 4 / MemoryLayout<Element>.stride
         self.init(count: rows * ((features + inWord - 1) / inWord * inWord))
-        if features % inWord != 0 { base.update(repeating: 0, count: count) }
+        if features % inWord != 0 { fill(with: 0) }
     }
 }

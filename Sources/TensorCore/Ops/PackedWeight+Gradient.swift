@@ -40,14 +40,14 @@ extension Panels {
     /// The transpose of what was packed, `[features, outputs]`, rounded as it is. Not for 8 bits.
     func unpackedTransposed(_ features: Int) -> Tensor {
         var result = Tensor(repeating: 0, [features, outputs])
-        guard let unpack = gemm.unpack_transposed else {
+        guard let unpack = unsafe gemm.unpack_transposed else {
             preconditionFailure("8-bit weights are refused before they are unpacked")
         }
-        let target = result.mutablePointer()
+        let target = unsafe result.mutablePointer()
         let pieces = PackedWeight.pieces(0..<outputs, of: PackedWeight.columnUnit)
         parallel(pieces.count) { index in
             let piece = pieces[index]
-            unpack(
+            unsafe unpack(
                 target + piece.lowerBound, outputs, words.base, piece.lowerBound, piece.upperBound,
                 outputs, features)
         }
@@ -59,8 +59,8 @@ extension LowPrecisionRows {
     /// The whole weight, rounded as it is, `[outputs, features]`.
     func widened() -> Tensor {
         var result = Tensor(uninitialized: [outputs, features])
-        let target = result.mutablePointer()
-        parallel(outputs) { widen($0..<$0 + 1, into: target + $0 * features) }
+        let target = unsafe result.mutablePointer()
+        parallel(outputs) { unsafe widen($0..<$0 + 1, into: target + $0 * features) }
         return result
     }
 }

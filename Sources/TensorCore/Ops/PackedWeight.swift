@@ -39,7 +39,7 @@ public struct PackedWeight: Sendable {
     ///   - weight: `[outputs, features]`.
     ///   - precision: The numbers to store it in.
     public init(_ weight: Tensor, precision: Precision) {
-        self.init(weight, precision: precision, gemm: precision.gemm)
+        unsafe self.init(weight, precision: precision, gemm: precision.gemm)
     }
 
     /// The same for a processor that has these products, or none.
@@ -47,8 +47,8 @@ public struct PackedWeight: Sendable {
         _ weight: Tensor, precision: Precision, gemm: UnsafePointer<wk_gemm>?
     ) {
         precondition(weight.shape.rank == 2, "a weight is [outputs, features], not \(weight.shape)")
-        if let gemm {
-            let panels = Panels(packing: weight, precision, gemm.pointee)
+        if let gemm = unsafe gemm {
+            let panels = unsafe Panels(packing: weight, precision, gemm.pointee)
             self.init(weight, precision, .panels(panels))
         } else if precision == .float32 {
             self.init(plain: weight)
@@ -78,9 +78,9 @@ public struct PackedWeight: Sendable {
         outputs = weight.shape[1]
         features = weight.shape[0]
         tracked = nil
-        if let gemm = precision.gemm?.pointee, let pack = gemm.pack_transposed {
+        if let gemm = unsafe precision.gemm?.pointee, let pack = unsafe gemm.pack_transposed {
             self.precision = precision
-            form = .panels(Panels(packingTransposed: weight, precision, gemm, pack))
+            form = unsafe .panels(Panels(packingTransposed: weight, precision, gemm, pack))
         } else {
             self.precision = .float32
             form = .transposed(weight)
@@ -117,17 +117,17 @@ public struct PackedWeight: Sendable {
         switch form {
         case .plain(let weight):
             var result = Tensor(uninitialized: weight.shape)
-            let target = result.mutablePointer()
+            let target = unsafe result.mutablePointer()
             let block = 64
             parallel((outputs + block - 1) / block) { index in
                 let place = index * block * features
-                kernels.scale_columns(
+                unsafe kernels.scale_columns(
                     target + place, features, weight.pointer + place, features,
                     min(block, outputs - index * block), features, factors)
             }
             return PackedWeight(self, .plain(result))
         case .panels(let panels):
-            return panels.scaled(by: factors, outputs, features).map {
+            return unsafe panels.scaled(by: factors, outputs, features).map {
                 PackedWeight(self, .panels($0))
             }
         case .lowPrecision, .transposed:
@@ -145,19 +145,19 @@ public struct PackedWeight: Sendable {
     ) {
         switch form {
         case .plain(let weight):
-            multiplyTransposed(
+            unsafe multiplyTransposed(
                 a.floats, stride: a.stride, weight.pointer + columns.lowerBound * features,
                 stride: features, rows: rows, columns: columns.count, depth: features,
                 adding: adding, into: c, stride: stride)
         case .transposed(let weight):
-            TensorCore.multiply(
+            unsafe TensorCore.multiply(
                 a.floats, stride: a.stride, weight.pointer + columns.lowerBound, stride: outputs,
                 rows: rows, columns: columns.count, depth: features, adding: adding, into: c,
                 stride: stride)
         case .panels(let panels):
-            var left = a.kernelRows
-            var right = panels.kernelPanels
-            panels.gemm.multiply(
+            var left = unsafe a.kernelRows
+            var right = unsafe panels.kernelPanels
+            unsafe panels.gemm.multiply(
                 c, stride, &left, rows, &right, columns.lowerBound, columns.upperBound, outputs,
                 adding)
         case .lowPrecision(let weight):
@@ -166,8 +166,8 @@ public struct PackedWeight: Sendable {
             let wide = Storage<Float>(count: min(block, columns.count) * features)
             for first in Swift.stride(from: columns.lowerBound, to: columns.upperBound, by: block) {
                 let count = min(block, columns.upperBound - first)
-                weight.widen(first..<first + count, into: wide.base)
-                multiplyTransposed(
+                unsafe weight.widen(first..<first + count, into: wide.base)
+                unsafe multiplyTransposed(
                     a.floats, stride: a.stride, wide.base, stride: features, rows: rows,
                     columns: count, depth: features, adding: adding,
                     into: c + first - columns.lowerBound, stride: stride)
@@ -228,13 +228,13 @@ struct Panels: Sendable {
                 ? Storage<Float>(count: 2 * outputs, isLasting: isLasting) : nil,
             outputs: outputs,
             depth: precision.words(features))
-        let (target, scale) = (words.base, scales?.base)
+        let (target, scale) = unsafe (words.base, scales?.base)
         let pieces = PackedWeight.pieces(0..<outputs, of: PackedWeight.columnUnit)
         parallel(pieces.count) { index in
             let piece = pieces[index]
-            gemm.pack(
-                target, scale, scale.map { $0 + outputs },
-                weight.pointer + piece.lowerBound * features, features, piece.lowerBound,
+            unsafe gemm.pack(
+                target, scale, scale.map { unsafe $0 + outputs },
+                unsafe weight.pointer + piece.lowerBound * features, features, piece.lowerBound,
                 piece.upperBound, outputs, features)
         }
     }
@@ -248,12 +248,12 @@ struct Panels: Sendable {
         let words = Storage<UInt32>(count: Panels.columns(columns) * precision.words(depth))
         self.init(
             gemm, words: words, scales: nil, outputs: columns, depth: precision.words(depth))
-        let target = words.base
+        let target = unsafe words.base
         let length = precision.words(depth)
         let pieces = PackedWeight.pieces(0..<columns, of: 4 * PackedWeight.columnUnit)
         parallel(pieces.count) { index in
             let piece = pieces[index]
-            pack(
+            unsafe pack(
                 target + piece.lowerBound * length, weight.pointer + piece.lowerBound, columns,
                 piece.count, depth)
         }
@@ -268,20 +268,20 @@ struct Panels: Sendable {
     static func columns(_ outputs: Int) -> Int { (outputs + 15) / 16 * 16 }
 
     var kernelPanels: wk_panels {
-        wk_panels(
+        unsafe wk_panels(
             words: words.base, count: depth, scale: scales?.base,
-            sums: scales.map { $0.base + outputs })
+            sums: scales.map { unsafe $0.base + outputs })
     }
 
     func scaled(by factors: UnsafePointer<Float>, _ outputs: Int, _ features: Int) -> Panels? {
-        guard let scale = gemm.scale_panels else { return nil }
+        guard let scale = unsafe gemm.scale_panels else { return nil }
         let result = Panels(
             gemm, words: Storage<UInt32>(count: words.count), scales: nil, outputs: outputs,
             depth: depth)
-        let (source, target) = (words.base, result.words.base)
+        let (source, target) = unsafe (words.base, result.words.base)
         let pieces = PackedWeight.pieces(0..<outputs, of: PackedWeight.columnUnit)
         parallel(pieces.count) { index in
-            scale(
+            unsafe scale(
                 target, source, pieces[index].lowerBound, pieces[index].upperBound, outputs,
                 features, factors)
         }
@@ -308,14 +308,14 @@ struct LowPrecisionRows: Sendable {
             let numbers = Storage<Int8>(count: outputs * features, isLasting: true)
             let scales = Storage<Float>(count: outputs, isLasting: true)
             parallel(outputs) { row in
-                scales.base[row] = kernels.narrow_int8(
+                unsafe scales.base[row] = kernels.narrow_int8(
                     numbers.base + row * features, weight.pointer + row * features, features)
             }
             rows = .int8(numbers, scales: scales)
         } else {
             let numbers = Storage<UInt16>(count: outputs * features, isLasting: true)
             parallel(outputs) { row in
-                kernels.narrow_bfloat16(
+                unsafe kernels.narrow_bfloat16(
                     numbers.base + row * features, weight.pointer + row * features, features)
             }
             rows = .bfloat16(numbers)
@@ -326,11 +326,11 @@ struct LowPrecisionRows: Sendable {
     func widen(_ range: Range<Int>, into target: UnsafeMutablePointer<Float>) {
         switch rows {
         case .bfloat16(let numbers):
-            kernels.widen_bfloat16(
+            unsafe kernels.widen_bfloat16(
                 target, numbers.base + range.lowerBound * features, range.count * features)
         case .int8(let numbers, let scales):
             for row in range {
-                kernels.widen_int8(
+                unsafe kernels.widen_int8(
                     target + (row - range.lowerBound) * features, numbers.base + row * features,
                     features, scales.base[row])
             }

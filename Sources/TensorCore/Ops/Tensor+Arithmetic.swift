@@ -7,10 +7,10 @@ extension Tensor {
     public static func combine(_ alpha: Float, _ a: Tensor, _ beta: Float, _ b: Tensor) -> Tensor {
         precondition(a.shape == b.shape, "shapes differ: \(a.shape) and \(b.shape)")
         var result = Tensor(uninitialized: a.shape)
-        let target = result.mutablePointer()
+        let target = unsafe result.mutablePointer()
         forEachChunk(of: a.count) { range in
             let first = range.lowerBound
-            kernels.combine(
+            unsafe kernels.combine(
                 target + first, alpha, a.pointer + first, beta, b.pointer + first, range.count)
         }
         guard Recording.isOn(a.edge, b.edge) else { return result }
@@ -28,11 +28,11 @@ extension Tensor {
     /// `scale · x + shift`, element by element.
     public func scaled(by scale: Float, shift: Float = 0) -> Tensor {
         var result = Tensor(uninitialized: shape)
-        let source = pointer
-        let target = result.mutablePointer()
+        let source = unsafe pointer
+        let target = unsafe result.mutablePointer()
         forEachChunk(of: count) { range in
             let first = range.lowerBound
-            kernels.scale_shift(target + first, source + first, scale, shift, range.count)
+            unsafe kernels.scale_shift(target + first, source + first, scale, shift, range.count)
         }
         guard Recording.isOn(edge) else { return result }
         return result.recorded(from: edge) { [$0.scaled(by: scale)] }
@@ -82,21 +82,23 @@ extension Tensor {
     ///   - shape: The shape of the result.
     /// - Returns: A tensor of that shape with all elements equal.
     package func repeatingElement(_ index: Int, _ shape: Shape) -> Tensor {
-        let result = Tensor(repeating: pointer[index], shape)
+        let result = Tensor(repeating: element(index), shape)
         guard Recording.isOn(edge) else { return result }
         let whole = self.shape
         return result.recorded(from: edge) { gradient in
             var sum = Tensor(repeating: 0, whole)
-            sum.mutablePointer()[index] = gradient.elements.reduce(0, +)
+            unsafe sum.mutablePointer()[index] = gradient.elements.reduce(0, +)
             return [sum]
         }
     }
 
     /// Each element put through a function; for small tensors. Nothing is recorded.
     public func mapped(_ transform: (Float) -> Float) -> Tensor {
-        Tensor(shape) { target in
-            withUnsafeElements { source in
-                for index in source.indices { target[index] = transform(source[index]) }
+        unsafe Tensor(shape) { target in
+            unsafe withUnsafeElements { source in
+                for index in source.indices {
+                    unsafe target[index] = unsafe transform(source[index])
+                }
             }
         }
     }
@@ -106,9 +108,9 @@ extension Tensor {
         _ a: Tensor, _ b: Tensor, _ transform: (Float, Float) -> Float
     ) -> Tensor {
         precondition(a.shape == b.shape, "shapes differ: \(a.shape) and \(b.shape)")
-        return Tensor(a.shape) { target in
+        return unsafe Tensor(a.shape) { target in
             for index in 0..<a.count {
-                target[index] = transform(a.pointer[index], b.pointer[index])
+                unsafe target[index] = transform(a.pointer[index], b.pointer[index])
             }
         }
     }
@@ -118,11 +120,11 @@ extension Tensor {
         let channels = shape.channels
         precondition(
             range.lowerBound >= 0 && range.upperBound <= channels, "channels \(range) of \(shape)")
-        let result = Tensor(shape.withChannels(range.count)) { target in
+        let result = unsafe Tensor(shape.withChannels(range.count)) { target in
             guard let base = target.baseAddress else { return }
-            let source = pointer + range.lowerBound
+            let source = unsafe pointer + range.lowerBound
             for row in 0..<count / max(1, channels) {
-                (base + row * range.count).update(
+                unsafe (base + row * range.count).update(
                     from: source + row * channels, count: range.count)
             }
         }
@@ -130,9 +132,9 @@ extension Tensor {
         let whole = shape
         return result.recorded(from: edge) { gradient in
             var sum = Tensor(repeating: 0, whole)
-            let target = sum.mutablePointer() + range.lowerBound
+            let target = unsafe sum.mutablePointer() + range.lowerBound
             for row in 0..<gradient.count / max(1, range.count) {
-                (target + row * channels).update(
+                unsafe (target + row * channels).update(
                     from: gradient.pointer + row * range.count, count: range.count)
             }
             return [sum]

@@ -19,11 +19,11 @@ extension Tensor {
         let counts = segments.map { $0.keys.shape[1] }
         let positions = counts.reduce(0, +)
         var result = Tensor(uninitialized: shape)
-        let target = result.mutablePointer()
+        let target = unsafe result.mutablePointer()
         var shares = segments.flatMap {
             [Tensor(repeating: 0, $0.keys.shape), Tensor(repeating: 0, $0.values.shape)]
         }
-        let shareTargets = shares.indices.map { shares[$0].mutablePointer() }
+        let shareTargets = unsafe shares.indices.map { unsafe shares[$0].mutablePointer() }
         // Queries of so many neighbouring samples must be taken together.
         let groups = segments.map { samples / $0.keys.shape[0] }
         let group = groups.max() ?? 1
@@ -50,44 +50,44 @@ extension Tensor {
                     // P = softmax(scale · Q Kᵀ + mask) and dP = dO Vᵀ
                     var column = 0
                     for (number, segment) in segments.enumerated() {
-                        multiplyTransposed(
+                        unsafe multiplyTransposed(
                             pointer + place, stride: channels,
                             segment.keys.pointer + corner(number), stride: channels, rows: rows,
                             columns: counts[number], depth: depth, into: scores.base + column,
                             stride: positions)
-                        multiplyTransposed(
+                        unsafe multiplyTransposed(
                             gradient.pointer + place, stride: channels,
                             segment.values.pointer + corner(number), stride: channels, rows: rows,
                             columns: counts[number], depth: depth, into: changes.base + column,
                             stride: positions)
                         column += counts[number]
                     }
-                    Tensor.softmax(
+                    unsafe Tensor.softmax(
                         scores.base, rows: rows, columns: positions, scale: scale,
                         mask: Tensor.jointMask(segments, sample, samples),
                         limits: causal ? (0..<rows).map { first + $0 + 1 } : nil,
-                        statistics.base)
+                        unsafe statistics.base)
                     column = 0
                     for number in segments.indices {
                         // dV += Pᵀ dO
-                        multiplyOverRows(
+                        unsafe multiplyOverRows(
                             scores.base + column, stride: positions, gradient.pointer + place,
                             stride: channels, rows: counts[number], columns: depth, depth: rows,
                             adding: true, into: shareTargets[2 * number + 1] + corner(number),
                             stride: channels)
                         column += counts[number]
                     }
-                    kernels.softmax_gradient(
+                    unsafe kernels.softmax_gradient(
                         changes.base, scores.base, positions, rows, positions, scale)
                     column = 0
                     for (number, segment) in segments.enumerated() {
                         // dQ += dS K, dK += dSᵀ Q
-                        multiply(
+                        unsafe multiply(
                             changes.base + column, stride: positions,
                             segment.keys.pointer + corner(number), stride: channels, rows: rows,
                             columns: depth, depth: counts[number], adding: number > 0,
                             into: target + place, stride: channels)
-                        multiplyOverRows(
+                        unsafe multiplyOverRows(
                             changes.base + column, stride: positions, pointer + place,
                             stride: channels, rows: counts[number], columns: depth, depth: rows,
                             adding: true, into: shareTargets[2 * number] + corner(number),
@@ -106,13 +106,15 @@ extension Tensor {
         _ scores: UnsafeMutablePointer<Float>, rows: Int, columns: Int, scale: Float,
         mask: [Float]?, limits: [Int]?, _ statistics: UnsafeMutablePointer<Float>
     ) {
-        let (maxima, totals, factors) = (statistics, statistics + rows, statistics + 2 * rows)
-        maxima.update(repeating: -.infinity, count: rows)
-        totals.update(repeating: 0, count: rows)
-        kernels.softmax_block(
+        let (maxima, totals, factors) = unsafe (
+            statistics, statistics + rows, statistics + 2 * rows
+        )
+        unsafe maxima.update(repeating: -.infinity, count: rows)
+        unsafe totals.update(repeating: 0, count: rows)
+        unsafe kernels.softmax_block(
             scores, columns, rows, columns, scale, mask, limits, maxima, totals, factors)
-        for row in 0..<rows { factors[row] = 1 / totals[row] }
-        kernels.scale_rows(scores, columns, rows, columns, factors)
+        for row in 0..<rows { unsafe factors[row] = unsafe 1 / totals[row] }
+        unsafe kernels.scale_rows(scores, columns, rows, columns, factors)
     }
 
     /// What is added to the scores of one sample's keys, over all segments; nil for nothing.
@@ -124,7 +126,7 @@ extension Tensor {
             let count = segment.keys.shape[1]
             guard let mask = segment.mask else { return [Float](repeating: 0, count: count) }
             let owner = sample / (samples / segment.keys.shape[0])
-            return Array(
+            return unsafe Array(
                 UnsafeBufferPointer(start: mask.pointer + owner * count, count: count))
         }
     }

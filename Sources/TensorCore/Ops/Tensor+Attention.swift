@@ -65,22 +65,22 @@ extension Tensor {
         let block = 96
         let blocks = (queries + block - 1) / block
         var result = Tensor(uninitialized: shape)
-        let target = result.mutablePointer()
-        let source = pointer
+        let target = unsafe result.mutablePointer()
+        let source = unsafe pointer
         parallel(samples * heads * blocks) { index in
             let sample = index / (heads * blocks)
             let head = index / blocks % heads
             let first = index % blocks * block
             let rows = min(block, queries - first)
             let place = (sample * queries + first) * channels + head * depth
-            var run = AttentionRun(
+            var run = unsafe AttentionRun(
                 OperandRows(source + place, stride: channels), rows: rows, depth: depth, format)
             for memory in memories {
                 memory.visit(
                     by: &run, sample: sample / (samples / memory.samples), head: head,
                     firstQuery: causal ? first : nil)
             }
-            run.finish(into: target + place, stride: channels)
+            unsafe run.finish(into: target + place, stride: channels)
         }
         return result
     }
@@ -108,12 +108,13 @@ private struct AttentionRun {
         self.format = format
         scale = 1 / Float(depth).squareRoot()
         queries = OperandScratch(rows: rows, features: depth, format)
-        source.convert(from: .float32, count: rows, features: depth, to: format, queries.rows)
+        unsafe source.convert(
+            from: .float32, count: rows, features: depth, to: format, queries.rows)
         running = Storage<Float>(count: 3 * rows)
-        running.base.update(repeating: -.infinity, count: rows)
-        (running.base + rows).update(repeating: 0, count: 2 * rows)
+        running.fill(0..<rows, with: -.infinity)
+        running.fill(rows..<3 * rows, with: 0)
         sums = Storage<Float>(count: rows * depth)
-        sums.base.update(repeating: 0, count: rows * depth)
+        sums.fill(with: 0)
         scores = Storage<Float>(count: rows * AttentionMemory.largestPiece)
         probabilities =
             format == .float32
@@ -135,34 +136,34 @@ private struct AttentionRun {
         keys: (OperandRows, UnsafeMutablePointer<Float>) -> Void,
         values: (OperandRows, UnsafeMutablePointer<Float>) -> Void
     ) {
-        let (maxima, totals) = (running.base, running.base + rows)
-        let correction = running.base + 2 * rows
-        keys(queries.rows, scores.base)
+        let (maxima, totals) = unsafe (running.base, running.base + rows)
+        let correction = unsafe running.base + 2 * rows
+        unsafe keys(queries.rows, scores.base)
         let seen: OperandRows
-        if let probabilities, let softmax = format.gemm?.pointee.softmax_block {
-            let words = probabilities.rows.start
+        if let probabilities, let softmax = unsafe format.gemm?.pointee.softmax_block {
+            let words = unsafe probabilities.rows.start
             let stride = format.words(count)
-            softmax(
+            unsafe softmax(
                 words, stride, scores.base, count, rows, count, scale, mask, limits, maxima,
                 totals, correction)
-            seen = OperandRows(words, stride: stride, scales: nil, offsets: nil)
+            seen = unsafe OperandRows(words, stride: stride, scales: nil, offsets: nil)
         } else {
-            kernels.softmax_block(
+            unsafe kernels.softmax_block(
                 scores.base, count, rows, count, scale, mask, limits, maxima, totals, correction)
-            seen = OperandRows(scores.base, stride: count)
+            seen = unsafe OperandRows(scores.base, stride: count)
         }
-        if !isFirst { kernels.scale_rows(sums.base, depth, rows, depth, correction) }
+        if !isFirst { unsafe kernels.scale_rows(sums.base, depth, rows, depth, correction) }
         isFirst = false
-        values(seen, sums.base)
+        unsafe values(seen, sums.base)
     }
 
     /// Divides by the sums of the exponentials.
     func finish(into target: UnsafeMutablePointer<Float>, stride: Int) {
-        let (totals, factors) = (running.base + rows, running.base + 2 * rows)
-        for row in 0..<rows { factors[row] = 1 / totals[row] }
-        kernels.scale_rows(sums.base, depth, rows, depth, factors)
+        let (totals, factors) = unsafe (running.base + rows, running.base + 2 * rows)
+        for row in 0..<rows { unsafe factors[row] = unsafe 1 / totals[row] }
+        unsafe kernels.scale_rows(sums.base, depth, rows, depth, factors)
         for row in 0..<rows {
-            (target + row * stride).update(from: sums.base + row * depth, count: depth)
+            unsafe (target + row * stride).update(from: sums.base + row * depth, count: depth)
         }
     }
 }
@@ -195,10 +196,10 @@ private struct AttentionMemory {
         let channels = segment.keys.shape[2]
         depth = channels / heads
         pieces = PackedWeight.pieces(0..<positions, of: AttentionMemory.piece)
-        gemm = format.gemm?.pointee
+        gemm = unsafe format.gemm?.pointee
         keyWords = Panels.columns(positions) * format.words(depth)
         valueWords = Panels.columns(depth) * format.words(positions)
-        guard let gemm, let transpose = gemm.pack_transposed else {
+        guard let gemm, let transpose = unsafe gemm.pack_transposed else {
             words = nil
             return
         }
@@ -210,11 +211,11 @@ private struct AttentionMemory {
             let piece = pieces[index % pieces.count]
             let corner =
                 (owner / heads * positions + piece.lowerBound) * channels + owner % heads * depth
-            let panels = words.base + owner * (keyWords + valueWords)
-            gemm.pack(
+            let panels = unsafe words.base + owner * (keyWords + valueWords)
+            unsafe gemm.pack(
                 panels, nil, nil, segment.keys.pointer + corner, channels, piece.lowerBound,
                 piece.upperBound, positions, depth)
-            transpose(
+            unsafe transpose(
                 panels + keyWords + Panels.columns(depth) * format.words(piece.lowerBound),
                 segment.values.pointer + corner, channels, depth, piece.count)
         }
@@ -229,7 +230,9 @@ private struct AttentionMemory {
     ///     own.
     func visit(by run: inout AttentionRun, sample: Int, head: Int, firstQuery: Int?) {
         let channels = heads * depth
-        let panels = words.map { $0.base + (sample * heads + head) * (keyWords + valueWords) }
+        let panels = unsafe words.map {
+            unsafe $0.base + (sample * heads + head) * (keyWords + valueWords)
+        }
         let rows = run.rows
         let (depth, positions) = (depth, positions)
         for piece in pieces {
@@ -239,31 +242,34 @@ private struct AttentionMemory {
                 limits = (0..<rows).map { firstQuery + $0 + 1 - piece.lowerBound }
             }
             let corner = (sample * positions + piece.lowerBound) * channels + head * depth
-            let mask = segment.mask.map { $0.pointer + sample * positions + piece.lowerBound }
-            if let gemm, let panels {
+            let mask = unsafe segment.mask.map {
+                unsafe $0.pointer + sample * positions + piece.lowerBound
+            }
+            if let gemm, let panels = unsafe panels {
                 let values =
-                    panels + keyWords + Panels.columns(depth) * format.words(piece.lowerBound)
-                run.attend(to: piece.count, limits: limits, mask: mask) { queries, scores in
-                    var left = queries.kernelRows
-                    var right = wk_panels(
+                    unsafe panels + keyWords + Panels.columns(depth)
+                    * format.words(piece.lowerBound)
+                unsafe run.attend(to: piece.count, limits: limits, mask: mask) { queries, scores in
+                    var left = unsafe queries.kernelRows
+                    var right = unsafe wk_panels(
                         words: panels, count: format.words(depth), scale: nil, sums: nil)
-                    gemm.multiply(
+                    unsafe gemm.multiply(
                         scores, piece.count, &left, rows, &right, piece.lowerBound,
                         piece.upperBound, positions, false)
                 } values: { probabilities, sums in
-                    var left = probabilities.kernelRows
-                    var right = wk_panels(
+                    var left = unsafe probabilities.kernelRows
+                    var right = unsafe wk_panels(
                         words: values, count: format.words(piece.count), scale: nil, sums: nil)
-                    gemm.multiply(sums, depth, &left, rows, &right, 0, depth, depth, true)
+                    unsafe gemm.multiply(sums, depth, &left, rows, &right, 0, depth, depth, true)
                 }
             } else {
-                run.attend(to: piece.count, limits: limits, mask: mask) { queries, scores in
-                    multiplyTransposed(
+                unsafe run.attend(to: piece.count, limits: limits, mask: mask) { queries, scores in
+                    unsafe multiplyTransposed(
                         queries.floats, stride: queries.stride, segment.keys.pointer + corner,
                         stride: channels, rows: rows, columns: piece.count, depth: depth,
                         into: scores, stride: piece.count)
                 } values: { probabilities, sums in
-                    TensorCore.multiply(
+                    unsafe TensorCore.multiply(
                         probabilities.floats, stride: probabilities.stride,
                         segment.values.pointer + corner, stride: channels, rows: rows,
                         columns: depth, depth: piece.count, adding: true, into: sums,

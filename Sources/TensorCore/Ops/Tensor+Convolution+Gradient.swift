@@ -12,11 +12,11 @@ struct Windows {
     /// The windows of all images, `[batch, positions, kernel · kernel · channels]`.
     func gathered(from images: Tensor) -> Tensor {
         var result = Tensor(uninitialized: [shape[0], positions, depth])
-        let target = result.mutablePointer()
+        let target = unsafe result.mutablePointer()
         let image = shape.count(of: 1..<4)
         forEachBlock { sample, first, count in
-            withUnsafePointer(to: geometry) {
-                wk_gather_windows(
+            unsafe withUnsafePointer(to: geometry) {
+                unsafe wk_gather_windows(
                     target + (sample * positions + first) * depth,
                     images.pointer + sample * image, first, count, $0)
             }
@@ -43,12 +43,12 @@ struct Windows {
             let windows = Storage<Float>(count: block * depth)
             for first in stride(from: 0, to: positions, by: block) {
                 let count = min(block, positions - first)
-                multiply(
+                unsafe multiply(
                     [(rows.rows(from: sample * positions + first), transposed)], rows: count,
                     columns: 0..<depth, Epilogue().steps(sample: 0, row: 0, columns: depth),
                     into: .floats(windows.base))
-                withUnsafePointer(to: geometry) {
-                    wk_scatter_windows(
+                unsafe withUnsafePointer(to: geometry) {
+                    unsafe wk_scatter_windows(
                         target + sample * image, windows.base, first, count, $0)
                 }
             }
@@ -90,7 +90,7 @@ extension Tensor {
             return [
                 try edge.map { _ in
                     var sum = Tensor(repeating: 0, self.shape)
-                    try windows.scatter(rows, through: weight, into: sum.mutablePointer())
+                    try unsafe windows.scatter(rows, through: weight, into: sum.mutablePointer())
                     return sum
                 },
                 try weight.tracked.map { _ in
@@ -110,14 +110,14 @@ extension Tensor {
         let edges = [edge, bias?.edge] + phases.map { $0.tracked?.edge }
         return result.recorded(fromAll: edges) { gradient in
             var sum = Tensor(repeating: 0, self.shape)
-            let target = sum.mutablePointer()
+            let target = unsafe sum.mutablePointer()
             let weights = try phases.indices.map { phase -> Tensor? in
                 let part = gradient.phase(
                     phase / stride, phase % stride, stride: stride,
                     positions: windows[phase].positions)
                 let rows = Operand(part)
                 if edge != nil {
-                    try windows[phase].scatter(rows, through: phases[phase], into: target)
+                    try unsafe windows[phase].scatter(rows, through: phases[phase], into: target)
                 }
                 return try phases[phase].tracked.map { _ in
                     try phases[phase].checkDifferentiable()
@@ -139,12 +139,12 @@ extension Tensor {
         let (batch, height, width, channels) = axes4
         let phaseWidth = (width - column + stride - 1) / stride
         var result = Tensor(uninitialized: [batch, positions, channels])
-        let target = result.mutablePointer()
+        let target = unsafe result.mutablePointer()
         parallel(batch) { sample in
             for position in 0..<positions {
                 let y = position / phaseWidth * stride + row
                 let x = position % phaseWidth * stride + column
-                (target + (sample * positions + position) * channels).update(
+                unsafe (target + (sample * positions + position) * channels).update(
                     from: pointer + ((sample * height + y) * width + x) * channels, count: channels)
             }
         }
@@ -173,7 +173,7 @@ extension Tensor {
 extension Operand {
     /// These rows in the numbers in which their products with a matrix's gradients are taken.
     func forProducts(with matrix: PackedWeight) -> Operand {
-        let isLowPrecision = matrix.precision != .float32 && Precision.bfloat16.gemm != nil
+        let isLowPrecision = unsafe matrix.precision != .float32 && Precision.bfloat16.gemm != nil
         return converted(to: isLowPrecision ? .bfloat16 : .float32)
     }
 }

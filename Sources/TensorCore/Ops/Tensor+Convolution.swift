@@ -39,7 +39,7 @@ extension Tensor {
         }
         var result = Tensor(uninitialized: [batch, outputHeight, outputWidth, outputs])
         epilogue.check(samples: batch, columns: outputs, count: result.count)
-        let target = result.mutablePointer()
+        let target = unsafe result.mutablePointer()
         let source = WindowSource(self, for: weight)
         let block = windowBlock(depth: depth)
         let blocks = (positions + block - 1) / block
@@ -50,7 +50,7 @@ extension Tensor {
             let row = sample * positions + first
             let windows = source.windows(
                 geometry, ofSample: sample, first: first, count: rows, for: weight)
-            multiply(
+            unsafe multiply(
                 [(windows.rows, weight)], rows: rows, columns: 0..<outputs,
                 epilogue.steps(sample: sample, row: row, columns: outputs),
                 into: .floats(target + row * outputs))
@@ -89,7 +89,7 @@ extension Tensor {
             "\(phases.count) matrices of \(phases[0].features) features for a transposed "
                 + "convolution of \(shape)")
         var result = Tensor(uninitialized: [batch, outputHeight, outputWidth, outputs])
-        let target = result.mutablePointer()
+        let target = unsafe result.mutablePointer()
         let source = WindowSource(self, for: phases[0])
         let isRecorded = Recording.isOn([edge, bias?.edge] + phases.map { $0.tracked?.edge })
         let epilogue = Epilogue(bias: bias, activation: isRecorded ? .identity : activation)
@@ -118,7 +118,7 @@ extension Tensor {
             let windows = source.windows(
                 part.geometry, ofSample: sample, first: first, count: count, for: matrix)
             let sums = Storage<Float>(count: count * outputs)
-            multiply(
+            unsafe multiply(
                 [(windows.rows, matrix)], rows: count, columns: 0..<outputs,
                 epilogue.steps(sample: sample, row: 0, columns: outputs),
                 into: .floats(sums.base))
@@ -127,7 +127,7 @@ extension Tensor {
                 let y = (first + position) / phaseWidth * stride + phase / stride
                 let x = (first + position) % phaseWidth * stride + phase % stride
                 let pixel = (sample * outputHeight + y) * outputWidth + x
-                (target + pixel * outputs).update(
+                unsafe (target + pixel * outputs).update(
                     from: sums.base + position * outputs, count: outputs)
             }
             withExtendedLifetime((windows, sums)) {}
@@ -170,15 +170,15 @@ extension Tensor {
                     }
                 }
             }
-            let result = Tensor([outputs, taps * taps * channels]) { target in
-                forEachElement { target[$0] = weight.pointer[$1] }
+            let result = unsafe Tensor([outputs, taps * taps * channels]) { target in
+                forEachElement { unsafe target[$0] = unsafe weight.pointer[$1] }
             }
             guard Recording.isOn(weight.edge) else { return result }
             let whole = weight.shape
             return result.recorded(from: weight.edge) { gradient in
                 var sum = Tensor(repeating: 0, whole)
-                let target = sum.mutablePointer()
-                forEachElement { target[$1] = gradient.pointer[$0] }
+                let target = unsafe sum.mutablePointer()
+                forEachElement { unsafe target[$1] = unsafe gradient.pointer[$0] }
                 return [sum]
             }
         }
@@ -192,17 +192,17 @@ extension Tensor {
         let window = weight.shape[2] * weight.shape[3]
         let flat = weight.reshaped(to: [outputs, window * channels])
         if window == 1 { return flat }
-        let result = Tensor(flat.shape) { target in
+        let result = unsafe Tensor(flat.shape) { target in
             guard let base = target.baseAddress else { return }
-            wk_transpose(base, weight.pointer, outputs, channels, window)
+            unsafe wk_transpose(base, weight.pointer, outputs, channels, window)
         }
         guard Recording.isOn(weight.edge) else { return result }
         let whole = weight.shape
         return result.recorded(from: weight.edge) { gradient in
-            [
+            unsafe [
                 Tensor(whole) { target in
                     guard let base = target.baseAddress else { return }
-                    wk_transpose(base, gradient.pointer, outputs, window, channels)
+                    unsafe wk_transpose(base, gradient.pointer, outputs, window, channels)
                 }
             ]
         }
@@ -235,7 +235,7 @@ private struct WindowSource {
         var geometry = geometry
         geometry.channels = pixels.precision.words(geometry.channels)
         let words = OperandScratch(rows: count, features: depth, pixels.precision)
-        wk_gather_windows(
+        unsafe wk_gather_windows(
             words.rows.start, pixels.rows(from: sample * pixels.rowsInSample).start, first, count,
             &geometry)
         return OperandScratch(words, rows: count, features: depth, for: matrix)

@@ -22,12 +22,12 @@ extension Tensor {
         let convolution = DepthwiseRows(
             of: shape, weight, bias, kernel: kernel, stride: stride, padding: padding)
         var result = Tensor(uninitialized: convolution.outputShape)
-        let target = result.mutablePointer()
+        let target = unsafe result.mutablePointer()
         let image = convolution.inputLength * shape[1]
         parallel(convolution.rowCount) { row in
             let (sample, y) = (row / convolution.outputShape[1], row % convolution.outputShape[1])
-            convolution.compute(y, into: target + row * convolution.outputLength) {
-                pointer + sample * image + $0 * convolution.inputLength
+            unsafe convolution.compute(y, into: target + row * convolution.outputLength) {
+                unsafe pointer + sample * image + $0 * convolution.inputLength
             }
         }
         guard Recording.isOn(edge, weight.edge, bias.edge) else { return result }
@@ -74,46 +74,46 @@ extension Tensor {
         let length = convolution.inputLength
         let band = max(32, margin)
         let bands = (height + band - 1) / band
-        let target = result.mutablePointer()
+        let target = unsafe result.mutablePointer()
         // Around each end of a band, the last rows before it and the first after it.
         let borders = Storage<Float>(count: shape[0] * bands * 2 * margin * length)
         func border(_ sample: Int, _ end: Int, row: Int) -> UnsafeMutablePointer<Float> {
-            borders.base
+            unsafe borders.base
                 + ((sample * bands + end / band - 1) * 2 * margin + row - end + margin) * length
         }
         parallel(shape[0] * bands) { index in
             let (sample, end) = (index / bands, (index % bands + 1) * band)
             for row in end - margin..<end + margin where row < height {
-                border(sample, end, row: row).update(
+                unsafe border(sample, end, row: row).update(
                     from: target + (sample * height + row) * length, count: length)
             }
         }
         parallel(shape[0] * bands) { index in
             let (sample, number) = (index / bands, index % bands)
             let outputs = number * band..<min(height, (number + 1) * band)
-            let image = target + sample * height * length
+            let image = unsafe target + sample * height * length
             // A ring of normalised rows.
             let ring = Storage<Float>(count: kernel * length)
             func normed(_ row: Int) -> UnsafeMutablePointer<Float> {
-                ring.base + row % kernel * length
+                unsafe ring.base + row % kernel * length
             }
             var next = max(0, outputs.lowerBound - margin)
             for output in outputs {
                 while next <= min(height - 1, output + margin) {
                     let source =
                         if next < outputs.lowerBound {
-                            border(sample, outputs.lowerBound, row: next)
+                            unsafe border(sample, outputs.lowerBound, row: next)
                         } else if next >= outputs.upperBound {
-                            border(sample, outputs.upperBound, row: next)
-                        } else { image + next * length }
-                    kernels.layer_norm(
+                            unsafe border(sample, outputs.upperBound, row: next)
+                        } else { unsafe image + next * length }
+                    unsafe kernels.layer_norm(
                         normed(next), channels, source, channels, width, channels, 1e-6, scale,
                         shift, nil, nil)
                     next += 1
                 }
-                let place = image + output * length
-                convolution.compute(output, into: place, gain: gain, residual: place) {
-                    UnsafePointer(normed($0))
+                let place = unsafe image + output * length
+                unsafe convolution.compute(output, into: place, gain: gain, residual: place) {
+                    unsafe UnsafePointer(normed($0))
                 }
             }
             withExtendedLifetime(ring) {}
@@ -147,11 +147,11 @@ extension Tensor {
         let image = convolution.inputLength * shape[1]
         parallel(convolution.rowCount) { row in
             let (sample, y) = (row / convolution.outputShape[1], row % convolution.outputShape[1])
-            result.writeRows(from: row * width, count: width) { sums in
-                convolution.compute(y, into: sums) {
-                    pointer + sample * image + $0 * convolution.inputLength
+            unsafe result.writeRows(from: row * width, count: width) { sums in
+                unsafe convolution.compute(y, into: sums) {
+                    unsafe pointer + sample * image + $0 * convolution.inputLength
                 }
-                kernels.layer_norm(
+                unsafe kernels.layer_norm(
                     sums, channels, sums, channels, width, channels, epsilon, 1, 0, nil, nil)
             }
         }
@@ -210,9 +210,9 @@ private struct DepthwiseRows {
         _ output: Int, into target: UnsafeMutablePointer<Float>, gain: Float = 1,
         residual: UnsafePointer<Float>? = nil, inputRow: (Int) -> UnsafePointer<Float>
     ) {
-        let rows = inputRows(output, inputRow)
-        withUnsafePointer(to: geometry) {
-            kernels.depthwise_row(
+        let rows = unsafe inputRows(output, inputRow)
+        unsafe withUnsafePointer(to: geometry) {
+            unsafe kernels.depthwise_row(
                 target, outputShape.channels, rows, weight.pointer, bias.pointer, gain, residual, $0
             )
         }
@@ -223,9 +223,9 @@ private struct DepthwiseRows {
         _ output: Int, _ inputRow: (Int) -> UnsafePointer<Float>
     ) -> [UnsafePointer<Float>?] {
         let top = output * geometry.stride - geometry.padding
-        return (top..<top + geometry.kernel_height).map { y in
+        return unsafe (top..<top + geometry.kernel_height).map { y in
             if y < 0 || y >= height, !geometry.replicate { return nil }
-            return inputRow(min(max(y, 0), height - 1))
+            return unsafe inputRow(min(max(y, 0), height - 1))
         }
     }
 
@@ -241,25 +241,25 @@ private struct DepthwiseRows {
         let bands = (rowCount + band - 1) / band
         let length = (taps + 1) * channels
         let sums = Storage<Float>(count: max(1, bands) * length)
-        sums.base.update(repeating: 0, count: sums.count)
+        sums.fill(with: 0)
         parallel(bands) { index in
-            let target = sums.base + index * length
+            let target = unsafe sums.base + index * length
             for row in index * band..<min(rowCount, (index + 1) * band) {
                 let sample = row / outputShape[1]
-                let rows = inputRows(row % outputShape[1]) {
-                    input.pointer + sample * image + $0 * inputLength
+                let rows = unsafe inputRows(row % outputShape[1]) {
+                    unsafe input.pointer + sample * image + $0 * inputLength
                 }
-                withUnsafePointer(to: geometry) {
-                    kernels.depthwise_weight_gradient(
+                unsafe withUnsafePointer(to: geometry) {
+                    unsafe kernels.depthwise_weight_gradient(
                         target, target + taps * channels, gradient.pointer + row * outputLength,
                         rows, $0)
                 }
             }
         }
-        let total = Tensor([taps + 1, channels]) { total in
-            total.update(repeating: 0)
+        let total = unsafe Tensor([taps + 1, channels]) { total in
+            unsafe total.update(repeating: 0)
             guard let base = total.baseAddress else { return }
-            kernels.sum_columns(base, sums.base, length, bands, length)
+            unsafe kernels.sum_columns(base, sums.base, length, bands, length)
         }
         return (
             total[0..<taps].reshaped(to: weight.shape),
@@ -278,17 +278,17 @@ private struct DepthwiseRows {
                 turned, bias: Tensor(repeating: 0, bias.shape), kernel: kernel)
         }
         var result = Tensor(repeating: 0, shape)
-        let target = result.mutablePointer()
+        let target = unsafe result.mutablePointer()
         let image = inputLength * height
         parallel(shape[0]) { sample in
             for y in 0..<outputShape[1] {
-                let rows = inputRows(y) {
-                    UnsafePointer(target + sample * image + $0 * inputLength)
+                let rows = unsafe inputRows(y) {
+                    unsafe UnsafePointer(target + sample * image + $0 * inputLength)
                 }
-                .map { $0.map { UnsafeMutablePointer(mutating: $0) } }
+                .map { unsafe $0.map { unsafe UnsafeMutablePointer(mutating: $0) } }
                 let row = sample * outputShape[1] + y
-                withUnsafePointer(to: geometry) {
-                    kernels.depthwise_input_gradient(
+                unsafe withUnsafePointer(to: geometry) {
+                    unsafe kernels.depthwise_input_gradient(
                         rows, gradient.pointer + row * outputLength, weight.pointer, $0)
                 }
             }

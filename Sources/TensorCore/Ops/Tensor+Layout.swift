@@ -20,9 +20,9 @@ extension Tensor {
     }
 
     private func transposed(_ batch: Int, _ a: Int, _ b: Int, to shape: Shape) -> Tensor {
-        let result = Tensor(shape) { target in
+        let result = unsafe Tensor(shape) { target in
             guard let base = target.baseAddress else { return }
-            wk_transpose(base, pointer, batch, a, b)
+            unsafe wk_transpose(base, pointer, batch, a, b)
         }
         guard Recording.isOn(edge) else { return result }
         let original = self.shape
@@ -40,11 +40,11 @@ extension Tensor {
             "\(shape) has sides that are no multiples of \(factor)")
         var result = Tensor(
             uninitialized: [batch, height / factor, width / factor, channels * factor * factor])
-        let target = result.mutablePointer()
+        let target = unsafe result.mutablePointer()
         let size = height * width * channels
-        let source = pointer
+        let source = unsafe pointer
         parallel(batch) {
-            wk_pixel_unshuffle(
+            unsafe wk_pixel_unshuffle(
                 target + $0 * size, source + $0 * size, height, width, channels, factor)
         }
         guard Recording.isOn(edge) else { return result }
@@ -60,12 +60,12 @@ extension Tensor {
             channels % (factor * factor) == 0, "\(shape): channels are no multiple of \(factor)²")
         var result = Tensor(
             uninitialized: [batch, height * factor, width * factor, channels / (factor * factor)])
-        let target = result.mutablePointer()
+        let target = unsafe result.mutablePointer()
         let rowLength = width * channels
-        let source = pointer
+        let source = unsafe pointer
         forEachRowBlock(rows: batch * height, channels: rowLength) { rows in
             let start = rows.lowerBound * rowLength
-            wk_pixel_shuffle(
+            unsafe wk_pixel_shuffle(
                 target + start, source + start, rows.count, width, channels, factor)
         }
         guard Recording.isOn(edge) else { return result }

@@ -74,17 +74,17 @@ extension Operand {
     /// The sums over all rows, in a shape of as many elements as there are channels.
     func columnSums(as shape: Shape) -> Tensor {
         let channels = self.shape.channels
-        let sums = RowBlockSums(rows: rowCount, channels: channels) { rows, sums in
+        let sums = unsafe RowBlockSums(rows: rowCount, channels: channels) { rows, sums in
             switch elements {
             case .float32(let tensor):
-                kernels.sum_columns(
+                unsafe kernels.sum_columns(
                     sums, tensor.pointer + rows.lowerBound * channels, channels, rows.count,
                     channels)
             default:
                 let ones = Storage<Float>(count: channels)
-                ones.base.update(repeating: 1, count: channels)
+                ones.fill(0..<channels, with: 1)
                 let place = self.rows(from: rows.lowerBound)
-                kernels.dot_columns_bfloat16(
+                unsafe kernels.dot_columns_bfloat16(
                     sums, ones.base, 0, place.bfloat16Words, 2 * place.stride, rows.count, channels)
                 withExtendedLifetime(ones) {}
             }
@@ -105,13 +105,13 @@ extension Operand {
             let row = sample * rows + first
             let count = min(block, rows - first)
             let (source, target) = (self.rows(from: row), gradient.rows(from: row))
-            let sumsOfSquares = sumOfSquares.pointer + sample * channels
+            let sumsOfSquares = unsafe sumOfSquares.pointer + sample * channels
             if precision == .float32 {
-                kernels.gelu_gradient(
+                unsafe kernels.gelu_gradient(
                     target.floats, result.pointer + row * channels, source.floats, count, channels,
                     sumsOfSquares)
             } else {
-                kernels.gelu_gradient_bfloat16(
+                unsafe kernels.gelu_gradient_bfloat16(
                     target.bfloat16Words, 2 * target.stride, result.pointer + row * channels,
                     source.bfloat16Words, count, channels, sumsOfSquares)
             }
@@ -124,7 +124,7 @@ extension Operand {
 extension OperandRows {
     /// The elements of an operand of bfloat16.
     var bfloat16Words: UnsafeMutablePointer<UInt16> {
-        start.assumingMemoryBound(to: UInt16.self)
+        unsafe start.assumingMemoryBound(to: UInt16.self)
     }
 }
 
@@ -142,19 +142,19 @@ struct RowBlockSums {
         let block = max(1, (1 << 16) / max(1, channels))
         let blocks = (rows + block - 1) / block
         let sums = Storage<Float>(count: max(1, blocks) * channels)
-        sums.base.update(repeating: 0, count: sums.count)
+        sums.fill(with: 0)
         parallel(blocks) { index in
-            add(index * block..<min(rows, (index + 1) * block), sums.base + index * channels)
+            unsafe add(index * block..<min(rows, (index + 1) * block), sums.base + index * channels)
         }
         (self.sums, self.blocks, self.channels) = (sums, blocks, channels)
     }
 
     /// The sum of all blocks, `[channels]`.
     func total() -> Tensor {
-        Tensor([channels]) { total in
-            total.update(repeating: 0)
+        unsafe Tensor([channels]) { total in
+            unsafe total.update(repeating: 0)
             guard let base = total.baseAddress else { return }
-            kernels.sum_columns(base, sums.base, channels, blocks, channels)
+            unsafe kernels.sum_columns(base, sums.base, channels, blocks, channels)
         }
     }
 }
@@ -194,28 +194,28 @@ private struct LinearGradient {
         let matrix = try term.matrix.transposedForGradients()
         let layer = LinearLayer([Tensor.Term(gradient, matrix)], Epilogue())
         var result = Tensor(uninitialized: term.input.shape)
-        let target = result.mutablePointer()
+        let target = unsafe result.mutablePointer()
         guard let factors = term.inputScale else {
-            layer.run(into: .floats(target))
+            unsafe layer.run(into: .floats(target))
             return (result, nil)
         }
         let sums = TileSums(layer)
         let features = term.matrix.features
-        layer.run(into: .floats(target)) { tile in
+        unsafe layer.run(into: .floats(target)) { tile in
             let first = tile.columns.lowerBound
-            let corner = target + tile.row * features + first
+            let corner = unsafe target + tile.row * features + first
             let source = term.input.rows(from: tile.row)
-            let total = sums.tile(tile.rowTile, ofSample: tile.sample) + first
+            let total = unsafe sums.tile(tile.rowTile, ofSample: tile.sample) + first
             if term.input.precision == .float32 {
-                kernels.dot_columns(
+                unsafe kernels.dot_columns(
                     total, corner, features, source.floats + first, source.stride, tile.rowCount,
                     tile.columns.count)
             } else {
-                kernels.dot_columns_bfloat16(
+                unsafe kernels.dot_columns_bfloat16(
                     total, corner, features, source.bfloat16Words + first, 2 * source.stride,
                     tile.rowCount, tile.columns.count)
             }
-            kernels.scale_columns(
+            unsafe kernels.scale_columns(
                 corner, features, corner, features, tile.rowCount, tile.columns.count,
                 factors.pointer + tile.sample * features + first)
         }
@@ -239,12 +239,12 @@ extension Tensor {
     static func productOverRows(_ a: Operand, _ b: Operand, scale: Tensor? = nil) -> Tensor {
         let (outputs, features) = (a.shape.channels, b.shape.channels)
         var result = Tensor(uninitialized: [outputs, features])
-        let target = result.mutablePointer()
+        let target = unsafe result.mutablePointer()
         if a.precision == .bfloat16, b.precision != .int8,
-            let gemm = Precision.bfloat16.gemm?.pointee,
-            let interleave = gemm.interleave
+            let gemm = unsafe Precision.bfloat16.gemm?.pointee,
+            let interleave = unsafe gemm.interleave
         {
-            accumulate(a, b, scale, gemm, interleave, into: target)
+            unsafe accumulate(a, b, scale, gemm, interleave, into: target)
             return result
         }
         guard let left = a.converted(to: .float32).floats,
@@ -257,7 +257,7 @@ extension Tensor {
         let piece = (outputs + pieces - 1) / pieces
         parallel((outputs + piece - 1) / piece) { index in
             let first = index * piece
-            multiplyOverRows(
+            unsafe multiplyOverRows(
                 left.pointer + first, stride: outputs, right.pointer, stride: features,
                 rows: min(piece, outputs - first), columns: features, depth: rows,
                 into: target + first * features, stride: features)
@@ -297,12 +297,12 @@ extension Tensor {
                 let depth = min(unit, rows - first)
                 if index % 2 == 0 {
                     let source = a.rows(from: first)
-                    interleave(
+                    unsafe interleave(
                         left.base + (first - start) / 2 * outputs, outputs, source.start, true,
                         2 * source.stride, outputs, depth, nil, 0, 1)
                 } else {
                     let source = b.rows(from: first)
-                    interleave(
+                    unsafe interleave(
                         right.base + (first - start) / 2 * panelColumns, 0, source.start,
                         isBFloat16, isBFloat16 ? 2 * source.stride : source.stride, features,
                         depth, scale?.pointer, first, max(1, b.rowsInSample))
@@ -312,19 +312,19 @@ extension Tensor {
                 let first = index * piece
                 for number in 0..<units {
                     let depth = min(unit, count - number * unit)
-                    var rows = wk_rows(
+                    var rows = unsafe wk_rows(
                         words: left.base + number * unit / 2 * outputs + first, ld: 1,
                         step: outputs, scale: nil, offset: nil)
-                    var panels = wk_panels(
+                    var panels = unsafe wk_panels(
                         words: right.base + number * unit / 2 * panelColumns,
                         count: (depth + 1) / 2, scale: nil, sums: nil)
-                    gemm.multiply(
+                    unsafe gemm.multiply(
                         target + first * features, features, &rows, min(piece, outputs - first),
                         &panels, 0, features, features, start > 0 || number > 0)
                 }
             }
         }
-        if rows == 0 { target.update(repeating: 0, count: outputs * features) }
+        if rows == 0 { unsafe target.update(repeating: 0, count: outputs * features) }
         withExtendedLifetime((left, right, scale)) {}
     }
 }

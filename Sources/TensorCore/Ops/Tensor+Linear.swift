@@ -61,7 +61,7 @@ extension Tensor {
         }
         let layer = LinearLayer(terms, epilogue)
         var result = Tensor(uninitialized: layer.shape)
-        layer.run(into: .floats(result.mutablePointer()))
+        unsafe layer.run(into: .floats(result.mutablePointer()))
         return result
     }
 
@@ -101,25 +101,25 @@ struct TileSums {
     init(_ layer: LinearLayer) {
         (samples, tiles, columns) = (layer.samples, layer.tiling.rowTiles, layer.outputs)
         sums = Storage<Float>(count: samples * tiles * columns)
-        sums.base.update(repeating: 0, count: sums.count)
+        sums.fill(with: 0)
     }
 
     /// Where the sums of a tile of rows go, all columns of it.
     func tile(_ tile: Int, ofSample sample: Int) -> UnsafeMutablePointer<Float> {
-        sums.base + (sample * tiles + tile) * columns
+        unsafe sums.base + (sample * tiles + tile) * columns
     }
 
     /// `[samples, columns]`
     func totals() -> Tensor {
-        Tensor([samples, columns]) { totals in
+        unsafe Tensor([samples, columns]) { totals in
             for sample in 0..<samples {
                 for column in 0..<columns {
                     // In double and in a fixed order: maps have up to 10⁵ positions.
                     var sum = 0.0
                     for number in 0..<tiles {
-                        sum += Double(tile(number, ofSample: sample)[column])
+                        unsafe sum += Double(tile(number, ofSample: sample)[column])
                     }
-                    totals[sample * columns + column] = Float(sum)
+                    unsafe totals[sample * columns + column] = Float(sum)
                 }
             }
         }
@@ -127,6 +127,9 @@ struct TileSums {
 }
 
 /// Where the results of a linear layer go.
+///
+/// `@safe` to hold: the pointers inside are marked wherever they are made and followed.
+@safe
 enum LayerTarget {
     case floats(UnsafeMutablePointer<Float>)
     /// bfloat16, an even number in each row.
@@ -161,7 +164,7 @@ struct LinearLayer {
             let samples = term.input.shape[0]
             if term.matrix.outputs < term.input.rowsInSample, term.input.precision == precision {
                 let scaled = (0..<samples).compactMap {
-                    term.matrix.scaled(by: factors.pointer + $0 * term.matrix.features)
+                    unsafe term.matrix.scaled(by: factors.pointer + $0 * term.matrix.features)
                 }
                 if scaled.count == samples {
                     (input, matrices) = (term.input, scaled)
@@ -218,13 +221,13 @@ struct LinearLayer {
             let sample = index / tiling.count
             let tile = tiling[index % tiling.count]
             let row = sample * rows + tile.rows.lowerBound
-            var steps = epilogue.steps(sample: sample, row: row, columns: outputs)
-            steps.sum_of_squares = sumOfSquares?.tile(tile.rowTile, ofSample: sample)
-            multiply(
+            var steps = unsafe epilogue.steps(sample: sample, row: row, columns: outputs)
+            unsafe steps.sum_of_squares = sumOfSquares?.tile(tile.rowTile, ofSample: sample)
+            unsafe multiply(
                 terms.map {
                     ($0.input.rows(from: row), $0.matrices[$0.matrices.count > 1 ? sample : 0])
                 },
-                rows: tile.rows.count, columns: tile.columns, steps,
+                rows: tile.rows.count, columns: tile.columns, unsafe steps,
                 into: target.moved(by: row * target.rowLength(outputs)),
                 unactivated: unactivated?.moved(by: row * target.rowLength(outputs)))
             finish?(
@@ -246,8 +249,8 @@ extension LayerTarget {
 
     func moved(by count: Int) -> LayerTarget {
         switch self {
-        case .floats(let pointer): .floats(pointer + count)
-        case .bfloat16(let pointer): .bfloat16(pointer + count)
+        case .floats(let pointer): unsafe .floats(pointer + count)
+        case .bfloat16(let pointer): unsafe .bfloat16(pointer + count)
         }
     }
 }
@@ -273,40 +276,41 @@ func multiply(
     let chunks = PackedWeight.pieces(columns, of: factors.map(\.matrix.chunk).min() ?? .max)
     var isInPlace = false
     if chunks.count == 1, unactivated == nil, case .floats(let pointer) = target {
-        isInPlace = steps.residual != UnsafePointer(pointer)
+        isInPlace = unsafe steps.residual != UnsafePointer(pointer)
     }
     let width = chunks.map(\.count).max() ?? 0
     let scratch = isInPlace ? nil : Storage<Float>(count: rows * width)
     for chunk in chunks {
-        var steps = steps.moved(by: chunk.lowerBound)
+        var steps = unsafe steps.moved(by: chunk.lowerBound)
         let (sums, stride): (UnsafeMutablePointer<Float>, Int)
         switch (target, scratch) {
-        case (_, let scratch?): (sums, stride) = (scratch.base, width)
-        case (.floats(let pointer), nil): (sums, stride) = (pointer + chunk.lowerBound, rowLength)
+        case (_, let scratch?): unsafe (sums, stride) = unsafe (scratch.base, width)
+        case (.floats(let pointer), nil):
+            unsafe (sums, stride) = unsafe (pointer + chunk.lowerBound, rowLength)
         case (.bfloat16, nil):
             preconditionFailure("bfloat16 results are rounded from scratch memory")
         }
         for (number, factor) in factors.enumerated() {
-            factor.matrix.multiply(
+            unsafe factor.matrix.multiply(
                 factor.rows, rows: rows, columns: chunk, adding: number > 0, into: sums,
                 stride: stride)
         }
         func finish(_ target: LayerTarget, _ steps: inout wk_epilogue) {
             switch target {
             case .floats(let pointer):
-                kernels.epilogue(
+                unsafe kernels.epilogue(
                     pointer + chunk.lowerBound, rowLength, sums, stride, rows, chunk.count, &steps)
             case .bfloat16(let pointer):
-                kernels.epilogue_bfloat16(
+                unsafe kernels.epilogue_bfloat16(
                     pointer + chunk.lowerBound, rowLength, sums, stride, rows, chunk.count, &steps)
             }
         }
         if let unactivated {
-            var first = steps.withoutActivation
-            finish(unactivated, &first)
+            var first = unsafe steps.withoutActivation
+            unsafe finish(unactivated, &first)
         }
-        if isInPlace && steps.isEmpty { continue }
-        finish(target, &steps)
+        if unsafe isInPlace && steps.isEmpty { continue }
+        unsafe finish(target, &steps)
     }
     withExtendedLifetime(scratch) {}
 }

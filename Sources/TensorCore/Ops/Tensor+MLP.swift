@@ -43,7 +43,7 @@ extension Tensor {
         // A packed matrix is read through for every block; OpenBLAS copies it besides.
         let block = first.matrix.isPacked ? 96 : 256
         let blocks = (rows + block - 1) / block
-        let target = result.mutablePointer()
+        let target = unsafe result.mutablePointer()
         let inner = Epilogue(bias: first.bias, activation: .gelu)
         let outer = Epilogue(bias: second.bias, residual: result, gain: gain)
         parallel(shape[0] * blocks) { index in
@@ -52,20 +52,20 @@ extension Tensor {
             let count = min(block, rows - start)
             let row = sample * rows + start
             let normed = Storage<Float>(count: count * channels)
-            let corner = target + row * channels
-            kernels.layer_norm(
+            let corner = unsafe target + row * channels
+            unsafe kernels.layer_norm(
                 normed.base, channels, corner, channels, count, channels, 1e-6,
                 scale, shift, nil, nil)
             let normedRows = OperandScratch(
                 normed, rows: count, features: channels, for: first.matrix)
             let hiddenRows = OperandScratch(
                 rows: count, features: hidden, second.matrix.keptPrecision)
-            multiply(
+            unsafe multiply(
                 [(normedRows.rows, first.matrix)], rows: count, columns: 0..<hidden,
                 inner.steps(sample: sample, row: 0, columns: hidden), into: hiddenRows.target)
             let converted = OperandScratch(
                 hiddenRows, rows: count, features: hidden, for: second.matrix)
-            multiply(
+            unsafe multiply(
                 [(converted.rows, second.matrix)], rows: count, columns: 0..<channels,
                 outer.steps(sample: sample, row: row, columns: channels), into: .floats(corner))
             withExtendedLifetime((normedRows, hiddenRows, converted)) {}

@@ -15,9 +15,9 @@ extension Tensor {
         affine: (weight: Tensor, bias: Tensor)? = nil
     ) -> Tensor {
         var result = Tensor(uninitialized: shape)
-        let target = result.mutablePointer()
-        normalizeRows(epsilon, scale, shift, affine) { rows, normalize in
-            normalize(target + rows.lowerBound * shape.channels)
+        let target = unsafe result.mutablePointer()
+        unsafe normalizeRows(epsilon, scale, shift, affine) { rows, normalize in
+            unsafe normalize(target + rows.lowerBound * shape.channels)
         }
         guard Recording.isOn(edge, affine?.weight.edge, affine?.bias.edge) else { return result }
         return result.recorded(from: edge, affine?.weight.edge, affine?.bias.edge) {
@@ -32,8 +32,8 @@ extension Tensor {
         for matrix: PackedWeight
     ) -> Operand {
         var result = Operand(uninitialized: shape, matrix.operandPrecision)
-        normalizeRows(epsilon, 1, 0, affine) { rows, normalize in
-            result.writeRows(from: rows.lowerBound, count: rows.count, normalize)
+        unsafe normalizeRows(epsilon, 1, 0, affine) { rows, normalize in
+            unsafe result.writeRows(from: rows.lowerBound, count: rows.count, normalize)
         }
         let edges = [edge, affine?.weight.edge, affine?.bias.edge]
         if Recording.isOn(edges) {
@@ -51,21 +51,21 @@ extension Tensor {
     ) -> [Tensor?] {
         let channels = shape.channels
         var result = Tensor(uninitialized: shape)
-        let target = result.mutablePointer()
+        let target = unsafe result.mutablePointer()
         let rows = count / max(1, channels)
         guard let affine else {
             forEachRowBlock(rows: rows, channels: channels) { rows in
                 let place = rows.lowerBound * channels
-                kernels.layer_norm_gradient(
+                unsafe kernels.layer_norm_gradient(
                     target + place, gradient.pointer + place, pointer + place, rows.count, channels,
                     epsilon, scale, nil, nil, nil)
             }
             return [result, nil, nil]
         }
         // Sums for the weight, then for the bias.
-        let sums = RowBlockSums(rows: rows, channels: 2 * channels) { rows, sums in
+        let sums = unsafe RowBlockSums(rows: rows, channels: 2 * channels) { rows, sums in
             let place = rows.lowerBound * channels
-            kernels.layer_norm_gradient(
+            unsafe kernels.layer_norm_gradient(
                 target + place, gradient.pointer + place, pointer + place, rows.count, channels,
                 epsilon, scale, affine.weight.pointer, sums, sums + channels)
         }.total()
@@ -88,10 +88,10 @@ extension Tensor {
         precondition(
             affine.map { $0.weight.count == channels && $0.bias.count == channels } ?? true,
             "an affine map of other than \(channels) channels")
-        let source = pointer
+        let source = unsafe pointer
         forEachRowBlock(rows: count / max(1, channels), channels: channels) { rows in
-            body(rows) { target in
-                kernels.layer_norm(
+            unsafe body(rows) { target in
+                unsafe kernels.layer_norm(
                     target, channels, source + rows.lowerBound * channels, channels, rows.count,
                     channels, epsilon, scale, shift, affine?.weight.pointer, affine?.bias.pointer)
             }
@@ -110,15 +110,18 @@ extension Tensor {
     public static func globalResponse(sumOfSquares: Tensor, gamma: Tensor) -> Tensor {
         let channels = sumOfSquares.shape.channels
         precondition(gamma.count == channels, "γ \(gamma.shape) for \(channels) channels")
-        let result = Tensor(sumOfSquares.shape) { factors in
+        let result = unsafe Tensor(sumOfSquares.shape) { factors in
             for sample in 0..<sumOfSquares.count / channels {
-                let sumsOfSquares = sumOfSquares.pointer + sample * channels
+                let sumsOfSquares = unsafe sumOfSquares.pointer + sample * channels
                 var sum = 0.0
-                for channel in 0..<channels { sum += Double(sumsOfSquares[channel].squareRoot()) }
+                for channel in 0..<channels {
+                    unsafe sum += Double(sumsOfSquares[channel].squareRoot())
+                }
                 let inverse = 1 / (Float(sum / Double(channels)) + 1e-6)
                 for channel in 0..<channels {
-                    factors[sample * channels + channel] =
-                        1 + gamma.pointer[channel] * (sumsOfSquares[channel].squareRoot() * inverse)
+                    unsafe factors[sample * channels + channel] =
+                        unsafe 1 + gamma.pointer[channel]
+                        * (sumsOfSquares[channel].squareRoot() * inverse)
                 }
             }
         }
@@ -135,24 +138,27 @@ extension Tensor {
     ) -> [Tensor?] {
         let channels = sumOfSquares.shape.channels
         var gammaGradient = Tensor(repeating: 0, gamma.shape)
-        let gammas = gammaGradient.mutablePointer()
-        let sumsGradient = Tensor(sumOfSquares.shape) { target in
+        let gammas = unsafe gammaGradient.mutablePointer()
+        let sumsGradient = unsafe Tensor(sumOfSquares.shape) { target in
             for sample in 0..<sumOfSquares.count / channels {
                 let place = sample * channels
-                let roots = (0..<channels).map { sumOfSquares.pointer[place + $0].squareRoot() }
+                let roots = (0..<channels).map {
+                    unsafe sumOfSquares.pointer[place + $0].squareRoot()
+                }
                 let mean = Float(roots.reduce(0.0) { $0 + Double($1) } / Double(channels))
                 let inverse = 1 / (mean + 1e-6)
                 // N = G · inverse, and inverse falls with every G.
                 var fall: Double = 0
                 for channel in 0..<channels {
-                    let d = gradient.pointer[place + channel]
-                    gammas[channel] += d * roots[channel] * inverse
-                    fall += Double(d * gamma.pointer[channel] * roots[channel])
+                    let d = unsafe gradient.pointer[place + channel]
+                    unsafe gammas[channel] += d * roots[channel] * inverse
+                    unsafe fall += Double(d * gamma.pointer[channel] * roots[channel])
                 }
                 let share = Float(fall / Double(channels)) * inverse * inverse
                 for channel in 0..<channels {
-                    let d = gradient.pointer[place + channel] * gamma.pointer[channel] * inverse
-                    target[place + channel] =
+                    let d =
+                        unsafe gradient.pointer[place + channel] * gamma.pointer[channel] * inverse
+                    unsafe target[place + channel] =
                         roots[channel] > 0 ? (d - share) / (2 * roots[channel]) : 0
                 }
             }
@@ -172,11 +178,11 @@ extension Tensor {
             scale.count == channels && shift.count == channels,
             "\(scale.shape) and \(shift.shape) for \(channels) channels")
         var result = Tensor(uninitialized: shape)
-        let source = pointer
-        let target = result.mutablePointer()
+        let source = unsafe pointer
+        let target = unsafe result.mutablePointer()
         forEachRowBlock(rows: count / max(1, channels), channels: channels) { rows in
             let place = rows.lowerBound * channels
-            kernels.affine_columns(
+            unsafe kernels.affine_columns(
                 target + place, source + place, rows.count, channels, scale.pointer, shift.pointer)
         }
         guard Recording.isOn(edge, scale.edge, shift.edge) else { return result }
@@ -231,9 +237,10 @@ extension Tensor {
     /// For each channel the sum over all rows of the products with another tensor, `[channels]`.
     private func columnProducts(_ other: Tensor) -> Tensor {
         let channels = shape.channels
-        return RowBlockSums(rows: count / max(1, channels), channels: channels) { rows, sums in
+        return unsafe RowBlockSums(rows: count / max(1, channels), channels: channels) {
+            rows, sums in
             let place = rows.lowerBound * channels
-            kernels.dot_columns(
+            unsafe kernels.dot_columns(
                 sums, pointer + place, channels, other.pointer + place, channels, rows.count,
                 channels)
         }.total()
@@ -245,15 +252,15 @@ extension Tensor {
         let (samples, channels) = (shape[0], shape.channels)
         let rows = count / max(1, samples * channels)
         var result = Tensor(repeating: 0, [samples, channels])
-        let target = result.mutablePointer()
+        let target = unsafe result.mutablePointer()
         parallel(samples) { sample in
-            let (place, sums) = (sample * rows * channels, target + sample * channels)
+            let (place, sums) = unsafe (sample * rows * channels, target + sample * channels)
             if let other {
-                kernels.dot_columns(
+                unsafe kernels.dot_columns(
                     sums, pointer + place, channels, other.pointer + place, channels, rows,
                     channels)
             } else {
-                kernels.sum_columns(sums, pointer + place, channels, rows, channels)
+                unsafe kernels.sum_columns(sums, pointer + place, channels, rows, channels)
             }
         }
         return result
@@ -266,15 +273,15 @@ extension Tensor {
         Epilogue(modulation: modulation).check(
             samples: shape[0], columns: channels, count: count)
         var result = self
-        let target = result.mutablePointer()
+        let target = unsafe result.mutablePointer()
         let blocks = (rows + 31) / 32
         parallel(shape[0] * blocks) { index in
             let sample = index / blocks
             let first = index % blocks * 32
-            var steps = Epilogue(modulation: modulation).steps(
+            var steps = unsafe Epilogue(modulation: modulation).steps(
                 sample: sample, row: 0, columns: channels)
-            let corner = target + (sample * rows + first) * channels
-            kernels.epilogue(
+            let corner = unsafe target + (sample * rows + first) * channels
+            unsafe kernels.epilogue(
                 corner, channels, corner, channels, min(32, rows - first), channels, &steps)
         }
         let edges = [edge, modulation.scale.edge, modulation.shift.edge]
@@ -300,12 +307,13 @@ extension Tensor {
         let channels = shape.channels
         let rows = count / max(1, shape[0] * channels)
         var result = Tensor(repeating: 0, [shape[0], channels])
-        let source = pointer
-        let target = result.mutablePointer()
+        let source = unsafe pointer
+        let target = unsafe result.mutablePointer()
         parallel(shape[0]) { sample in
-            let sums = target + sample * channels
-            kernels.sum_columns(sums, source + sample * rows * channels, channels, rows, channels)
-            kernels.scale_shift(sums, sums, 1 / Float(max(1, rows)), 0, channels)
+            let sums = unsafe target + sample * channels
+            unsafe kernels.sum_columns(
+                sums, source + sample * rows * channels, channels, rows, channels)
+            unsafe kernels.scale_shift(sums, sums, 1 / Float(max(1, rows)), 0, channels)
         }
         guard Recording.isOn(edge) else { return result }
         let whole = shape
@@ -326,11 +334,11 @@ extension Tensor {
         precondition(
             factors.count == shape[0] * channels, "factors \(factors.shape) for \(shape)")
         var result = Tensor(uninitialized: shape)
-        let source = pointer
-        let target = result.mutablePointer()
+        let source = unsafe pointer
+        let target = unsafe result.mutablePointer()
         parallel(shape[0]) { sample in
             let place = sample * rows * channels
-            kernels.scale_columns(
+            unsafe kernels.scale_columns(
                 target + place, channels, source + place, channels, rows, channels,
                 factors.pointer + sample * channels)
         }

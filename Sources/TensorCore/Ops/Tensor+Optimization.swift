@@ -40,12 +40,14 @@ extension Tensor {
         precondition(
             gradient.shape == shape && first.shape == shape && second.shape == shape,
             "a gradient \(gradient.shape) for \(shape)")
-        let (target, one, two) = (mutablePointer(), first.mutablePointer(), second.mutablePointer())
+        let (target, one, two) = unsafe (
+            mutablePointer(), first.mutablePointer(), second.mutablePointer()
+        )
         var numbers = step.kernelStep
-        withUnsafePointer(to: &numbers) { numbers in
+        unsafe withUnsafePointer(to: &numbers) { numbers in
             forEachChunk(of: count) { range in
                 let place = range.lowerBound
-                kernels.adam(
+                unsafe kernels.adam(
                     target + place, one + place, two + place, gradient.pointer + place,
                     range.count, numbers)
             }
@@ -55,10 +57,10 @@ extension Tensor {
     /// Moves by a share of the way to another tensor, in place.
     package mutating func move(towards other: Tensor, by share: Float) {
         precondition(shape == other.shape, "shapes differ: \(shape) and \(other.shape)")
-        let target = mutablePointer()
+        let target = unsafe mutablePointer()
         forEachChunk(of: count) { range in
-            let place = target + range.lowerBound
-            kernels.combine(
+            let place = unsafe target + range.lowerBound
+            unsafe kernels.combine(
                 place, 1 - share, place, share, other.pointer + range.lowerBound, range.count)
         }
     }

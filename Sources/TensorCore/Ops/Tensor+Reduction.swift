@@ -5,11 +5,11 @@ extension Tensor {
     /// The sum of all elements, as a tensor without axes.
     public func sum() -> Tensor {
         var total = 0.0
-        for index in 0..<count { total += Double(pointer[index]) }
+        for index in 0..<count { unsafe total += Double(pointer[index]) }
         let result = Tensor([Float(total)], [])
         guard Recording.isOn(edge) else { return result }
         let whole = shape
-        return result.recorded(from: edge) { [Tensor(repeating: $0.pointer[0], whole)] }
+        return result.recorded(from: edge) { [Tensor(repeating: $0.element(0), whole)] }
     }
 
     /// The mean of all elements, as a tensor without axes.
@@ -26,18 +26,18 @@ extension Tensor {
         precondition(weights.count == samples, "\(weights.count) weights for \(shape)")
         var total = 0.0
         for sample in 0..<samples {
-            let place = pointer + sample * length
-            total += Double(weights[sample]) * kernels.dot(place, place, length)
+            let place = unsafe pointer + sample * length
+            unsafe total += Double(weights[sample]) * kernels.dot(place, place, length)
         }
         let result = Tensor([Float(total / Double(max(1, count)))], [])
         guard Recording.isOn(edge) else { return result }
         return result.recorded(from: edge) { gradient in
-            let factor = 2 * gradient.pointer[0] / Float(max(1, count))
+            let factor = 2 * gradient.element(0) / Float(max(1, count))
             var share = Tensor(uninitialized: shape)
-            let target = share.mutablePointer()
+            let target = unsafe share.mutablePointer()
             parallel(samples) { sample in
                 let place = sample * length
-                kernels.scale_shift(
+                unsafe kernels.scale_shift(
                     target + place, pointer + place, factor * weights[sample], 0, length)
             }
             return [share]
@@ -56,18 +56,18 @@ extension Tensor {
         let down = 1 / Float(max(1, batch * (height - 1) * length))
         // Each pair of neighbours adds its distance, and the sign of it to the gradient of both.
         var change = Tensor(repeating: 0, shape)
-        let target = change.mutablePointer()
+        let target = unsafe change.mutablePointer()
         let sums = Storage<Float>(count: 2 * batch)
         parallel(batch) { sample in
-            let x = pointer + sample * height * length
-            let d = target + sample * height * length
+            let x = unsafe pointer + sample * height * length
+            let d = unsafe target + sample * height * length
             var totals = (across: 0.0, down: 0.0)
             func add(_ first: Int, _ second: Int, _ share: Float, _ total: inout Double) {
-                let difference = x[second] - x[first]
+                let difference = unsafe x[second] - x[first]
                 total += Double(Swift.abs(difference))
                 let step = difference > 0 ? share : difference < 0 ? -share : 0
-                d[second] += step
-                d[first] -= step
+                unsafe d[second] += step
+                unsafe d[first] -= step
             }
             for row in 0..<height {
                 for place in row * length..<(row + 1) * length - channels {
@@ -79,22 +79,23 @@ extension Tensor {
                     }
                 }
             }
-            sums.base[2 * sample] = Float(totals.across)
-            sums.base[2 * sample + 1] = Float(totals.down)
+            unsafe sums.base[2 * sample] = Float(totals.across)
+            unsafe sums.base[2 * sample + 1] = Float(totals.down)
         }
         var total = 0.0
         for sample in 0..<batch {
-            total += Double(sums.base[2 * sample] * across + sums.base[2 * sample + 1] * down)
+            unsafe total += Double(
+                sums.base[2 * sample] * across + sums.base[2 * sample + 1] * down)
         }
         let result = Tensor([Float(total)], [])
         guard Recording.isOn(edge) else { return result }
         return result.recorded(from: edge) { [change] gradient in
-            [change.scaled(by: gradient.pointer[0])]
+            [change.scaled(by: gradient.element(0))]
         }
     }
 
     /// The sum of the squared elements.
-    package func squareSum() -> Double { kernels.dot(pointer, pointer, count) }
+    package func squareSum() -> Double { unsafe kernels.dot(pointer, pointer, count) }
 
     /// The mean over rows of the cross-entropy of the softmax of each row with a class.
     ///
@@ -108,20 +109,20 @@ extension Tensor {
         let counted = max(1, classes.count { $0 != nil })
         var total = 0.0
         // The gradient for free: softmax − one-hot.
-        let change = Tensor(shape) { target in
+        let change = unsafe Tensor(shape) { target in
             for row in 0..<rows {
-                let logits = pointer + row * width
+                let logits = unsafe pointer + row * width
                 guard let wanted = classes[row] else {
-                    for column in 0..<width { target[row * width + column] = 0 }
+                    for column in 0..<width { unsafe target[row * width + column] = 0 }
                     continue
                 }
                 precondition((0..<width).contains(wanted), "class \(wanted) of \(width)")
-                let largest = (0..<width).reduce(-Float.infinity) { max($0, logits[$1]) }
-                let exponentials = (0..<width).map { exp(Double(logits[$0] - largest)) }
+                let largest = (0..<width).reduce(-Float.infinity) { unsafe max($0, logits[$1]) }
+                let exponentials = (0..<width).map { unsafe exp(Double(logits[$0] - largest)) }
                 let sum = exponentials.reduce(0, +)
-                total += log(sum) - Double(logits[wanted] - largest)
+                unsafe total += log(sum) - Double(logits[wanted] - largest)
                 for column in 0..<width {
-                    target[row * width + column] =
+                    unsafe target[row * width + column] =
                         Float(exponentials[column] / sum) - (column == wanted ? 1 : 0)
                 }
             }
@@ -129,7 +130,7 @@ extension Tensor {
         let result = Tensor([Float(total / Double(counted))], [])
         guard Recording.isOn(edge) else { return result }
         return result.recorded(from: edge) { gradient in
-            [change.scaled(by: gradient.pointer[0] / Float(counted))]
+            [change.scaled(by: gradient.element(0) / Float(counted))]
         }
     }
 }

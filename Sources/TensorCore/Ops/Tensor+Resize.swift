@@ -118,26 +118,26 @@ extension Tensor {
     private func resampled(_ rows: Resampling, _ columns: Resampling) -> Tensor {
         let (batch, height, width, channels) = axes4
         var between = Tensor(repeating: 0, [batch, height, columns.count, channels])
-        let columnsTarget = between.mutablePointer()
-        let source = pointer
+        let columnsTarget = unsafe between.mutablePointer()
+        let source = unsafe pointer
         parallel(batch * height) { row in
             for x in 0..<columns.count {
-                let pixel = columnsTarget + (row * columns.count + x) * channels
+                let pixel = unsafe columnsTarget + (row * columns.count + x) * channels
                 columns.forEachTap(of: x) { input, weight in
-                    let from = source + (row * width + input) * channels
-                    kernels.combine(pixel, 1, pixel, weight, from, channels)
+                    let from = unsafe source + (row * width + input) * channels
+                    unsafe kernels.combine(pixel, 1, pixel, weight, from, channels)
                 }
             }
         }
         let rowLength = columns.count * channels
         var result = Tensor(repeating: 0, [batch, rows.count, columns.count, channels])
-        let target = result.mutablePointer()
+        let target = unsafe result.mutablePointer()
         parallel(batch * rows.count) { index in
             let sample = index / rows.count
-            let row = target + index * rowLength
+            let row = unsafe target + index * rowLength
             rows.forEachTap(of: index % rows.count) { input, weight in
-                let from = between.pointer + (sample * height + input) * rowLength
-                kernels.combine(row, 1, row, weight, from, rowLength)
+                let from = unsafe between.pointer + (sample * height + input) * rowLength
+                unsafe kernels.combine(row, 1, row, weight, from, rowLength)
             }
         }
         return result

@@ -20,11 +20,11 @@ package struct FNV1a: Sendable {
     package mutating func addWords(_ bytes: UnsafeRawBufferPointer) {
         let words = bytes.count / 8
         for place in 0..<words {
-            let word = bytes.loadUnaligned(fromByteOffset: 8 * place, as: UInt64.self)
+            let word = unsafe bytes.loadUnaligned(fromByteOffset: 8 * place, as: UInt64.self)
             value = (value ^ word) &* 0x100_0000_01b3
             // A product only carries upwards.
             value ^= value >> 32
         }
-        add(bytes.dropFirst(8 * words))
+        unsafe add(bytes.dropFirst(8 * words))
     }
 }

@@ -35,12 +35,12 @@ public struct TorchGenerator: Sendable {
     }
 
     private mutating func refill() {
-        state.withUnsafeMutableBufferPointer { state in
+        unsafe state.withUnsafeMutableBufferPointer { state in
             for index in 0..<624 {
                 let joined =
-                    (state[index] & 0x8000_0000) | (state[(index + 1) % 624] & 0x7fff_ffff)
+                    unsafe (state[index] & 0x8000_0000) | (state[(index + 1) % 624] & 0x7fff_ffff)
                 let twisted = (joined >> 1) ^ (joined & 1 == 0 ? 0 : 0x9908_b0df)
-                state[index] = state[(index + 397) % 624] ^ twisted
+                unsafe state[index] = state[(index + 397) % 624] ^ twisted
             }
         }
         position = 0

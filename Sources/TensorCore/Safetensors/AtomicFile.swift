@@ -16,7 +16,7 @@ package struct AtomicFile {
     /// Replaces a file by some data, or leaves everything as it was.
     package static func replace(_ url: URL, with data: Data) throws {
         try replace(url) { file in
-            try data.withUnsafeBytes { try file.append($0) }
+            try unsafe data.withUnsafeBytes { try unsafe file.append($0) }
         }
     }
 
@@ -25,14 +25,14 @@ package struct AtomicFile {
         let path = try Safetensors.path(of: url)
         var information = stat()
         // Found out now and not by the rename, after gigabytes have been written.
-        if stat(path, &information) == 0, information.st_mode & S_IFMT == S_IFDIR {
+        if unsafe stat(path, &information) == 0, information.st_mode & S_IFMT == S_IFDIR {
             throw WuerstchenError(.unwritableFile, "\(path) is a folder; choose another name")
         }
         // Only within one folder is a rename sure to be atomic, and a name made from the file's own
         // could become too long.
         let folder = url.deletingLastPathComponent()
         let temporaryPath = folder.appendingPathComponent(".\(UUID().uuidString).partial").path
-        let descriptor = open(temporaryPath, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+        let descriptor = unsafe open(temporaryPath, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
         guard descriptor >= 0 else { throw failure(path, errno) }
         do {
             let file = AtomicFile(descriptor: descriptor, path: path)
@@ -45,9 +45,9 @@ package struct AtomicFile {
             }
             // Network file systems report some failed writes only here.
             guard close(descriptor) == 0 else { throw failure(path, errno) }
-            guard rename(temporaryPath, path) == 0 else { throw failure(path, errno) }
+            guard unsafe rename(temporaryPath, path) == 0 else { throw failure(path, errno) }
         } catch {
-            unlink(temporaryPath)
+            unsafe unlink(temporaryPath)
             throw error
         }
         synchronize(folder)
@@ -55,20 +55,20 @@ package struct AtomicFile {
 
     /// Writes bytes after those written so far.
     func append(_ bytes: UnsafeRawBufferPointer) throws {
-        var rest = bytes
-        while !rest.isEmpty {
+        var rest = unsafe bytes
+        while unsafe !rest.isEmpty {
             // Darwin refuses to write 2 GiB at once.
-            let count = write(descriptor, rest.baseAddress, min(rest.count, 1 << 30))
+            let count = unsafe write(descriptor, rest.baseAddress, min(rest.count, 1 << 30))
             if count < 0, errno == EINTR { continue }
             guard count > 0 else { throw Self.failure(path, errno) }
-            rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(count))
+            unsafe rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(count))
         }
     }
 
     /// Makes the rename survive a power cut. The file is complete either way, and not every file
     /// system can do this, so a failure is none.
     private static func synchronize(_ folder: URL) {
-        let descriptor = open(folder.path, O_RDONLY | O_CLOEXEC)
+        let descriptor = unsafe open(folder.path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return }
         fsync(descriptor)
         close(descriptor)
@@ -84,6 +84,6 @@ package struct AtomicFile {
             }
         return WuerstchenError(
             .unwritableFile,
-            "\(path) cannot be written: \(String(cString: strerror(code))); \(advice)")
+            unsafe "\(path) cannot be written: \(String(cString: strerror(code))); \(advice)")
     }
 }

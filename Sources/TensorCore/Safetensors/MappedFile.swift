@@ -15,6 +15,9 @@ import Glibc
 /// file by renaming another over it leaves the mapping intact, but a file that is truncated in
 /// place while it is mapped ends the process with a bus error on the next access, which no check
 /// made beforehand can prevent.
+///
+/// `@safe`: the pointer that it stores is marked wherever it is read.
+@safe
 public final class MappedFile: Sendable {
     /// The file's bytes, valid only while this object is alive; empty for an empty file.
     ///
@@ -23,6 +26,9 @@ public final class MappedFile: Sendable {
     /// pointer. The pages are mapped without write permission and the pointer never changes, so any
     /// number of threads may read it.
     public nonisolated(unsafe) let bytes: UnsafeRawBufferPointer
+
+    /// How many bytes the file has.
+    public let byteCount: Int
 
     /// Where the file was when it was opened.
     public let url: URL
@@ -36,13 +42,13 @@ public final class MappedFile: Sendable {
     public init(contentsOf url: URL) throws {
         let path = try Safetensors.path(of: url)
         // Without O_NONBLOCK, opening a pipe would wait for its writer.
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw Self.failure(path, errno) }
         // A mapping outlives the descriptor it was made from.
         defer { close(descriptor) }
 
         var information = stat()
-        guard fstat(descriptor, &information) == 0 else { throw Self.failure(path, errno) }
+        guard unsafe fstat(descriptor, &information) == 0 else { throw Self.failure(path, errno) }
         guard information.st_mode & S_IFMT == S_IFREG else {
             let found = information.st_mode & S_IFMT == S_IFDIR ? "a folder" : "a device or pipe"
             throw WuerstchenError(
@@ -54,14 +60,15 @@ public final class MappedFile: Sendable {
                 "\(path) has \(information.st_size) bytes, more than can be addressed")
         }
         self.url = url
+        byteCount = count
         if count == 0 {
             // The system refuses to map nothing.
-            bytes = UnsafeRawBufferPointer(start: nil, count: 0)
+            unsafe bytes = UnsafeRawBufferPointer(start: nil, count: 0)
         } else {
-            guard let start = mmap(nil, count, PROT_READ, MAP_PRIVATE, descriptor, 0),
-                start != MAP_FAILED
+            guard let start = unsafe mmap(nil, count, PROT_READ, MAP_PRIVATE, descriptor, 0),
+                unsafe start != MAP_FAILED
             else { throw Self.failure(path, errno) }
-            bytes = UnsafeRawBufferPointer(start: start, count: count)
+            unsafe bytes = UnsafeRawBufferPointer(start: start, count: count)
         }
     }
 
@@ -73,17 +80,24 @@ public final class MappedFile: Sendable {
     public func withBytes<Result>(
         _ body: (UnsafeRawBufferPointer) throws -> Result
     ) rethrows -> Result {
-        try withExtendedLifetime(self) { try body(bytes) }
+        try withExtendedLifetime(self) { try unsafe body(bytes) }
+    }
+
+    /// A copy of some of the bytes, which stays what it is even if the file changes.
+    ///
+    /// - Precondition: The range lies inside the file.
+    package func copy(of range: Range<Int>) -> [UInt8] {
+        unsafe withBytes { unsafe Array($0[range]) }
     }
 
     deinit {
-        if let start = bytes.baseAddress {
-            munmap(UnsafeMutableRawPointer(mutating: start), bytes.count)
+        if let start = unsafe bytes.baseAddress {
+            unsafe munmap(UnsafeMutableRawPointer(mutating: start), bytes.count)
         }
     }
 
     private static func failure(_ path: String, _ code: Int32) -> WuerstchenError {
-        let reason = String(cString: strerror(code))
+        let reason = unsafe String(cString: strerror(code))
         return switch code {
         case ENOENT, ENOTDIR:
             WuerstchenError(.fileNotFound, "\(path) is not there; check the path or download it")

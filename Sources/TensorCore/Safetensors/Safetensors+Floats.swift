@@ -21,29 +21,32 @@ extension Safetensors {
                 "\(url.path): \(Self.quoted(entry.name)) has the shape \(entry.shape), not \(shape)"
             )
         }
-        return try withBytes(of: entry) { bytes in
+        return try unsafe withBytes(of: entry) { bytes in
             switch entry.elementType {
             case .f32:
                 if let base = bytes.baseAddress, Int(bitPattern: base) % 4 == 0 {
-                    return Tensor(
+                    return unsafe Tensor(
                         shape, borrowing: base.assumingMemoryBound(to: Float.self), from: file)
                 }
-                return Tensor(shape) { UnsafeMutableRawBufferPointer($0).copyMemory(from: bytes) }
+                return unsafe Tensor(shape) {
+                    unsafe UnsafeMutableRawBufferPointer($0).copyMemory(from: bytes)
+                }
             case .f16, .bf16:
-                let widen = entry.elementType == .f16 ? kernels.widen_half : kernels.widen_bfloat16
-                return Tensor(shape) { target in
+                let widen =
+                    unsafe entry.elementType == .f16 ? kernels.widen_half : kernels.widen_bfloat16
+                return unsafe Tensor(shape) { target in
                     guard let to = target.baseAddress, let base = bytes.baseAddress else { return }
                     // The format promises no alignment, and these loads need none on any
                     // processor that the kernels are compiled for.
-                    let from = base.assumingMemoryBound(to: UInt16.self)
+                    let from = unsafe base.assumingMemoryBound(to: UInt16.self)
                     forEachChunk(of: target.count) { range in
-                        widen(to + range.lowerBound, from + range.lowerBound, range.count)
+                        unsafe widen(to + range.lowerBound, from + range.lowerBound, range.count)
                     }
                 }
             case .f64:
-                return Tensor(shape) { target in
+                return unsafe Tensor(shape) { target in
                     for index in target.indices {
-                        target[index] = Float(
+                        unsafe target[index] = Float(
                             bytes.loadUnaligned(fromByteOffset: 8 * index, as: Double.self))
                     }
                 }

@@ -63,8 +63,8 @@ public struct Safetensors: Sendable {
                 "\(url.path) has no tensor \(Self.quoted(entry.name)) of that type, shape and "
                     + "place; use an entry of this file")
         }
-        return try file.withBytes {
-            try body(UnsafeRawBufferPointer(rebasing: $0[entry.byteRange]))
+        return try unsafe file.withBytes {
+            try unsafe body(UnsafeRawBufferPointer(rebasing: $0[entry.byteRange]))
         }
     }
 }

@@ -13,9 +13,9 @@ struct SafetensorsHeader {
     private(set) var metadata: [String: String] = [:]
 
     init(of file: MappedFile) throws {
-        let text = try file.withBytes { try Self.text(of: $0, in: file.url) }
+        let text = try Self.text(of: file)
         let dataStart = Self.prefixByteCount + text.count
-        let dataByteCount = file.bytes.count - dataStart
+        let dataByteCount = file.byteCount - dataStart
         // A file that starts with something else, white space included, is of another format.
         guard text.first == UInt8(ascii: "{") else {
             throw Safetensors.malformed(
@@ -35,27 +35,27 @@ struct SafetensorsHeader {
     }
 
     /// Copied, so that what was checked stays what it was even if the file changes.
-    private static func text(
-        of bytes: UnsafeRawBufferPointer, in url: URL
-    ) throws -> [UInt8] {
-        guard bytes.count >= prefixByteCount else {
+    private static func text(of file: MappedFile) throws -> [UInt8] {
+        guard file.byteCount >= prefixByteCount else {
             throw Safetensors.malformed(
-                url,
-                "the file has \(bytes.count) bytes, but even the length of its header takes "
+                file.url,
+                "the file has \(file.byteCount) bytes, but even the length of its header takes "
                     + "\(prefixByteCount)")
         }
-        let count = UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self))
+        let count = file.copy(of: 0..<prefixByteCount).reversed().reduce(UInt64(0)) {
+            $0 << 8 | UInt64($1)
+        }
         guard count > 0, count <= maximumByteCount else {
             throw Safetensors.malformed(
-                url,
+                file.url,
                 "the header claims \(count) bytes; 1 to \(maximumByteCount) were expected")
         }
-        let rest = bytes[prefixByteCount...]
-        guard count <= rest.count else {
+        let rest = file.byteCount - prefixByteCount
+        guard count <= rest else {
             throw Safetensors.malformed(
-                url, "the header claims \(count) bytes, but only \(rest.count) follow")
+                file.url, "the header claims \(count) bytes, but only \(rest) follow")
         }
-        return Array(rest.prefix(Int(count)))
+        return file.copy(of: prefixByteCount..<prefixByteCount + Int(count))
     }
 }
 
@@ -145,11 +145,11 @@ extension SafetensorsHeader {
             }
             covered = entry.byteRange.upperBound
         }
-        guard covered == file.bytes.count else {
+        guard covered == file.byteCount else {
             let last = ordered.last.map { "after the tensor \(Safetensors.quoted($0.name))" }
             throw Safetensors.malformed(
                 file.url,
-                "the last \(file.bytes.count - covered) bytes of the file, "
+                "the last \(file.byteCount - covered) bytes of the file, "
                     + "\(last ?? "which lists no tensors"), belong to no tensor")
         }
     }

@@ -6,14 +6,14 @@ struct SafetensorsIndex {
 
     init(contentsOf url: URL) throws {
         let file = try MappedFile(contentsOf: url)
-        guard file.bytes.count <= SafetensorsHeader.maximumByteCount else {
+        guard file.byteCount <= SafetensorsHeader.maximumByteCount else {
             throw Safetensors.malformed(
                 url,
-                "the index has \(file.bytes.count) bytes; at most "
+                "the index has \(file.byteCount) bytes; at most "
                     + "\(SafetensorsHeader.maximumByteCount) were expected")
         }
         var isMapped = false
-        var json = JSONScanner(file.withBytes { Array($0) }, from: url)
+        var json = JSONScanner(file.copy(of: 0..<file.byteCount), from: url)
         try json.object { json, key in
             guard key == "weight_map" else { return try json.skipValue() }
             isMapped = true

@@ -5,7 +5,7 @@ extension Safetensors {
     /// - Returns: The elements in row-major order.
     /// - Throws: As ``withBytes(of:_:)`` and ``integers(_:as:)``.
     public func integers(of entry: Entry) throws -> [Int64] {
-        try withBytes(of: entry) { try Self.integers($0, as: entry.elementType) }
+        try unsafe withBytes(of: entry) { try unsafe Self.integers($0, as: entry.elementType) }
     }
 
     /// Widens little-endian integers to 64 bits; a truth value becomes 1 for any byte but zero.
@@ -21,15 +21,15 @@ extension Safetensors {
         _ bytes: UnsafeRawBufferPointer, as elementType: ElementType
     ) throws -> [Int64] {
         switch elementType {
-        case .bool: return bytes.map { $0 == 0 ? 0 : 1 }
-        case .u8: return try widen(bytes, UInt8.self)
-        case .i8: return try widen(bytes, Int8.self)
-        case .u16: return try widen(bytes, UInt16.self)
-        case .i16: return try widen(bytes, Int16.self)
-        case .u32: return try widen(bytes, UInt32.self)
-        case .i32: return try widen(bytes, Int32.self)
-        case .u64: return try widen(bytes, UInt64.self)
-        case .i64: return try widen(bytes, Int64.self)
+        case .bool: return unsafe bytes.map { $0 == 0 ? 0 : 1 }
+        case .u8: return try unsafe widen(bytes, UInt8.self)
+        case .i8: return try unsafe widen(bytes, Int8.self)
+        case .u16: return try unsafe widen(bytes, UInt16.self)
+        case .i16: return try unsafe widen(bytes, Int16.self)
+        case .u32: return try unsafe widen(bytes, UInt32.self)
+        case .i32: return try unsafe widen(bytes, Int32.self)
+        case .u64: return try unsafe widen(bytes, UInt64.self)
+        case .i64: return try unsafe widen(bytes, Int64.self)
         default:
             throw WuerstchenError(
                 .invalidRequest,
@@ -47,7 +47,7 @@ extension Safetensors {
                 "\(bytes.count) bytes are not a whole number of elements of \(size) bytes")
         }
         return try stride(from: 0, to: bytes.count, by: size).map { offset in
-            let stored = bytes.loadUnaligned(fromByteOffset: offset, as: Element.self)
+            let stored = unsafe bytes.loadUnaligned(fromByteOffset: offset, as: Element.self)
             guard let value = Int64(exactly: Element(littleEndian: stored)) else {
                 throw WuerstchenError(
                     .invalidRequest,

@@ -75,7 +75,7 @@ struct SafetensorsLayout {
                 "\(file): the header would take \(count) bytes, and the format allows "
                     + "\(SafetensorsHeader.maximumByteCount); shorten the names or the metadata")
         }
-        let prefix = withUnsafeBytes(of: UInt64(count).littleEndian, Array.init)
+        let prefix = unsafe withUnsafeBytes(of: UInt64(count).littleEndian, Array.init)
         return prefix + text + [UInt8](repeating: UInt8(ascii: " "), count: padding)
     }
 

@@ -1,6 +1,9 @@
 extension Safetensors {
     /// A tensor to be written: what the header says about it, and a closure that produces its bytes
     /// when their turn comes.
+    ///
+    /// `@safe`: the bytes are the body's own, and nobody keeps the pointer to them.
+    @safe
     public struct Source {
         /// Writes the next bytes of a tensor; any number of calls, best of a mebibyte or more each.
         public typealias Write = (UnsafeRawBufferPointer) throws -> Void
@@ -28,7 +31,7 @@ extension Safetensors {
             self.name = name
             self.elementType = elementType
             self.shape = shape
-            self.body = body
+            unsafe self.body = body
         }
     }
 }

@@ -24,7 +24,7 @@ extension Safetensors {
     ) throws {
         let layout = try SafetensorsLayout(sources, metadata: metadata, file: url.path)
         try AtomicFile.replace(url) { file in
-            try layout.header.withUnsafeBytes { try file.append($0) }
+            try unsafe layout.header.withUnsafeBytes { try unsafe file.append($0) }
             for part in layout.parts {
                 try write(part, to: file, at: url)
             }
@@ -35,9 +35,9 @@ extension Safetensors {
         _ part: SafetensorsLayout.Part, to file: AtomicFile, at url: URL
     ) throws {
         var rest = part.byteCount
-        try part.source.body { bytes in
+        try unsafe part.source.body { bytes in
             guard bytes.count <= rest else { throw mismatch(part, "more", at: url) }
-            try file.append(bytes)
+            try unsafe file.append(bytes)
             rest -= bytes.count
         }
         guard rest == 0 else { throw mismatch(part, "\(rest) bytes fewer", at: url) }
