@@ -35,7 +35,7 @@ let package = Package(
         .target(
             name: "WuerstchenNN",
             dependencies: ["TensorCore"],
-            swiftSettings: settings),
+            swiftSettings: settings + [.strictMemorySafety()]),
         .target(
             name: "Wuerstchen",
             dependencies: ["WuerstchenNN", "TensorCore", "CWuerstchenPNG"],

@@ -160,9 +160,7 @@ import _WuerstchenTestSupport
     func blocks() throws {
         let tracked = try Tracked("mbconv", withStatistics: true)
         let test = tracked.test
-        let (first, second) = try Parameters.load(
-            from: tracked.source, ignoring: BatchNorm.isCounter
-        ) { root in
+        let (first, second) = try Parameters.load(from: tracked.source) { root in
             (
                 try MBConv(
                     root[0], isFused: true, inputs: 6, outputs: 8, expansion: 4, stride: 2),

@@ -100,6 +100,7 @@ import Wuerstchen
                 "this processor does not multiply \(precision.rawValue) numbers: weights are widened "
                     + "to float32 as they are used, which saves memory but no time")
         }
+        for note in cascade.notes { progress.note(note) }
         progress.note(
             "seed \(request.seed), \(request.size ?? cascade.defaultSize) pixels, \(cascade.name)")
         for try await event in cascade.generation(of: request) {

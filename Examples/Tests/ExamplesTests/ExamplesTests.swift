@@ -63,7 +63,7 @@ import WuerstchenTraining
         #expect(made.status == 0, "\(made.errors)")
         #expect(made.errors.contains("Stage C 2/2"))
         for (number, seed) in [(1, "7"), (2, "8")] {
-            let (image, text) = try Image.read(
+            let (image, text, _) = try Image.read(
                 contentsOf: folder.appendingPathComponent("house-\(number).png"))
             #expect(image.size == ImageSize(width: 200, height: 131))
             #expect(text["prompt"] == "a red house, naïve 🎨")
@@ -304,7 +304,7 @@ import WuerstchenTraining
             try run(
                 "text-to-image", "a boat", "--stage-c", "stage-c/one/student", "--stage-b",
                 "sharp/student", "--stage-a", "pixels/student"), "Stage B 1/1")
-        let (image, text) = try Image.read(
+        let (image, text, _) = try Image.read(
             contentsOf: folder.appendingPathComponent("image.png"))
         #expect(image.size == ImageSize(width: 256, height: 256))
         #expect(text["stage C steps"] == "1" && text["stage B sampling"] == "euler")

@@ -43,12 +43,12 @@ public final class MappedFile: Sendable {
         let path = try Safetensors.path(of: url)
         // Without O_NONBLOCK, opening a pipe would wait for its writer.
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-        guard descriptor >= 0 else { throw Self.failure(path, errno) }
+        guard descriptor >= 0 else { throw Self.failure(url, errno) }
         // A mapping outlives the descriptor it was made from.
         defer { close(descriptor) }
 
         var information = stat()
-        guard unsafe fstat(descriptor, &information) == 0 else { throw Self.failure(path, errno) }
+        guard unsafe fstat(descriptor, &information) == 0 else { throw Self.failure(url, errno) }
         guard information.st_mode & S_IFMT == S_IFREG else {
             let found = information.st_mode & S_IFMT == S_IFDIR ? "a folder" : "a device or pipe"
             throw WuerstchenError(
@@ -67,7 +67,7 @@ public final class MappedFile: Sendable {
         } else {
             guard let start = unsafe mmap(nil, count, PROT_READ, MAP_PRIVATE, descriptor, 0),
                 unsafe start != MAP_FAILED
-            else { throw Self.failure(path, errno) }
+            else { throw Self.failure(url, errno) }
             unsafe bytes = UnsafeRawBufferPointer(start: start, count: count)
         }
     }
@@ -96,11 +96,12 @@ public final class MappedFile: Sendable {
         }
     }
 
-    private static func failure(_ path: String, _ code: Int32) -> WuerstchenError {
+    private static func failure(_ url: URL, _ code: Int32) -> WuerstchenError {
+        let path = url.path
         let reason = unsafe String(cString: strerror(code))
         return switch code {
         case ENOENT, ENOTDIR:
-            WuerstchenError(.fileNotFound, "\(path) is not there; check the path or download it")
+            MissingFile.error(url)
         case EACCES, EPERM:
             WuerstchenError(
                 .unreadableFile, "\(path) cannot be read: \(reason); check its permissions")

@@ -41,7 +41,13 @@ public struct Safetensors: Sendable {
     ///   ``MappedFile/init(contentsOf:)``.
     public init(contentsOf url: URL) throws {
         file = try MappedFile(contentsOf: url)
-        let header = try SafetensorsHeader(of: file)
+        let header: SafetensorsHeader
+        do {
+            header = try SafetensorsHeader(of: file)
+        } catch let error as WuerstchenError where error.code == .malformedFile {
+            // What the file is says more than what it lacks.
+            throw FileKind.misfit(file, expecting: .safetensors) ?? error
+        }
         entries = header.entries
         metadata = header.metadata
     }

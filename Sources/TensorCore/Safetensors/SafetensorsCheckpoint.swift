@@ -22,10 +22,12 @@ public struct SafetensorsCheckpoint: Sendable {
 
     /// Opens the checkpoint in a folder.
     ///
-    /// Without a variant, that is `<stem>.safetensors`, else the shards listed by
+    /// Without a variant, that is `<stem>.safetensors` or the shards listed by
     /// `<stem>.safetensors.index.json`, else the only variant that is there. With one, it is
-    /// `<stem>.<variant>.safetensors`, else the shards listed by
-    /// `<stem>.safetensors.index.<variant>.json`.
+    /// `<stem>.<variant>.safetensors` or the shards listed by
+    /// `<stem>.safetensors.index.<variant>.json`. Where both a file and an index are there, the
+    /// index counts for the stem `diffusion_pytorch_model`, as in diffusers, and the file for
+    /// others, as in transformers.
     ///
     /// - Parameters:
     ///   - directory: The folder.
@@ -48,6 +50,11 @@ public struct SafetensorsCheckpoint: Sendable {
         }
     }
 
+    /// Whether a folder has a variant's file or index.
+    package static func isPresent(in directory: URL, stem: String, variant: String?) -> Bool {
+        SafetensorsFileNames(directory: directory, stem: stem).isPresent(variant)
+    }
+
     private static func shards(
         listedBy url: URL, in directory: URL
     ) throws -> ([Safetensors], [String: Tensor]) {
@@ -57,9 +64,7 @@ public struct SafetensorsCheckpoint: Sendable {
         for fileName in Set(listed.values).sorted() {
             let shard = directory.appendingPathComponent(fileName)
             guard FileManager.default.fileExists(atPath: shard.path) else {
-                throw WuerstchenError(
-                    .fileNotFound,
-                    "\(shard.path) is not there, but \(url.path) lists it as a shard; download it")
+                throw MissingFile.error(shard, "\(url.lastPathComponent) lists it as a shard")
             }
             let file = try Safetensors(contentsOf: shard)
             for (name, entry) in file.entries {

@@ -39,6 +39,10 @@ struct SafetensorsFileNames {
         return location
     }
 
+    /// Which of the two counts where one is left from before the other came: the library that
+    /// writes files of this stem takes the index (diffusers) or the single file (transformers).
+    private var prefersIndex: Bool { stem == "diffusion_pytorch_model" }
+
     private func fileName(_ variant: String?) -> String {
         variant.map { "\(stem).\($0).safetensors" } ?? "\(stem).safetensors"
     }
@@ -47,12 +51,18 @@ struct SafetensorsFileNames {
         "\(stem).safetensors.index.\(variant.map { "\($0)." } ?? "")json"
     }
 
+    /// Whether a variant's file or index is there.
+    func isPresent(_ variant: String?) -> Bool {
+        Self.isFileName(variant ?? stem) && location(variant) != nil
+    }
+
     private func location(_ variant: String?) -> Location? {
         let file = directory.appendingPathComponent(fileName(variant))
         let index = directory.appendingPathComponent(indexName(variant))
-        if FileManager.default.fileExists(atPath: file.path) { return .file(file) }
-        if FileManager.default.fileExists(atPath: index.path) { return .index(index) }
-        return nil
+        let isFile = FileManager.default.fileExists(atPath: file.path)
+        let isIndex = FileManager.default.fileExists(atPath: index.path)
+        if isFile, isIndex { return prefersIndex ? .index(index) : .file(file) }
+        return isFile ? .file(file) : isIndex ? .index(index) : nil
     }
 
     private func variants() throws -> [String] {
@@ -89,7 +99,8 @@ struct SafetensorsFileNames {
             others.isEmpty ? "" : " (there are the variants \(others.joined(separator: ", ")))"
         return WuerstchenError(
             .fileNotFound,
-            "\(directory.path) has neither \(fileName(variant)) nor \(indexName(variant))\(there); "
-                + "check the path or download them")
+            "\(directory.path) has neither \(fileName(variant)) nor \(indexName(variant))\(there)"
+                + MissingFile.reason(
+                    for: [fileName(variant), indexName(variant)], in: directory))
     }
 }

@@ -12,8 +12,18 @@ struct SafetensorsIndex {
                 "the index has \(file.byteCount) bytes; at most "
                     + "\(SafetensorsHeader.maximumByteCount) were expected")
         }
+        do {
+            try read(file)
+        } catch let error as WuerstchenError where error.code == .malformedFile {
+            throw FileKind.misfit(file, expecting: .json) ?? error
+        }
+    }
+
+    private mutating func read(_ file: MappedFile) throws {
+        let url = file.url
         var isMapped = false
-        var json = JSONScanner(file.copy(of: 0..<file.byteCount), from: url)
+        var json = JSONScanner(
+            Array(withoutByteOrderMark(Data(file.copy(of: 0..<file.byteCount)))), from: url)
         try json.object { json, key in
             guard key == "weight_map" else { return try json.skipValue() }
             isMapped = true

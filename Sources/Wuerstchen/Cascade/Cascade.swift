@@ -22,6 +22,8 @@ public struct Cascade: Sendable {
     public var defaultSize: ImageSize
     /// The checkpoint's name, for the record in images.
     public var name: String
+    /// What a person should know about how the checkpoint was read, a sentence each.
+    public internal(set) var notes: [String] = []
 
     /// A cascade of the given parts.
     public init(

@@ -14,7 +14,8 @@ extension Cascade {
     /// - Parameters:
     ///   - directory: The folder.
     ///   - variant: Which of several variants of the weights to take, such as `fp16`; by default
-    ///     the plain one, or the only one there is.
+    ///     the plain one, or the only one there is. A part that lacks it takes its plain weights if
+    ///     another part of its pipeline has it, as in diffusers; ``notes`` names such parts.
     ///   - precision: The numbers that the large matrices are stored in and multiplied with; the
     ///     preview decoder has its own, ``PreviewDecoder/standardPrecision``.
     ///   - memory: Whether all networks stay in memory.
@@ -72,6 +73,7 @@ extension Cascade {
             },
             decoder: try Cascade.decoder(main, space, memory), previewDecoder: preview,
             latentSpace: space, defaultSize: size)
+        notes = prior.folder.notes + main.folder.notes
     }
 
     private static func decoder(

@@ -6,6 +6,18 @@ internal import WuerstchenNN
 private struct SchedulerConfiguration: Decodable {
     let s: Double?
     let scaler: Double?
+
+    private enum CodingKeys: String, CodingKey, CaseIterable {
+        case s, scaler
+    }
+
+    init(from decoder: any Decoder) throws {
+        try decoder.requireConfiguration(
+            of: "the scheduler", "DDPMWuerstchenScheduler", CodingKeys.self)
+        let fields = try decoder.container(keyedBy: CodingKeys.self)
+        s = try fields.decodeIfPresent(Double.self, forKey: .s)
+        scaler = try fields.decodeIfPresent(Double.self, forKey: .scaler)
+    }
 }
 
 /// One of the two pipelines' folders, as diffusers saves it.
@@ -25,7 +37,8 @@ public struct CheckpointFolder: Sendable {
     ///
     /// - Parameters:
     ///   - url: The folder.
-    ///   - variant: Which of several variants of the weights to take.
+    ///   - variant: Which of several variants of the weights to take; a part that lacks it takes
+    ///     its plain weights if another part has it (see ``notes``).
     ///   - precision: The precision that networks are loaded at.
     ///   - replacements: Folders in place of some of the parts', such as that of a distilled
     ///     student in place of `prior`.
@@ -147,10 +160,10 @@ public struct CheckpointFolder: Sendable {
     /// The noise schedule, from `scheduler`; the published one where there is no such file.
     func schedule() throws -> NoiseSchedule {
         let name = "\(layout.scheduler)/\(layout.schedulerConfiguration)"
-        guard FileManager.default.fileExists(atPath: url.appendingPathComponent(name).path) else {
-            return NoiseSchedule()
-        }
-        let configuration: SchedulerConfiguration = try decode(name)
+        let file = location(name)
+        guard let data = try readSmallFile(file) else { return NoiseSchedule() }
+        let configuration = try decodeJSON(
+            SchedulerConfiguration.self, data, name: file.path)
         let schedule = NoiseSchedule(
             offset: configuration.s ?? 0.008, scaler: configuration.scaler ?? 1)
         try naming(name) { try schedule.validate() }
@@ -162,7 +175,9 @@ public struct CheckpointFolder: Sendable {
         do {
             return try make()
         } catch let error as WuerstchenError where error.code == .invalidConfiguration {
-            throw WuerstchenError(error.code, "\(location(name).path): \(error.message)")
+            let path = location(name).path
+            guard !error.message.hasPrefix(path) else { throw error }
+            throw WuerstchenError(error.code, "\(path): \(error.message)")
         }
     }
 
@@ -191,7 +206,8 @@ public struct CheckpointFolder: Sendable {
         if let open = opened[network.folder] { return open }
         let own = url.appendingPathComponent(network.folder)
         guard let replacement = replacements[network.folder] else {
-            return try CheckpointParameters(directory: own, stem: network.stem, variant: variant)
+            return try CheckpointParameters(
+                directory: own, stem: network.stem, variant: variant(of: network))
         }
         let stage = StudentFolder(replacement)
         try stage.requireTextEncoder(
@@ -209,6 +225,42 @@ public struct CheckpointFolder: Sendable {
         let value: Value = try decode(name)
         try naming(name) { try validate(value) }
         return value
+    }
+
+    /// The variant of a part: the one asked for, or none where this part lacks it and another has
+    /// it, as diffusers does.
+    private func variant(of network: CheckpointLayout.Network) -> String? {
+        guard let variant, !has(variant, network),
+            networks.contains(where: { has(variant, $0) })
+        else { return variant }
+        return nil
+    }
+
+    private func has(_ variant: String, _ network: CheckpointLayout.Network) -> Bool {
+        SafetensorsCheckpoint.isPresent(
+            in: url.appendingPathComponent(network.folder), stem: network.stem, variant: variant)
+    }
+
+    /// The networks of the pipeline.
+    private var networks: [CheckpointLayout.Network] {
+        let layout = layout
+        return [
+            layout.stageC, layout.priorTextEncoder, layout.stageB, layout.stageA,
+            layout.decoderTextEncoder,
+        ].filter { network in
+            FileManager.default.fileExists(
+                atPath: url.appendingPathComponent(network.folder).path)
+        }
+    }
+
+    /// A sentence about each part that lacks the variant that was asked for, so that its plain
+    /// weights are taken.
+    public var notes: [String] {
+        guard let variant else { return [] }
+        return Set(networks.filter { self.variant(of: $0) != variant }.map(\.folder)).sorted().map {
+            "\(url.appendingPathComponent($0).path) has no variant \(variant); its plain weights "
+                + "are taken"
+        }
     }
 
     /// A configuration file.

@@ -5,17 +5,30 @@ internal import TensorCore
 ///
 /// - Throws: ``WuerstchenError`` that names the file and the field at fault.
 package func decodeJSON<Value: Decodable>(_ type: Value.Type, from file: URL) throws -> Value {
-    guard FileManager.default.fileExists(atPath: file.path) else {
-        throw WuerstchenError(
-            .fileNotFound, "\(file.path) is not there; a checkpoint needs this configuration file")
-    }
-    let data: Data
-    do {
-        data = try Data(contentsOf: file)
-    } catch {
-        throw WuerstchenError(.unreadableFile, "\(file.path) cannot be read", underlying: error)
+    guard let data = try readSmallFile(file) else {
+        throw MissingFile.error(file, "a checkpoint needs this configuration file")
     }
     return try decodeJSON(type, data, name: file.path)
+}
+
+/// The bytes of a file that is not weights; nil where there is neither a file nor a link of its
+/// name.
+///
+/// - Throws: ``WuerstchenError`` with code `unreadableFile`, or `fileNotFound` for a link that
+///   leads nowhere.
+func readSmallFile(_ file: URL) throws -> Data? {
+    guard FileManager.default.fileExists(atPath: file.path) else {
+        guard (try? FileManager.default.destinationOfSymbolicLink(atPath: file.path)) == nil else {
+            throw MissingFile.error(file)
+        }
+        return nil
+    }
+    do {
+        return try Data(contentsOf: file)
+    } catch {
+        throw WuerstchenError(
+            .unreadableFile, "\(file.path) cannot be read; expected a file", underlying: error)
+    }
 }
 
 /// Decodes the contents of a JSON file; `name` is what messages call it.
@@ -23,8 +36,14 @@ package func decodeJSON<Value: Decodable>(_ type: Value.Type, from file: URL) th
 /// - Throws: ``WuerstchenError`` that names the file and the field at fault.
 func decodeJSON<Value: Decodable>(_ type: Value.Type, _ data: Data, name: String) throws -> Value {
     do {
-        return try JSONDecoder().decode(type, from: data)
+        return try JSONDecoder().decode(type, from: withoutByteOrderMark(data))
     } catch {
+        if let misfit = FileKind.misfit(data, of: data.count, name: name, expecting: .json) {
+            throw misfit
+        }
+        if let error = error as? WuerstchenError {
+            throw WuerstchenError(error.code, "\(name) \(error.message)")
+        }
         let finding = (error as? DecodingError)?.finding ?? "cannot be decoded"
         throw WuerstchenError(.malformedFile, "\(name) \(finding)", underlying: error)
     }

@@ -27,6 +27,16 @@ struct PriorContents {
             case sampleSize = "sample_size"
         }
 
+        init(from decoder: any Decoder) throws {
+            try decoder.requireClass(of: "the prior's pipeline", "WuerstchenPriorPipeline")
+            let fields = try decoder.container(keyedBy: CodingKeys.self)
+            latentMean = try fields.decodeIfPresent(Float.self, forKey: .latentMean)
+            latentStd = try fields.decodeIfPresent(Float.self, forKey: .latentStd)
+            resolutionMultiple = try fields.decodeIfPresent(
+                Double.self, forKey: .resolutionMultiple)
+            sampleSize = try fields.decodeIfPresent(Int.self, forKey: .sampleSize)
+        }
+
         var space: SemanticLatentSpace {
             var space = SemanticLatentSpace()
             if let resolutionMultiple { space.pixelsPerPosition = resolutionMultiple }
@@ -88,6 +98,12 @@ struct DecoderContents {
 
         enum CodingKeys: String, CodingKey {
             case latentsPerPosition = "latent_dim_scale"
+        }
+
+        init(from decoder: any Decoder) throws {
+            try decoder.requireClass(of: "the decoder's pipeline", "WuerstchenDecoderPipeline")
+            latentsPerPosition = try decoder.container(keyedBy: CodingKeys.self)
+                .decodeIfPresent(Double.self, forKey: .latentsPerPosition)
         }
     }
 

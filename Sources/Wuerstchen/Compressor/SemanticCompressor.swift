@@ -78,7 +78,7 @@ public struct SemanticCompressor: Sendable {
         self.latentSpace = latentSpace
         let isResidual = architecture == .residual
         (backbone, norm) = try Parameters.load(
-            from: source, precision: precision, ignoring: BatchNorm.isCounter
+            from: source, precision: precision
         ) { root in
             let mapper = root["mapper"]
             if isResidual {

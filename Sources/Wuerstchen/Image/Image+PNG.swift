@@ -7,12 +7,16 @@ extension Image {
     /// Greyscale and palette images become red, green and blue, and 16-bit samples are rounded to
     /// 8. Transparent pixels show white behind them, blended on the sRGB values as browsers do.
     /// Samples are taken for sRGB as they are, unless the file has a gAMA chunk with another gamma:
-    /// then they are converted.
+    /// then they are converted. A colour profile (iCCP) is not applied, and where there is one,
+    /// gAMA does not count. An image whose orientation is noted (in an eXIf chunk) is turned
+    /// upright.
     ///
     /// - Parameter url: The file.
     /// - Throws: A `WuerstchenError` with code `fileNotFound`, `unreadableFile` (also for an image
     ///   with a side longer than ``ImageSize/maximumSide``), `malformedFile` (not a PNG file, or a
-    ///   truncated or damaged one) or `invalidRequest` (not a file URL).
+    ///   truncated or damaged one) or `invalidRequest` (not a file URL); `CancellationError` when
+    ///   the task is cancelled. A file that is damaged outside its pixels is read all the same; see
+    ///   ``read(contentsOf:)``.
     public init(contentsOf url: URL) throws {
         self =
             try PNGCodec.decode(Self.readPNG(at: url), name: url.path, keepsText: false).image
@@ -21,13 +25,15 @@ extension Image {
     /// The image in a PNG file, as ``init(contentsOf:)`` gives it, and the file's text.
     ///
     /// - Parameter url: The file.
-    /// - Returns: The image, and the text for each keyword of the file's tEXt, zTXt and iTXt
-    ///   chunks: the last one where a keyword has several. Text that is not well-formed or takes
-    ///   more than 1 MiB once decompressed is left out, and so is what follows the first 64 texts.
+    /// - Returns: The image; the text for each keyword of the file's tEXt, zTXt and iTXt chunks,
+    ///   the last one where a keyword has several; and a sentence about each thing that is wrong
+    ///   with the file beside its pixels, such as a text with a wrong checksum or a missing end.
+    ///   Text that is not well-formed or takes more than 1 MiB once decompressed is left out, and
+    ///   so is what follows the first 64 texts or 8 MiB of text.
     /// - Throws: The errors of ``init(contentsOf:)``.
     public static func read(
         contentsOf url: URL
-    ) throws -> (image: Image, text: [String: String]) {
+    ) throws -> (image: Image, text: [String: String], notes: [String]) {
         try PNGCodec.decode(readPNG(at: url), name: url.path, keepsText: true)
     }
 
@@ -95,8 +101,18 @@ extension Image {
         do {
             let handle = try FileHandle(forReadingFrom: url)
             defer { try? handle.close() }
-            start = Array(try handle.read(upToCount: PNGCodec.signature.count) ?? Data())
-            rest = start == PNGCodec.signature ? try handle.readToEnd() ?? Data() : Data()
+            start = Array(try handle.read(upToCount: PNGChunks.signature.count) ?? Data())
+            var file = Data()
+            // In parts, so that a large file does not keep a cancelled task.
+            while start == PNGChunks.signature,
+                let part = try handle.read(upToCount: 1 << 24), !part.isEmpty
+            {
+                try Task.checkCancellation()
+                file += part
+            }
+            rest = file
+        } catch let error as CancellationError {
+            throw error
         } catch {
             throw WuerstchenError(
                 .unreadableFile, "\(name) cannot be read; check its permissions",
@@ -105,7 +121,7 @@ extension Image {
         guard !start.isEmpty else {
             throw PNGCodec.malformed(name, "is empty")
         }
-        guard start == PNGCodec.signature else {
+        guard start == PNGChunks.signature else {
             let found = start.map { String(format: "%02X", $0) }.joined(separator: " ")
             throw PNGCodec.malformed(name, "is not a PNG file: it starts with the bytes \(found)")
         }

@@ -11,21 +11,21 @@ import Glibc
 
 /// Images and text as the bytes of PNG files, by libpng.
 enum PNGCodec {
-    /// The eight bytes that every PNG file starts with.
-    static let signature: [UInt8] = [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]
-
-    /// The image in the bytes of a PNG file, and its text if wanted.
+    /// The image in the bytes of a PNG file, turned upright, and its text if wanted.
     ///
     /// - Parameters:
     ///   - bytes: The file.
     ///   - name: What messages call it.
     ///   - keepsText: Whether text is read; otherwise it is passed over, and costs nothing.
-    /// - Returns: The image and its text by keyword.
-    /// - Throws: `WuerstchenError` that names the file and what is wrong with it.
+    /// - Returns: The image, its text by keyword, and what is wrong with the file beside its
+    ///   pixels.
+    /// - Throws: `WuerstchenError` that names the file and what is wrong with it, and
+    ///   `CancellationError`.
     static func decode(
         _ bytes: [UInt8], name: String, keepsText: Bool
-    ) throws -> (image: Image, text: [String: String]) {
-        try bytes.withUnsafeBufferPointer { bytes in
+    ) throws -> (image: Image, text: [String: String], notes: [String]) {
+        let chunks = try PNGChunks(bytes, name: name, keepsText: keepsText)
+        let image = try chunks.stream.withUnsafeBufferPointer { bytes in
             var file = wuerstchen_png_file()
             // Reading does not change them.
             file.bytes = UnsafeMutablePointer(mutating: bytes.baseAddress)
@@ -33,17 +33,20 @@ enum PNGCodec {
             // What libpng is given the address of must stay where it is.
             return try withUnsafeMutablePointer(to: &file) { file in
                 defer { wuerstchen_png_close(file) }
-                return try decode(file, name: name, keepsText: keepsText)
+                return try decode(file, chunks.orientation, name: name)
             }
         }
+        return (image.0, image.1, chunks.notes.map { "\(name) \($0)" })
     }
 
     private static func decode(
-        _ file: UnsafeMutablePointer<wuerstchen_png_file>, name: String, keepsText: Bool
-    ) throws -> (image: Image, text: [String: String]) {
-        guard wuerstchen_png_open(file, keepsText ? 1 : 0) != 0 else {
-            throw malformed(name, "cannot be decoded (\(message(of: file)))")
+        _ file: UnsafeMutablePointer<wuerstchen_png_file>, _ orientation: ImageOrientation,
+        name: String
+    ) throws -> (Image, [String: String]) {
+        func failure() -> WuerstchenError {
+            malformed(name, "cannot be decoded (\(message(of: file)))")
         }
+        guard wuerstchen_png_open(file, PNGText.maximumLength) != 0 else { throw failure() }
         let (png, info) = (file.pointee.png, file.pointee.info)
         let size = ImageSize(
             width: Int(png_get_image_width(png, info)),
@@ -54,20 +57,48 @@ enum PNGCodec {
                 "\(name) has \(size) pixels; images can have up to \(ImageSize.maximumSide) a side,"
                     + " so make it smaller")
         }
-        var samples = [UInt8](repeating: 0, count: 4 * size.width * size.height)
-        guard wuerstchen_png_decode(file, &samples, samples.count) != 0 else {
-            throw malformed(name, "cannot be decoded (\(message(of: file)))")
-        }
-        let image = try Image(
-            width: size.width, height: size.height, pixels: overWhite(samples))
+        let text = self.text(of: file)
+        let passes = Int(wuerstchen_png_begin(file))
+        guard passes > 0 else { throw failure() }
 
+        // Rows are read so many at a time that cancellation is noticed at once; those of an
+        // interlaced file are only complete after the last pass.
+        let rowLength = 4 * size.width
+        let rowsAtOnce = passes > 1 ? size.height : max(1, (1 << 20) / rowLength)
+        var samples = [UInt8](repeating: 0, count: rowLength * min(size.height, rowsAtOnce))
+        var pixels: [UInt8] = []
+        pixels.reserveCapacity(3 * size.width * size.height)
+        for first in stride(from: 0, to: size.height, by: rowsAtOnce) {
+            let count = min(rowsAtOnce, size.height - first)
+            for _ in 0..<passes {
+                try Task.checkCancellation()
+                guard wuerstchen_png_rows(file, &samples, count) != 0 else { throw failure() }
+            }
+            appendOverWhite(samples[..<(count * rowLength)], to: &pixels)
+        }
+        let upright = orientation.upright(size)
+        return (
+            try Image(
+                width: upright.width, height: upright.height,
+                pixels: orientation.upright(pixels, of: size)),
+            text
+        )
+    }
+
+    /// The text of an opened file by keyword, as far as all of it stays below a limit.
+    private static func text(
+        of file: UnsafeMutablePointer<wuerstchen_png_file>
+    ) -> [String: String] {
         var entries: png_textp?
         var text: [String: String] = [:]
-        for index in 0..<Int(png_get_text(png, info, &entries, nil)) {
+        var rest = PNGText.maximumTotalLength
+        for index in 0..<Int(png_get_text(file.pointee.png, file.pointee.info, &entries, nil)) {
             guard let entry = entries?[index], let decoded = PNGText.decode(entry) else { continue }
+            rest -= decoded.text.utf8.count
+            guard rest >= 0 else { break }
             text[decoded.keyword] = decoded.text
         }
-        return (image, text)
+        return text
     }
 
     /// The bytes of a PNG file of the image and the text.
@@ -98,17 +129,14 @@ enum PNGCodec {
             .malformedFile, "\(name) \(found); give a PNG file, or save or copy this one again")
     }
 
-    /// The colours of RGBA samples in front of white.
-    private static func overWhite(_ samples: [UInt8]) -> [UInt8] {
-        var pixels: [UInt8] = []
-        pixels.reserveCapacity(samples.count / 4 * 3)
-        for index in stride(from: 0, to: samples.count, by: 4) {
+    /// Adds the colours of RGBA samples in front of white.
+    private static func appendOverWhite(_ samples: ArraySlice<UInt8>, to pixels: inout [UInt8]) {
+        for index in stride(from: samples.startIndex, to: samples.endIndex, by: 4) {
             let alpha = Int(samples[index + 3])
             for sample in samples[index..<(index + 3)] {
                 pixels.append(UInt8((alpha * Int(sample) + (255 - alpha) * 255 + 127) / 255))
             }
         }
-        return pixels
     }
 
     /// What libpng said about an error.

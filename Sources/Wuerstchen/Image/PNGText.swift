@@ -15,6 +15,8 @@ struct PNGText {
     /// The longest text, in bytes. Readers based on libpng refuse a file with a chunk of more than
     /// 8 MB, and many stop at less.
     static let maximumLength = 1 << 20
+    /// The most text that is kept of one file, in bytes.
+    static let maximumTotalLength = 8 << 20
 
     private let keyword: [UInt8]
     private let text: [UInt8]

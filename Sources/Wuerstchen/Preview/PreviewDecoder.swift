@@ -69,7 +69,7 @@ public struct PreviewDecoder: Sendable {
     ) throws {
         _ = try BLAS.load()
         network = try Parameters.load(
-            from: source, precision: precision, ignoring: BatchNorm.isCounter
+            from: source, precision: precision
         ) { root in
             if source.shape(of: "inp.0.weight") != nil {
                 return .residual(try ResidualPreview(root))

@@ -26,7 +26,7 @@ public struct StageA: Sendable {
         try configuration.validate()
         self.configuration = configuration
         network = try Parameters.load(
-            from: source, precision: precision, ignoring: BatchNorm.isCounter
+            from: source, precision: precision
         ) { try StageANetwork($0, configuration) }
     }
 

@@ -20,7 +20,7 @@ extension StageA {
         /// What a latent of Stage B's is multiplied with before it is decoded.
         public var latentScale: Float = 0.3764
 
-        enum CodingKeys: String, CodingKey {
+        enum CodingKeys: String, CodingKey, CaseIterable {
             case imageChannels = "in_channels"
             case patchSize = "up_down_scale_factor"
             case levels
@@ -32,7 +32,7 @@ extension StageA {
         }
 
         /// The names that early revisions of the published files used.
-        private enum FormerKeys: String, CodingKey {
+        private enum FormerKeys: String, CodingKey, CaseIterable {
             case channels = "c_hidden"
             case latentChannels = "c_latent"
             case codes = "codebook_size"
@@ -41,9 +41,13 @@ extension StageA {
         /// The published architecture.
         public init() {}
 
-        /// Decodes a published `config.json`. Fields that are absent keep their defaults, and
-        /// fields of other names are passed over.
+        /// Decodes a published `config.json`. Fields that are absent keep their defaults; fields of
+        /// other names, or the name of another class, are an error.
         public init(from decoder: any Decoder) throws {
+            let formerNames = FormerKeys.allCases.map(\.stringValue)
+            try decoder.requireConfiguration(
+                of: "Stage A", "PaellaVQModel", CodingKeys.self,
+                passingOver: Set(formerNames + ["out_channels"]))
             let former = try decoder.container(keyedBy: FormerKeys.self)
             try former.update(&channels, .channels)
             try former.update(&latentChannels, .latentChannels)

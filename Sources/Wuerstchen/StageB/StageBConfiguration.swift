@@ -33,7 +33,7 @@ extension StageB {
         /// noise, as published.
         public var flow: FlowConfiguration?
 
-        enum CodingKeys: String, CodingKey {
+        enum CodingKeys: String, CodingKey, CaseIterable {
             case latentChannels = "c_in"
             case outputChannels = "c_out"
             case timestepChannels = "c_r"
@@ -56,9 +56,11 @@ extension StageB {
         /// The published architecture.
         public init() {}
 
-        /// Decodes a published `config.json`. Fields that are absent keep their defaults, and
-        /// fields of other names are passed over.
+        /// Decodes a published `config.json`. Fields that are absent keep their defaults; fields of
+        /// other names, or the name of another class, are an error.
         public init(from decoder: any Decoder) throws {
+            try decoder.requireConfiguration(
+                of: "Stage B", "WuerstchenDiffNeXt", CodingKeys.self, passingOver: ["dropout"])
             let fields = try decoder.container(keyedBy: CodingKeys.self)
             try fields.update(&latentChannels, .latentChannels)
             try fields.update(&outputChannels, .outputChannels)

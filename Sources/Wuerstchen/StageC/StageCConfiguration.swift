@@ -19,7 +19,7 @@ extension StageC {
         /// noise, as published.
         public var flow: FlowConfiguration?
 
-        enum CodingKeys: String, CodingKey {
+        enum CodingKeys: String, CodingKey, CaseIterable {
             case latentChannels = "c_in"
             case channels = "c"
             case textChannels = "c_cond"
@@ -32,9 +32,11 @@ extension StageC {
         /// The published architecture.
         public init() {}
 
-        /// Decodes a published `config.json`. Fields that are absent keep their defaults, and
-        /// fields of other names are passed over.
+        /// Decodes a published `config.json`. Fields that are absent keep their defaults; fields of
+        /// other names, or the name of another class, are an error.
         public init(from decoder: any Decoder) throws {
+            try decoder.requireConfiguration(
+                of: "Stage C", "WuerstchenPrior", CodingKeys.self, passingOver: ["dropout"])
             let fields = try decoder.container(keyedBy: CodingKeys.self)
             try fields.update(&latentChannels, .latentChannels)
             try fields.update(&channels, .channels)

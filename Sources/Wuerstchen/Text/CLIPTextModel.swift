@@ -37,6 +37,10 @@ public struct CLIPTextModel: Sendable {
             case activationName = "hidden_act"
         }
 
+        private enum ModelTypeKey: String, CodingKey {
+            case type = "model_type"
+        }
+
         /// An architecture of the given numbers; what is not given is as published.
         public init(channels: Int, hiddenChannels: Int, layers: Int, heads: Int) {
             self.channels = channels
@@ -52,8 +56,17 @@ public struct CLIPTextModel: Sendable {
         public static let huge = Configuration(
             channels: 1024, hiddenChannels: 4096, layers: 24, heads: 16)
 
-        /// Decodes a published `config.json`; fields of other names are passed over.
+        /// Decodes a published `config.json`. Fields of other names are passed over, since the
+        /// transformers library writes many, but another type of model is an error.
         public init(from decoder: any Decoder) throws {
+            let type = try decoder.container(keyedBy: ModelTypeKey.self)
+                .decodeIfPresent(String.self, forKey: .type)
+            guard type == nil || type == "clip_text_model" || type == "clip" else {
+                throw WuerstchenError(
+                    .invalidConfiguration,
+                    "describes a model of type \(type ?? ""); a text encoder is a clip_text_model. "
+                        + "Check which file is which")
+            }
             let fields = try decoder.container(keyedBy: CodingKeys.self)
             channels = try fields.decode(Int.self, forKey: .channels)
             hiddenChannels = try fields.decode(Int.self, forKey: .hiddenChannels)
@@ -155,9 +168,10 @@ public struct CLIPTextModel: Sendable {
         let c = configuration
         // Newer releases of transformers leave the prefix out.
         let bare = source.names?.contains("final_layer_norm.weight") ?? false
-        // Integer positions in old files, and the projection that only the full CLIP uses.
+        // What only the whole CLIP uses, of which a text encoder may have been cut out.
         let ignored: (String) -> Bool = {
-            $0.hasSuffix("position_ids") || $0 == "text_projection.weight"
+            ["text_projection.weight", "visual_projection.weight"].contains($0)
+                || $0.hasPrefix("vision_model.")
         }
         (tokens, positions, layers, finalNorm) = try Parameters.load(
             from: source, precision: precision, ignoring: ignored

@@ -33,6 +33,7 @@ struct TokenizerFiles {
         {
             vocabulary = try Vocabulary(ids, from: vocabularyFile.path)
             merges = try MergeList(lines: lines, from: mergesFile.path)
+            try vocabulary.requireMerges(merges)
         } else if let (file, contents) = tokenizer {
             guard let model = contents.model else {
                 throw WuerstchenError(
@@ -41,14 +42,16 @@ struct TokenizerFiles {
             try model.check(in: file)
             vocabulary = try Vocabulary(model.vocabulary, from: file.path)
             merges = try MergeList(entries: model.merges.map(\.symbols), from: file.path)
+            try vocabulary.requireMerges(merges)
         } else {
             let missing = [vocabularyFile, mergesFile]
                 .filter { !FileManager.default.fileExists(atPath: $0.path) }
-                .map(\.lastPathComponent).joined(separator: " and ")
+                .map(\.lastPathComponent)
             throw WuerstchenError(
                 .fileNotFound,
-                "\(directory.path) has no \(missing); a tokenizer needs vocab.json and merges.txt, "
-                    + "or tokenizer.json")
+                "\(directory.path) has no \(missing.joined(separator: " and ")); a tokenizer needs "
+                    + "vocab.json and merges.txt, or tokenizer.json"
+                    + MissingFile.reason(for: missing, in: directory))
         }
         if let (file, contents) = tokenizer {
             for token in contents.addedTokens ?? [] {
@@ -118,8 +121,12 @@ struct TokenizerFiles {
 
     /// Reads a text file; nil if it does not exist.
     private static func text(in file: URL) throws -> String? {
-        guard let data = try data(in: file) else { return nil }
-        guard let text = String(validating: data, as: UTF8.self) else {
+        guard let data = try readSmallFile(file) else { return nil }
+        // A pointer or a web page has lines of two words too.
+        if let misfit = FileKind.misfit(data, of: data.count, name: file.path, expecting: .text) {
+            throw misfit
+        }
+        guard let text = String(validating: withoutByteOrderMark(data), as: UTF8.self) else {
             throw WuerstchenError(.malformedFile, "\(file.path) is not text in UTF-8")
         }
         return text
@@ -127,17 +134,7 @@ struct TokenizerFiles {
 
     /// Reads a JSON file; nil if it does not exist.
     private static func json<Value: Decodable>(_ type: Value.Type, in file: URL) throws -> Value? {
-        guard let data = try data(in: file) else { return nil }
+        guard let data = try readSmallFile(file) else { return nil }
         return try decodeJSON(type, data, name: file.path)
-    }
-
-    private static func data(in file: URL) throws -> Data? {
-        guard FileManager.default.fileExists(atPath: file.path) else { return nil }
-        do {
-            return try Data(contentsOf: file)
-        } catch {
-            throw WuerstchenError(
-                .unreadableFile, "\(file.path) cannot be read; expected a file", underlying: error)
-        }
     }
 }

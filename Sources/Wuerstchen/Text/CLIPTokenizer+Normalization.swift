@@ -104,11 +104,13 @@ private func normalizedScalars(of text: String, isAfterSpace: inout Bool) -> [Un
     return scalars
 }
 
-/// NFC. Foundation's needs help with two things: it does not join a composed character with what
+/// NFC. Foundation's needs help with three things: it does not join a composed character with what
 /// follows it, as an open Hangul syllable with a final consonant, unless both are decomposed first;
-/// and in front of a mark it takes some supplementary characters for those with the same low 16
-/// bits. No supplementary character composes with a mark of the basic plane, so it is enough to
-/// keep the two apart.
+/// in front of a mark it takes some supplementary characters for those with the same low 16 bits;
+/// and it joins archaic letters of Hangul, which compose with nothing, and takes time in the square
+/// of the length of a run of Hangul. No supplementary character composes with a mark of the basic
+/// plane, and no letter of Hangul with one that is not of its syllable, so it is enough to keep
+/// these apart.
 private func composed(_ text: String) -> String {
     func compose(_ part: String.UnicodeScalarView) -> String {
         String(part).decomposedStringWithCanonicalMapping.precomposedStringWithCanonicalMapping
@@ -117,9 +119,7 @@ private func composed(_ text: String) -> String {
     var part = String.UnicodeScalarView()
     var previous: Unicode.Scalar?
     for scalar in text.unicodeScalars {
-        if let previous, previous.value > 0xFFFF, scalar.value <= 0xFFFF, scalar.mayCompose,
-            !previous.endsWithMark
-        {
+        if let previous, scalar.mustBeKept(apartFrom: previous) {
             result += compose(part)
             part = String.UnicodeScalarView()
         }
@@ -164,6 +164,34 @@ extension Unicode.Scalar {
     fileprivate var endsWithMark: Bool {
         String(self).decomposedStringWithCanonicalMapping.unicodeScalars.contains {
             $0.properties.canonicalCombiningClass != .notReordered
+        }
+    }
+
+    /// Whether Foundation's NFC must not see this scalar behind the one in front of it.
+    fileprivate func mustBeKept(apartFrom previous: Unicode.Scalar) -> Bool {
+        if isHangul { return !continuesSyllable(after: previous) }
+        return previous.value > 0xFFFF && value <= 0xFFFF && mayCompose && !previous.endsWithMark
+    }
+
+    /// Whether this is a letter or a syllable of Hangul, archaic ones included.
+    fileprivate var isHangul: Bool {
+        switch value {
+        case 0x1100...0x11FF, 0xA960...0xA97F, 0xAC00...0xD7FF: true
+        default: false
+        }
+    }
+
+    /// Whether this letter of Hangul composes with a scalar in front of it: a vowel with an initial
+    /// consonant, or a final consonant with the two, both of today's alphabet.
+    fileprivate func continuesSyllable(after previous: Unicode.Scalar) -> Bool {
+        let vowels: ClosedRange<UInt32> = 0x1161...0x1175
+        return switch value {
+        case vowels: (0x1100...0x1112).contains(previous.value)
+        case 0x11A8...0x11C2:
+            vowels.contains(previous.value)
+                || (0xAC00...0xD7A3).contains(previous.value)
+                    && (previous.value - 0xAC00).isMultiple(of: 28)
+        default: false
         }
     }
 

@@ -53,6 +53,22 @@ struct Vocabulary {
         symbols[id] = symbol
     }
 
+    /// Refuses an empty list of merges with words that only merges lead to: it is not the one that
+    /// the vocabulary was made with.
+    func requireMerges(_ merges: MergeList) throws {
+        guard merges.pairs.isEmpty else { return }
+        let end = BytePairEncoding.endOfWord
+        let words = ids.keys.filter { symbol in
+            let word = symbol.hasSuffix(end) ? symbol.dropLast(end.count) : symbol[...]
+            return word.unicodeScalars.count > 1 && !word.hasPrefix("<|")
+        }
+        guard let word = words.min() else { return }
+        throw WuerstchenError(
+            .invalidVocabulary,
+            "\(merges.path) has no merges, but \(path) has symbols that are merged from others "
+                + "(\(words.count), such as '\(word)'); download it again")
+    }
+
     /// The id of a special token.
     func id(of token: String, as role: String) throws -> Int {
         if let id = ids[token] { return id }

@@ -68,10 +68,4 @@ public struct BatchNorm: Sendable {
     public static func isStatistic(_ name: String) -> Bool {
         name.hasSuffix("running_mean") || name.hasSuffix("running_var")
     }
-
-    /// Whether a surplus parameter is the count of batches seen in training, which PyTorch stores
-    /// with every batch norm and inference has no use for.
-    public static func isCounter(_ name: String) -> Bool {
-        name.hasSuffix("num_batches_tracked")
-    }
 }

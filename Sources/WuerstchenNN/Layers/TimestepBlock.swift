@@ -15,16 +15,15 @@ public func timestepEmbedding(_ times: [Float], width: Int) -> Tensor {
     let half = width / 2
     let slope = Float(-log(10000.0) / Double(half - 1))
     let frequencies = (0..<half).map { Float(exp(Double(Float($0) * slope))) }
-    return Tensor([times.count, width]) { target in
-        target.update(repeating: 0)
-        for (sample, time) in times.enumerated() {
-            for (index, frequency) in frequencies.enumerated() {
-                let phase = Double((time * 10000) * frequency)
-                target[sample * width + index] = Float(sin(phase))
-                target[sample * width + half + index] = Float(cos(phase))
-            }
+    var elements = [Float](repeating: 0, count: times.count * width)
+    for (sample, time) in times.enumerated() {
+        for (index, frequency) in frequencies.enumerated() {
+            let phase = Double((time * 10000) * frequency)
+            elements[sample * width + index] = Float(sin(phase))
+            elements[sample * width + half + index] = Float(cos(phase))
         }
     }
+    return Tensor(elements, [times.count, width])
 }
 
 /// Tells a network the timestep: each channel times 1 + a, plus b, with a and b linear in the

@@ -64,6 +64,9 @@ public struct CheckpointParameters: ParameterSource, Sendable {
         return Shape(shape)
     }
 
+    /// Whether there is a parameter of that name without elements.
+    public func isEmpty(_ name: String) -> Bool { tensors[name]?.entry.shape.contains(0) ?? false }
+
     /// All parameters by name, such as for training to begin with. What is not stored as floats is
     /// left out.
     ///
@@ -103,7 +106,9 @@ private final class BlankParameters: Sendable {
 
     func tensor(_ shape: Shape) -> Tensor {
         largest.withLock { largest in
-            if largest.count < shape.count { largest = Tensor([shape.count]) { _ in } }
+            if largest.count < shape.count {
+                largest = unsafe Tensor([shape.count]) { _ in }
+            }
             return largest[0..<shape.count].reshaped(to: shape)
         }
     }

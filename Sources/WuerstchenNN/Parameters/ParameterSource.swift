@@ -14,6 +14,9 @@ public protocol ParameterSource {
     /// that is built from it is not there to be run.
     var hasValues: Bool { get }
 
+    /// Whether the source holds no elements under a name.
+    func isEmpty(_ name: String) -> Bool
+
     /// In training, where batch norms record the statistics of the batch, which they then normalise
     /// with; nil where they use their running statistics.
     var batchStatistics: BatchStatistics? { get }
@@ -29,6 +32,9 @@ public protocol ParameterSource {
 extension ParameterSource {
     /// By default a source has values.
     public var hasValues: Bool { true }
+
+    /// By default what is there has elements.
+    public func isEmpty(_ name: String) -> Bool { false }
 
     /// By default batch norms use their running statistics.
     public var batchStatistics: BatchStatistics? { nil }
@@ -92,10 +98,23 @@ public struct Parameters {
 
         /// Checks that what was asked for is what the source has.
         func finish(ignoring isIgnored: (String) -> Bool) throws {
-            let surplus = (source.names ?? []).subtracting(used).filter { !isIgnored($0) }
+            let surplus = (source.names ?? []).subtracting(used).filter {
+                !isIgnored($0) && !Reader.isOfNoConsequence($0, source)
+            }
             guard missing.isEmpty, misshapen.isEmpty, surplus.isEmpty else {
                 throw misfit(surplus: surplus.sorted(), isCutOff: false)
             }
+        }
+
+        /// Whether a surplus parameter is one that published files hold and no network reads:
+        /// counts of batches, numbers of positions, the scale between texts and images of a whole
+        /// CLIP, and what has no elements.
+        private static func isOfNoConsequence(
+            _ name: String, _ source: any ParameterSource
+        ) -> Bool {
+            let last = name.split(separator: ".").last.map(String.init) ?? name
+            return ["num_batches_tracked", "position_ids", "logit_scale"].contains(last)
+                || source.isEmpty(name)
         }
 
         private func misfit(surplus: [String], isCutOff: Bool) -> WuerstchenError {
@@ -103,13 +122,20 @@ public struct Parameters {
                 ("missing", missing), ("misshapen", misshapen), ("surplus", surplus),
             ]
             let parts = lists.filter { !$0.1.isEmpty }.map {
-                "\($0.1.count) \($0.0): \($0.1.joined(separator: ", "))"
+                "\($0.1.count) \($0.0)\(Reader.list($0.1))"
             }
             return WuerstchenError(
                 .incompatibleParameters,
                 "\(source.origin) does not fit the network that its configuration describes; "
                     + parts.joined(separator: "; ")
                     + (isCutOff ? "; and more, which were not looked at" : ""))
+        }
+
+        /// A few names in full; of hundreds the first ones.
+        private static func list(_ names: [String]) -> String {
+            names.count <= 12
+                ? ": \(names.joined(separator: ", "))"
+                : ", such as \(names.prefix(6).joined(separator: ", ")), …"
         }
     }
 
@@ -121,9 +147,10 @@ public struct Parameters {
     ///   - isIgnored: Whether a surplus parameter of the given name is of no consequence.
     ///   - build: Makes the network.
     /// - Returns: The network.
-    /// - Throws: ``WuerstchenError`` with code `incompatibleParameters` that lists every missing,
-    ///   surplus and misshapen parameter (or as many as were found before what is missing exceeded
-    ///   256 MB), or what the source threw.
+    /// - Throws: ``WuerstchenError`` with code `incompatibleParameters` that counts and
+    ///   lists the missing, surplus and misshapen parameters (of more than twelve of a kind the
+    ///   first ones, and no more than were found before what is missing exceeded 256 MB), or what
+    ///   the source threw.
     public static func load<Network>(
         from source: any ParameterSource, precision: Precision = .float32,
         ignoring isIgnored: (String) -> Bool = { _ in false },

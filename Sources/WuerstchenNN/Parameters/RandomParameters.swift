@@ -26,13 +26,13 @@ public struct RandomParameters: ParameterSource {
         hash.add(request.name.utf8)
         let start = hash.value
         return .found(
-            Tensor(shape) { target in
+            unsafe Tensor(shape) { target in
                 forEachChunk(of: shape.count) { range in
                     for index in range {
                         let place = UInt64(truncatingIfNeeded: index)
                         let bits = SplitMix64.mixed(start &+ place &* SplitMix64.increment)
                         let uniform = Float(Int32(truncatingIfNeeded: bits >> 32)) * 0x1p-31
-                        target[index] = centre + spread * uniform
+                        unsafe target[index] = centre + spread * uniform
                     }
                 }
             })

@@ -2,9 +2,9 @@ import Foundation
 import TensorCore
 import Wuerstchen
 
-/// The size of an image, and whether all of its file is there, without decoding it.
+/// The size of an image, and whether its pixels are there, without decoding it.
 enum PNGHeader {
-    /// The size that a PNG file's first chunk gives.
+    /// The size that a PNG file's first chunk gives, of the image as it stands upright.
     ///
     /// - Throws: `WuerstchenError` for a file that is no PNG file, ends early, or has sides that an
     ///   image cannot have. Damage to the pixels shows only when they are decoded.
@@ -45,15 +45,29 @@ enum PNGHeader {
                 .unreadableFile,
                 "\(name) has \(size) pixels; images have 1 to \(ImageSize.maximumSide) a side")
         }
-        // From chunk to chunk: each is a length, a type, the data and a checksum.
+        // From chunk to chunk: each is a length, a type, the data and a checksum. What is missing
+        // after the pixels does not matter.
+        var orientation: ImageOrientation?
+        var hasPixels = false
         var offset: UInt64 = 33
         while true {
             try handle.seek(toOffset: offset)
             let head = Array(try handle.read(upToCount: 8) ?? Data())
-            guard head.count == 8 else { throw malformed("ends early") }
-            offset += UInt64(integer(head[..<4])) + 12
-            guard offset <= length else { throw malformed("ends early") }
-            if head[4...].elementsEqual("IEND".utf8) { return size }
+            let type = head.dropFirst(4)
+            let end = head.count == 8 ? offset + UInt64(integer(head[..<4])) + 12 : .max
+            let isEnd = type.elementsEqual("IEND".utf8)
+            guard end <= length, !isEnd else {
+                guard isEnd || hasPixels && !type.elementsEqual("IDAT".utf8) else {
+                    throw malformed("ends early")
+                }
+                return (orientation ?? .upright).upright(size)
+            }
+            if type.elementsEqual("IDAT".utf8) { hasPixels = true }
+            if type.elementsEqual("eXIf".utf8), orientation == nil {
+                let count = min(integer(head[..<4]), ImageOrientation.exifLimit)
+                orientation = ImageOrientation(exif: try handle.read(upToCount: count) ?? Data())
+            }
+            offset = end
         }
     }
 

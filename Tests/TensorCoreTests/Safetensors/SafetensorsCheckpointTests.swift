@@ -119,7 +119,7 @@ struct SafetensorsCheckpointTests {
     @Test(
         "an index that is not one",
         arguments: [
-            ("", "an object"), ("[]", "an object"), ("{}", "no tensors"),
+            ("", "empty"), ("[]", "an object"), ("{}", "no tensors"),
             (#"{"weight_map": {}}"#, "no tensors"), (#"{"weight_map": []}"#, "an object"),
             (#"{"weight_map": {"a": 1}}"#, "a string"),
             (#"{"weight_map": {"a": "1", "a": "2"}}"#, "twice"),

@@ -27,7 +27,8 @@ import _WuerstchenTestSupport
             tensors[names[1]] = nil
             tensors[names[2]]?.shape.append(1)
             tensors[names[3]]?.shape.reverse()
-            tensors["surplus.weight"] = .init(elementType: .f32, shape: [0], bytes: [])
+            tensors["surplus.weight"] = .init(
+                elementType: .f32, shape: [1], bytes: [0, 0, 0, 0])
         }
         let file = path.split(separator: "/").dropLast().joined(separator: "/")
         expectError(

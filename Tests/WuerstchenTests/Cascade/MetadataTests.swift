@@ -18,7 +18,7 @@ import _WuerstchenTestSupport
         for (index, image) in images.enumerated() {
             let record = request.metadata(image: index, checkpoint: cascade.name)
             try image.write(to: file, text: record)
-            let (read, text) = try Image.read(contentsOf: file)
+            let (read, text, _) = try Image.read(contentsOf: file)
             #expect(read == image)
             #expect(text == Dictionary(uniqueKeysWithValues: record.map { ($0.key, $0.value) }))
             #expect(text["prompt"] == prompt)

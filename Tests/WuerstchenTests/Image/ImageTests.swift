@@ -331,8 +331,12 @@ import Wuerstchen
 
     @Test func truncationAnywhere() throws {
         let bytes = SmallPNG.example.bytes
-        for count in 0..<bytes.count {
+        // Without the twelve bytes of IEND, or some of them, all pixels are there.
+        for count in 0..<bytes.count - 12 {
             try expectMalformed(Array(bytes.prefix(count)))
+        }
+        for count in bytes.count - 12..<bytes.count {
+            try expectNote("IEND", Array(bytes.prefix(count)))
         }
     }
 
@@ -341,7 +345,11 @@ import Wuerstchen
         for index in bytes.indices {
             var changed = bytes
             changed[index] ^= 0x10
-            try expectMalformed(changed)
+            if index < bytes.count - 12 {
+                try expectMalformed(changed)
+            } else {
+                try expectNote("IEND", changed)
+            }
         }
         var changed = bytes
         changed[8 + 8 + 13] ^= 1
@@ -438,6 +446,19 @@ import Wuerstchen
         }
     }
 
+    private func expectNote(_ words: String, _ bytes: [UInt8]) throws {
+        try withFolder { folder in
+            let url = folder.appending(path: "noted.png")
+            try Data(bytes).write(to: url)
+            let file = try Image.read(contentsOf: url)
+            let pixels: [UInt8] = [
+                0, 0, 200, 1, 0, 200, 2, 0, 200, 0, 1, 200, 1, 1, 200, 2, 1, 200,
+            ]
+            #expect(file.image.pixels == pixels)
+            #expect(file.notes.count == 1 && file.notes[0].contains(words), "\(file.notes)")
+        }
+    }
+
     private func expectMalformed(_ bytes: [UInt8], words: String = "") throws {
         try withFolder { folder in
             let url = folder.appending(path: "broken.png")
@@ -487,71 +508,4 @@ private func pattern(count: Int) -> [UInt8] {
 
 private func pattern(_ width: Int, _ height: Int) throws -> Image {
     try Image(width: width, height: height, pixels: pattern(count: 3 * width * height))
-}
-
-/// A PNG file of any kind, built byte by byte and without compression.
-private struct SmallPNG {
-    static let signature: [UInt8] = [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]
-    static let example = SmallPNG(width: 3, height: 2, bits: 8, type: 2) { x, y in
-        [UInt8(x), UInt8(y), 200]
-    }
-
-    let bytes: [UInt8]
-
-    init(
-        width: Int, height: Int, bits: UInt8, type: Int, interlaced: Bool = false,
-        chunks: [(type: String, data: [UInt8])] = [], pixel: (Int, Int) -> [UInt8]
-    ) {
-        // The first column and row of each of Adam7's passes, and the steps.
-        let passes =
-            interlaced
-            ? [
-                (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
-                (0, 1, 1, 2),
-            ] : [(0, 0, 1, 1)]
-        var rows: [UInt8] = []
-        for (left, top, right, down) in passes where left < width {
-            for y in stride(from: top, to: height, by: down) {
-                rows.append(0)
-                for x in stride(from: left, to: width, by: right) {
-                    rows += pixel(x, y)
-                }
-            }
-        }
-        let header =
-            Self.bigEndian(UInt32(width)) + Self.bigEndian(UInt32(height))
-            + [bits, UInt8(type), 0, 0, interlaced ? 1 : 0]
-        bytes =
-            Self.signature + Self.chunk("IHDR", header)
-            + chunks.flatMap { Self.chunk($0.type, $0.data) }
-            + Self.chunk("IDAT", Self.stored(rows)) + Self.chunk("IEND", [])
-    }
-
-    static func chunk(_ type: String, _ data: [UInt8]) -> [UInt8] {
-        let body = Array(type.utf8) + data
-        var checksum: UInt32 = .max
-        for byte in body {
-            checksum ^= UInt32(byte)
-            for _ in 0..<8 {
-                checksum = checksum >> 1 ^ (checksum & 1 == 1 ? 0xEDB8_8320 : 0)
-            }
-        }
-        return bigEndian(UInt32(data.count)) + body + bigEndian(~checksum)
-    }
-
-    /// A zlib stream of one stored block, for fewer than 65536 bytes.
-    static func stored(_ bytes: [UInt8]) -> [UInt8] {
-        var (low, high): (UInt32, UInt32) = (1, 0)
-        for byte in bytes {
-            low = (low + UInt32(byte)) % 65521
-            high = (high + low) % 65521
-        }
-        let length = UInt16(bytes.count)
-        let lengths = [length, ~length].flatMap { [UInt8($0 & 0xFF), UInt8($0 >> 8)] }
-        return [0x78, 0x01, 0x01] + lengths + bytes + bigEndian(high << 16 | low)
-    }
-
-    static func bigEndian(_ value: UInt32) -> [UInt8] {
-        withUnsafeBytes(of: value.bigEndian) { Array($0) }
-    }
 }

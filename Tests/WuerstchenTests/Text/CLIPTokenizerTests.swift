@@ -309,6 +309,34 @@ struct CLIPTokenizerTests {
         #expect(tokenizer.encode(unsorted) == tokenizer.encode(sorted))
     }
 
+    @Test(
+        "Hangul of today's alphabet composes, and archaic letters do not",
+        arguments: [
+            ("\u{1100}\u{1161}", 3), ("\u{1112}\u{1175}\u{11C2}", 3), ("\u{AC00}\u{11A8}", 3),
+            ("\u{1100}\u{1161}\u{1100}\u{1161}", 6), ("\u{D788}\u{11C2}", 3),
+            ("\u{110D}\u{1176}", 6), ("\u{1100}\u{11A2}", 6), ("\u{1113}\u{1161}", 6),
+            ("\u{AC00}\u{11C3}", 6), ("\u{AC00}\u{11A7}", 6), ("\u{AC01}\u{11A8}", 6),
+            ("\u{1161}\u{11A8}", 6), ("\u{1100}\u{1161}\u{301}\u{11A8}", 8),
+            ("\u{A960}\u{1161}", 6), ("\u{1100}\u{D7B0}", 6),
+        ])
+    func hangul(text: String, bytes: Int) throws {
+        // None of these bytes merge, so that each is a token.
+        #expect(try TinyTokenizer().open().content(text).count == bytes)
+    }
+
+    @Test(
+        "Runs of what composes take time in proportion to their length",
+        .timeLimit(.minutes(1)),
+        arguments: [
+            "\u{1100}", "\u{1161}", "\u{11A8}", "\u{1176}", "\u{AC00}", "\u{AC00}\u{11A8}",
+            "\u{1100}\u{1161}\u{11A8}", "\u{302E}", "\u{1D165}", "\u{20DD}", "\u{301}",
+            "\u{315}\u{316}\u{301}", "\u{1D165}\u{302E}", "\u{9BE}", "\u{D7B0}",
+        ])
+    func longRuns(unit: String) throws {
+        let tokenizer = try TinyTokenizer().open()
+        #expect(tokenizer.encode(String(repeating: unit, count: 200_000)).isTruncated)
+    }
+
     @Test("Every scalar has an encoding that ends with the end token")
     func everyScalar() throws {
         let tokenizer = try TinyTokenizer().open()

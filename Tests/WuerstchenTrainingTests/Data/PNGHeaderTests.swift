@@ -33,8 +33,29 @@ import _WuerstchenTestSupport
 
     @Test func truncationAnywhereIsNoticed() throws {
         let file = try bytes(20, 10)
-        for count in 0..<file.count {
+        // All pixels are there without the twelve bytes of IEND.
+        for count in 0..<file.count - 12 {
             expectError(.malformedFile, "image.png") { _ = try size(file.prefix(count)) }
+        }
+        for count in file.count - 12..<file.count {
+            #expect(try size(file.prefix(count)) == ImageSize(width: 20, height: 10))
+        }
+    }
+
+    @Test func sidesAreThoseOfTheImageAsItStands() throws {
+        let file = try bytes(20, 10)
+        for (orientation, isTurned): (UInt8, Bool) in [
+            (1, false), (3, false), (6, true), (8, true),
+        ] {
+            let exif: [UInt8] =
+                [0x49, 0x49, 42, 0, 8, 0, 0, 0, 1, 0, 0x12, 1, 3, 0, 1, 0, 0, 0, orientation, 0]
+                + [0, 0, 0, 0, 0, 0]
+            // The checksum is not looked at here.
+            let chunk = [0, 0, 0, UInt8(exif.count)] + Array("eXIf".utf8) + exif + [0, 0, 0, 0]
+            let turned = file.prefix(33) + chunk + file.dropFirst(33)
+            #expect(
+                try size(turned)
+                    == ImageSize(width: isTurned ? 10 : 20, height: isTurned ? 20 : 10))
         }
     }
 
