@@ -53,7 +53,7 @@ public struct CheckpointExport: Sendable {
     ///   - network: Where the network lies, such as `\.stageA`.
     ///   - build: Builds the network, which says what parameters there are.
     /// - Returns: The number of elements.
-    /// - Throws: As ``write(_:_:to:)``, and what the source and building throw.
+    /// - Throws: As ``write(_:_:to:textEncoders:)``, and what the source and building throw.
     @discardableResult
     public func write(
         from source: any ParameterSource, _ configuration: some Encodable,
@@ -79,7 +79,7 @@ public struct CheckpointExport: Sendable {
 
     /// Writes parameters alone, such as a compressor's.
     ///
-    /// - Throws: As ``write(_:_:to:)``.
+    /// - Throws: As ``write(_:_:to:textEncoders:)``.
     public func write(_ parameters: [String: Tensor], toFile name: String) throws {
         try makeFolder(folder)
         try Safetensors.write(

@@ -88,8 +88,8 @@ public struct AuxiliaryTerms: Sendable {
 
 /// An objective that auxiliary losses add to.
 ///
-/// Their parameters' rates and what they do after a step are theirs; ``rateFactor(_:)`` and
-/// ``finish(_:_:_:)`` ask them by default.
+/// Their parameters' rates and what they do after a step are theirs: by default an objective's own
+/// ``TrainingObjective/rateFactor(_:)`` and ``TrainingObjective/finish(_:_:_:)`` ask them.
 public protocol ExtendableObjective: TrainingObjective {
     /// What it makes of a batch.
     associatedtype Output
