@@ -15,9 +15,9 @@ public struct SceneEvaluation: Sendable {
     public let distance: Double?
     /// The mean peak signal-to-noise ratio to the true images, in decibels.
     public let signalToNoise: Double?
-    /// ``ImageDetail/edges``, as a share of the true images'.
+    /// `ImageDetail.edges`, as a share of the true images'.
     public let edges: Double
-    /// ``ImageDetail/laplacian``, as a share of the true images'.
+    /// `ImageDetail.laplacian`, as a share of the true images'.
     public let laplacian: Double
     /// The distances of patches to those of true images, from fine to coarse.
     public let patchDistances: [Double]
