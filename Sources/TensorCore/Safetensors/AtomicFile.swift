@@ -31,23 +31,25 @@ package struct AtomicFile {
         // Only within one folder is a rename sure to be atomic, and a name made from the file's own
         // could become too long.
         let folder = url.deletingLastPathComponent()
-        let temporaryPath = folder.appendingPathComponent(".\(UUID().uuidString).partial").path
-        let descriptor = unsafe open(temporaryPath, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
-        guard descriptor >= 0 else { throw failure(path, errno) }
+        PartialFile.removeAbandoned(in: folder)
+        guard let partial = PartialFile(in: folder) else { throw failure(path, errno) }
+        // Holds the lock up to the rename, so that nobody takes the file for abandoned.
+        let lock = dup(partial.descriptor)
+        defer { if lock >= 0 { close(lock) } }
         do {
-            let file = AtomicFile(descriptor: descriptor, path: path)
+            let file = AtomicFile(descriptor: partial.descriptor, path: path)
             do {
                 try body(file)
-                guard fsync(descriptor) == 0 else { throw failure(path, errno) }
+                guard fsync(partial.descriptor) == 0 else { throw failure(path, errno) }
             } catch {
-                close(descriptor)
+                close(partial.descriptor)
                 throw error
             }
             // Network file systems report some failed writes only here.
-            guard close(descriptor) == 0 else { throw failure(path, errno) }
-            guard unsafe rename(temporaryPath, path) == 0 else { throw failure(path, errno) }
+            guard close(partial.descriptor) == 0 else { throw failure(path, errno) }
+            guard unsafe rename(partial.path, path) == 0 else { throw failure(path, errno) }
         } catch {
-            unsafe unlink(temporaryPath)
+            unsafe unlink(partial.path)
             throw error
         }
         synchronize(folder)

@@ -46,9 +46,11 @@ package struct NetworkFolder {
 package func encodeJSON(_ value: some Encodable, to file: URL) throws {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+    let data: Data
     do {
-        try encoder.encode(value).write(to: file, options: .atomic)
+        data = try encoder.encode(value)
     } catch {
         throw WuerstchenError(.unwritableFile, "\(file.path) cannot be written", underlying: error)
     }
+    try AtomicFile.replace(file, with: data)
 }

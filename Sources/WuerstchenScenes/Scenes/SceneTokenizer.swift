@@ -22,21 +22,14 @@ public enum SceneTokenizer {
         let ids = Dictionary(uniqueKeysWithValues: zip(vocabulary, vocabulary.indices))
         let configuration = Settings(length: length, type: "CLIPTokenizer")
         let lines = ["#version: 0.2"] + merges.map { "\($0.left) \($0.right)" }
-        do {
-            try FileManager.default.createDirectory(
-                at: directory, withIntermediateDirectories: true)
-            for (name, contents) in [
-                ("vocab.json", try encoder.encode(ids)),
-                ("merges.txt", Data(lines.map { $0 + "\n" }.joined().utf8)),
-                ("tokenizer_config.json", try encoder.encode(configuration)),
-                ("special_tokens_map.json", try encoder.encode(Settings())),
-            ] {
-                try contents.write(to: directory.appending(path: name), options: .atomic)
-            }
-        } catch {
-            throw WuerstchenError(
-                .unwritableFile, "\(directory.path) cannot take the files of a tokenizer",
-                underlying: error)
+        try makeFolder(directory)
+        for (name, contents) in [
+            ("vocab.json", try encoder.encode(ids)),
+            ("merges.txt", Data(lines.map { $0 + "\n" }.joined().utf8)),
+            ("tokenizer_config.json", try encoder.encode(configuration)),
+            ("special_tokens_map.json", try encoder.encode(Settings())),
+        ] {
+            try AtomicFile.replace(directory.appending(path: name), with: contents)
         }
     }
 

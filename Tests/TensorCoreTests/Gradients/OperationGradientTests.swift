@@ -116,7 +116,7 @@ import _WuerstchenTestSupport
     }
 
     @Test(arguments: [Precision.float32, .bfloat16])
-    func perceptronsWithGlobalResponse(_ precision: Precision) throws {
+    func mlpsWithGlobalResponse(_ precision: Precision) throws {
         let x = input([2, 3, 5, 11], 40)
         let (first, bias) = (input([44, 11], 41, spread: 0.5), input([44], 42))
         let (gamma, second) = (input([44], 43), input([11, 44], 44, spread: 0.3))
