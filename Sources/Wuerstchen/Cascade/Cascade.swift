@@ -97,6 +97,20 @@ public struct Cascade: Sendable {
         return result
     }
 
+    /// What to expect of images of a size that is far from what the networks were trained at: they
+    /// draw most of it well up to one and a half times that, and repeat things or lose them beyond.
+    ///
+    /// - Parameter size: The size in pixels.
+    /// - Returns: A sentence for whoever asked for the size; nil where nothing is to be said.
+    public func advice(on size: ImageSize) -> String? {
+        let far = (width: defaultSize.width * 3 / 2, height: defaultSize.height * 3 / 2)
+        guard size.width > far.width || size.height > far.height else { return nil }
+        return
+            "\(name) was trained at \(defaultSize) pixels; images of \(size) are likely to repeat "
+            + "things or to lose them, those of up to "
+            + "\(ImageSize(width: far.width, height: far.height)) less so"
+    }
+
     /// The rows and columns of the semantic latent for images of a size: enough to cover it, and
     /// such that the decoder can run on them.
     ///

@@ -40,9 +40,13 @@ public struct GenerationStep: Sendable {
     public let stageCount: Int
     /// What the stage now takes the clean latents to be, `[batch, rows, columns, channels]`.
     public let predictedClean: Tensor
-    /// Whether the prompt or the negative prompt was too long for the text encoder and lost its
-    /// end.
+    /// Whether the prompt was too long for the text encoder and lost its end.
     public let isPromptTruncated: Bool
+    /// Whether the negative prompt was.
+    public let isNegativePromptTruncated: Bool
+    /// Words of the prompt that the vocabulary does not have; see
+    /// ``CLIPTokenizer/unknownWords(in:)``.
+    public let unknownWords: [String]
     /// For Stage C, the same as a latent that any ``LatentDecoder`` can show.
     public let semanticLatent: SemanticLatent?
 }
@@ -67,6 +71,7 @@ struct GenerationRun: Sendable {
     /// the memory of a big request at that of one image of the published size.
     private let batchSize: Int
     private var text: TextEmbedding<StageC>?
+    private var unknownWords: [String] = []
     private var index = 0
     /// Images that are done.
     private var done = 0
@@ -138,10 +143,15 @@ struct GenerationRun: Sendable {
     }
 
     private mutating func begin() throws -> State {
-        let text =
-            try self.text
-            ?? cascade.textEncoder().encode(
+        let text: TextEmbedding<StageC>
+        if let encoded = self.text {
+            text = encoded
+        } else {
+            let encoder = try cascade.textEncoder()
+            unknownWords = encoder.tokenizer.unknownWords(in: request.prompt)
+            text = try encoder.encode(
                 request.prompt, negative: stageC.isGuided ? request.negativePrompt : nil)
+        }
         self.text = text
         let sampler = try cascade.stageC().sampler(
             text, grid: grid, imagesPerPrompt: batch.count,
@@ -157,7 +167,9 @@ struct GenerationRun: Sendable {
         return GenerationStep(
             stage: stage, index: index, total: total, stageIndex: step.index,
             stageCount: step.count, predictedClean: step.predictedClean,
-            isPromptTruncated: text?.isTruncated ?? false, semanticLatent: semantic)
+            isPromptTruncated: text?.isTruncated ?? false,
+            isNegativePromptTruncated: text?.isNegativeTruncated ?? false,
+            unknownWords: unknownWords, semanticLatent: semantic)
     }
 
     /// The image at the size that was asked for: enlarged if the decoder made a small one, then

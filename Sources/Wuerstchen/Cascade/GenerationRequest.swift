@@ -62,7 +62,7 @@ public struct GenerationRequest: Sendable, Hashable {
             ("size", size.map { "\($0.width)x\($0.height)" } ?? "as trained"),
         ] + record("stage C", stageC) + record("stage B", stageB) + [
             ("checkpoint", checkpoint),
-            ("Software", "Wuerstchen for Swift"),
+            Image.software,
         ]
     }
 }

@@ -73,15 +73,12 @@ extension Image {
                 "\(url.path) is \(type == .typeDirectory ? "a folder" : "not a regular file"); "
                     + "give the path of a file to write")
         }
-        do {
-            try file.write(to: destination, options: .atomic)
-        } catch {
-            throw WuerstchenError(
-                .unwritableFile,
-                "\(url.path) cannot be written; check that its folder exists and may be written to "
-                    + "and that the disk has room", underlying: error)
-        }
+        try AtomicFile.replace(destination, with: file)
     }
+
+    /// The text that says that this package wrote a file, by which a command tells what it may
+    /// replace.
+    public static let software = (key: "Software", value: "Wuerstchen for Swift")
 
     /// The bytes of a file that starts with the PNG signature. Another file, which may be large, is
     /// not read on.

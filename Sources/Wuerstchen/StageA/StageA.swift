@@ -49,12 +49,16 @@ public struct StageA: Sendable {
             throw WuerstchenError(
                 .invalidRequest, "Stage A encodes [batch, height, width, 3], not \(images.shape)")
         }
-        guard images.shape[1] % pixelsPerPosition == 0, images.shape[2] % pixelsPerPosition == 0
-        else {
+        let (height, width) = (images.shape[1], images.shape[2])
+        guard height % pixelsPerPosition == 0, width % pixelsPerPosition == 0 else {
+            func nearest(_ side: Int) -> Int {
+                max(1, (side + pixelsPerPosition / 2) / pixelsPerPosition) * pixelsPerPosition
+            }
             throw WuerstchenError(
                 .invalidRequest,
                 "Stage A encodes images whose sides are multiples of \(pixelsPerPosition), "
-                    + "not \(images.shape[2])×\(images.shape[1])")
+                    + "not \(width)×\(height); the nearest size is "
+                    + "\(nearest(width))×\(nearest(height))")
         }
         return try network.encode(images, trace: trace)
     }

@@ -105,11 +105,21 @@ public struct StageB: Sendable {
         guard let height = latentSide(forSemanticSide: semantic.shape[1]),
             let width = latentSide(forSemanticSide: semantic.shape[2])
         else {
+            func nearest(_ side: Int) -> String {
+                for distance in 0...64 {
+                    for other in [side + distance, side - distance]
+                    where latentSide(forSemanticSide: other) != nil {
+                        return "\(other)"
+                    }
+                }
+                return "?"
+            }
             throw WuerstchenError(
                 .invalidRequest,
                 "Stage B cannot run on a semantic latent of \(semantic.shape[2])×"
                     + "\(semantic.shape[1]); its sides must be ones that latentSide accepts "
-                    + "(multiples of 3 with the published configuration)")
+                    + "(multiples of 3 with the published configuration), the nearest being "
+                    + "\(nearest(semantic.shape[2]))×\(nearest(semantic.shape[1]))")
         }
         guard text != nil || !configuration.hasAttention else {
             throw WuerstchenError(
@@ -165,7 +175,7 @@ public struct StageB: Sendable {
         _ x: Tensor, times: [Float], conditioning: Conditioning, trace: Trace?
     ) throws -> Tensor {
         let ab = try network(
-            x, times: times, conditioning: conditioning, recomputes: checkpointsActivations,
+            x, times: times, conditioning: conditioning, checkpoints: checkpointsActivations,
             trace: trace)
         guard configuration.flow == nil else { return ab }
         let channels = configuration.outputChannels

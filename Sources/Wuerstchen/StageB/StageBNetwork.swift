@@ -149,7 +149,7 @@ struct StageBNetwork: Sendable {
     /// Returns `[batch, height, width, 2 · outputChannels]`, numerator's shift and denominator, or
     /// the velocity of half as many channels.
     func callAsFunction(
-        _ x: Tensor, times: [Float], conditioning: StageB.Conditioning, recomputes: Bool,
+        _ x: Tensor, times: [Float], conditioning: StageB.Conditioning, checkpoints: Bool,
         trace: Trace?
     ) throws -> Tensor {
         let time = timestepEmbedding(times, width: timestepChannels)
@@ -157,7 +157,7 @@ struct StageBNetwork: Sendable {
         var skips: [Tensor] = []
         for (index, level) in down.enumerated() {
             if let downsampler = level.downsampler { y = downsampler(y.layerNormalized()) }
-            try run(level.blocks, on: &y, nil, time, index, conditioning, recomputes)
+            try run(level.blocks, on: &y, nil, time, index, conditioning, checkpoints)
             trace?("down_level_\(index)", y)
             skips.append(y)
         }
@@ -165,7 +165,7 @@ struct StageBNetwork: Sendable {
             let index = skips.count - 1
             let skip = number > 0 ? skips.removeLast() : nil
             if number == 0 { skips.removeLast() }
-            try run(level.blocks, on: &y, skip, time, index, conditioning, recomputes)
+            try run(level.blocks, on: &y, skip, time, index, conditioning, checkpoints)
             if let upsampler = level.upsampler { y = upsampler(y.layerNormalized()) }
         }
         return output(y.layerNormalized()).pixelShuffled(patchSize)
@@ -173,11 +173,11 @@ struct StageBNetwork: Sendable {
 
     private func run(
         _ blocks: [Block], on y: inout Tensor, _ skip: Tensor?, _ time: Tensor, _ level: Int,
-        _ conditioning: StageB.Conditioning, _ recomputes: Bool
+        _ conditioning: StageB.Conditioning, _ checkpoints: Bool
     ) throws {
         for (place, block) in blocks.enumerated() {
             try Task.checkCancellation()
-            y = y.checkpointed(if: recomputes) { y in
+            y = y.checkpointed(if: checkpoints) { y in
                 switch block {
                 case .residual(let block, let timestep):
                     block(

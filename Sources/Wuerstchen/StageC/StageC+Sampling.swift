@@ -149,10 +149,15 @@ extension ImageSize {
 
     func validateForGeneration() throws {
         guard ImageSize.range.contains(width), ImageSize.range.contains(height) else {
+            let range = ImageSize.range
+            func nearest(_ side: Int) -> Int {
+                min(max(side, range.lowerBound), range.upperBound)
+            }
             throw WuerstchenError(
                 .invalidRequest,
-                "an image of \(self) pixels; each side must be from \(ImageSize.range.lowerBound) "
-                    + "to \(ImageSize.range.upperBound)")
+                "an image of \(self) pixels; each side must be from \(range.lowerBound) to "
+                    + "\(range.upperBound), the nearest size being "
+                    + "\(ImageSize(width: nearest(width), height: nearest(height)))")
         }
     }
 }

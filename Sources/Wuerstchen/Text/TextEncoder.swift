@@ -71,11 +71,12 @@ public struct TextEncoder<Stage>: Sendable {
                     return hidden[place..<place + 1]
                 })
         }
-        let isTruncated = texts.contains { text in
-            encodings[distinct.firstIndex(of: text) ?? 0].isTruncated
+        func isTruncated(_ texts: [String]) -> Bool {
+            texts.contains { encodings[distinct.firstIndex(of: $0) ?? 0].isTruncated }
         }
         return TextEmbedding(
-            prompts: rows(prompts), negatives: negatives.map(rows), isTruncated: isTruncated)
+            prompts: rows(prompts), negatives: negatives.map(rows),
+            isTruncated: isTruncated(prompts), isNegativeTruncated: isTruncated(negatives ?? []))
     }
 }
 
@@ -85,13 +86,19 @@ public struct TextEmbedding<Stage>: Sendable {
     public var prompts: Tensor
     /// What guidance leads away from, in the shape of the prompts; nil where there is none.
     public var negatives: Tensor?
-    /// Whether a text was longer than the tokenizer's length and lost its end.
+    /// Whether a prompt was longer than the tokenizer's length and lost its end.
     public let isTruncated: Bool
+    /// Whether a negative prompt was.
+    public let isNegativeTruncated: Bool
 
     /// Hidden states from elsewhere, each `[prompts, tokens, channels]`.
-    public init(prompts: Tensor, negatives: Tensor? = nil, isTruncated: Bool = false) {
+    public init(
+        prompts: Tensor, negatives: Tensor? = nil, isTruncated: Bool = false,
+        isNegativeTruncated: Bool = false
+    ) {
         self.prompts = prompts
         self.negatives = negatives
         self.isTruncated = isTruncated
+        self.isNegativeTruncated = isNegativeTruncated
     }
 }

@@ -82,10 +82,10 @@ public struct AttributeHeads: Sendable {
         var result: [SceneAttribute: (right: Int, all: Int)] = [:]
         for attribute in SceneAttribute.allCases {
             let found = logits[attribute.rawValue].largestChannels()
-            for (found, wanted) in zip(found, classes.map { $0[attribute.rawValue] }) {
-                guard let wanted else { continue }
+            for (found, expected) in zip(found, classes.map { $0[attribute.rawValue] }) {
+                guard let expected else { continue }
                 result[attribute, default: (0, 0)].all += 1
-                if found == wanted { result[attribute, default: (0, 0)].right += 1 }
+                if found == expected { result[attribute, default: (0, 0)].right += 1 }
             }
         }
         return result

@@ -47,6 +47,12 @@ import _WuerstchenTestSupport
         #expect(seen.count == SceneCaption.words.count + 1)
     }
 
+    @Test func wordsOfOtherThingsAreUnknown() throws {
+        let tokenizer = try tokenizer()
+        #expect(tokenizer.unknownWords(in: SceneCaption.words.joined(separator: " ")).isEmpty)
+        #expect(tokenizer.unknownWords(in: "A cat and a Horse in a red house") == ["cat", "horse"])
+    }
+
     @Test(arguments: [false, true]) func captionsFit(mentioningAll mentionsAll: Bool) throws {
         let tokenizer = try tokenizer()
         var random = RandomStream(3)

@@ -82,7 +82,7 @@ import _WuerstchenTestSupport
         }
         #expect(stage.latentSide(forSemanticSide: 0) == nil)
         #expect(stage.latentSide(forSemanticSide: -3) == nil)
-        expectError(.invalidRequest, "1×3", "latentSide") {
+        expectError(.invalidRequest, "1×3", "latentSide", "3×3") {
             _ = try stage.prepare(semantic: Tensor(repeating: 0, [1, 3, 1, 5]), text: nil)
         }
     }

@@ -31,6 +31,28 @@ import _WuerstchenTestSupport
         #expect(Set((0..<width).map { image[$0, height - 1].green }).count > 1)
     }
 
+    @Test(
+        "a size out of range is answered with the nearest in it",
+        arguments: [(100, 200, "128×200"), (0, 5000, "128×4096"), (4097, -1, "4096×128")])
+    func outOfRange(width: Int, height: Int, nearest: String) throws {
+        let request = try TinyCascade.request(size: ImageSize(width: width, height: height))
+        expectError(.invalidRequest, "\(width)×\(height)", nearest) { try request.validate() }
+    }
+
+    @Test("sizes beyond one and a half times that of the training come with advice")
+    func advice() throws {
+        var cascade = try TinyCascade.load()
+        cascade.defaultSize = ImageSize(width: 256, height: 200)
+        for (width, height) in [(256, 200), (384, 300), (128, 128)] {
+            #expect(cascade.advice(on: ImageSize(width: width, height: height)) == nil)
+        }
+        for (width, height) in [(385, 200), (256, 301)] {
+            let advice = try #require(cascade.advice(on: ImageSize(width: width, height: height)))
+            #expect(advice.contains("\(width)×\(height)") && advice.contains("256×200"))
+            #expect(advice.contains("384×300"))
+        }
+    }
+
     @Test("a larger size than needed is cut out of the middle")
     func crop() throws {
         let cascade = try TinyCascade.load()

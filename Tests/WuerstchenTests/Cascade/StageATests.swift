@@ -56,10 +56,12 @@ import _WuerstchenTestSupport
         }
     }
 
-    @Test("sides that are no multiples are refused", arguments: [(11, 20), (12, 18), (1, 4)])
-    func sides(height: Int, width: Int) throws {
+    @Test(
+        "sides that are no multiples are refused, and the nearest named",
+        arguments: [(11, 20, "20×12"), (12, 17, "16×12"), (1, 4, "4×4")])
+    func sides(height: Int, width: Int, nearest: String) throws {
         let stage = try TinyCascade.main().stageA()
-        expectError(.invalidRequest, "multiples of 4", "\(width)×\(height)") {
+        expectError(.invalidRequest, "multiples of 4", "\(width)×\(height)", nearest) {
             _ = try stage.encode(Tensor(repeating: 0.5, [1, height, width, 3]))
         }
     }

@@ -74,8 +74,8 @@ import Wuerstchen
     @Test("equal steps of the flow's time, and counts that make no sense")
     func timesteps() throws {
         let times = try FlowMap(isClamped: false).timesteps(count: 4).times
-        for (time, wanted) in zip(times, [1, 0.79355, 0.49605, 0.19862, 0] as [Float]) {
-            #expect(abs(time - wanted) < 1e-5)
+        for (time, expected) in zip(times, [1, 0.79355, 0.49605, 0.19862, 0] as [Float]) {
+            #expect(abs(time - expected) < 1e-5)
         }
         for isClamped in [true, false] {
             let many = try FlowMap(isClamped: isClamped).timesteps(count: 300).times

@@ -125,9 +125,9 @@ import _WuerstchenTestSupport
         let half = stage.flowMap.point(time: 0.5)
         let there = try stage.predict(start, times: [0.5], conditioning: conditioning)
         let left = try stage.predictNoise(start, times: [0.5], conditioning: conditioning)
-        let wanted =
+        let expected =
             stage.flowMap.flowState(start, at: half) - there.scaled(by: Float(half.flowTime))
-        #expect(difference(left, wanted) < 1e-5)
+        #expect(difference(left, expected) < 1e-5)
     }
 
     @Test("a stage that takes another's place brings its sampling along")

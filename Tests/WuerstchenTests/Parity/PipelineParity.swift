@@ -222,13 +222,13 @@ private struct Pipeline {
     }
 
     private func checkImage(_ latent: Tensor, _ comparison: inout Comparison) throws {
-        let wanted = ["image", "image_crop", "image_uint8"].filter { comparison.expects($0) }
-        if wanted.isEmpty { return }
+        let expected = ["image", "image_crop", "image_uint8"].filter { comparison.expects($0) }
+        if expected.isEmpty { return }
         let stage = try main.stageA()
         let pixels = try stage.decode(
             unscaled: latent.scaled(by: stage.configuration.latentScale))
         let clamped = pixels.mapped { min(max($0, 0), 1) }
-        for name in wanted {
+        for name in expected {
             switch name {
             case "image": try comparison.check(map: name, clamped)
             case "image_crop": try comparison.check(map: name, crop(clamped))

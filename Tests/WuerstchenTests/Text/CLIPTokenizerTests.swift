@@ -148,6 +148,23 @@ struct CLIPTokenizerTests {
         #expect(tokenizer.encode("the catthe").isTruncated)
     }
 
+    @Test("Words without a symbol are unknown to a small vocabulary, to a large one those of bytes")
+    func unknownWords() throws {
+        var tiny = try TinyTokenizer(length: 40)
+        let text = "The cat's dog, the mat: qat!! Dog a é 7 日"
+        #expect(try tiny.open().unknownWords(in: text) == ["dog", "mat", "qat", "日"])
+        #expect(try tiny.open().unknownWords(in: "").isEmpty)
+        for id in tiny.vocabulary.count..<10_000 { tiny.vocabulary["symbol\(id)"] = id }
+        tiny.vocabulary["at</w>"] = 10_000
+        tiny.files["vocab.json"] = try TinyTokenizer.json(tiny.vocabulary)
+        tiny.files["merges.txt", default: ""] += "a t</w>\n"
+        #expect(try tiny.open().unknownWords(in: text) == ["dog", "日"])
+        // No more than an encoder reads, and no more than anybody would.
+        let many = (0..<100).map { String(repeating: "x", count: $0 + 2) }.joined(separator: " ")
+        #expect(try tiny.open().unknownWords(in: many).count == 16)
+        #expect(try TinyTokenizer(length: 6).open().unknownWords(in: many).count == 4)
+    }
+
     @Test("Bytes whose symbols are missing are the unknown token")
     func unknownBytes() throws {
         var tiny = try TinyTokenizer()
