@@ -29,11 +29,11 @@ import WuerstchenTraining
         let tracked = try loss(test, ParameterValues(leaves), inputs).gradients()
         for (name, input) in inputs {
             let found = try #require(frozen[input], "\(name)")
-            for wanted in [
+            for expected in [
                 try #require(test.inputGradients[name]), try #require(tracked[input]),
             ] {
-                let error = (found - wanted).squareSum().squareRoot()
-                let length = wanted.squareSum().squareRoot()
+                let error = (found - expected).squareSum().squareRoot()
+                let length = expected.squareSum().squareRoot()
                 #expect(error <= tolerance(precision) * length, "\(name): \(error) of \(length)")
             }
         }

@@ -26,7 +26,7 @@ import _WuerstchenTestSupport
     }
 
     private func compare(
-        _ found: Tensor?, _ wanted: Tensor, _ name: String, isZero: Bool = false,
+        _ found: Tensor?, _ expected: Tensor, _ name: String, isZero: Bool = false,
         sourceLocation: SourceLocation = #_sourceLocation
     ) {
         // What vanishes for a reason is not always computed, and then nothing but rounding is left.
@@ -36,12 +36,14 @@ import _WuerstchenTestSupport
                 sourceLocation: sourceLocation)
             return
         }
-        guard let found, found.count == wanted.count else {
+        guard let found, found.count == expected.count else {
             Issue.record("no gradient of \(name)", sourceLocation: sourceLocation)
             return
         }
-        let difference = found.reshaped(to: wanted.shape) - wanted
-        let (error, length) = (difference.squareSum().squareRoot(), wanted.squareSum().squareRoot())
+        let difference = found.reshaped(to: expected.shape) - expected
+        let (error, length) = (
+            difference.squareSum().squareRoot(), expected.squareSum().squareRoot()
+        )
         #expect(
             error <= GradientParityTests.tolerance * length, "\(name): \(error) of \(length)",
             sourceLocation: sourceLocation)
@@ -52,24 +54,24 @@ import _WuerstchenTestSupport
         sourceLocation: SourceLocation = #_sourceLocation
     ) throws {
         let test = tracked.test
-        let wanted = try #require(test.loss, sourceLocation: sourceLocation)
+        let expected = try #require(test.loss, sourceLocation: sourceLocation)
         let value = loss.elements[0]
         #expect(
-            abs(value - wanted) <= 1e-5 * abs(wanted), "loss \(value), wanted \(wanted)",
+            abs(value - expected) <= 1e-5 * abs(expected), "loss \(value), expected \(expected)",
             sourceLocation: sourceLocation)
         #expect(!test.gradients.isEmpty, sourceLocation: sourceLocation)
         let gradients = try loss.gradients()
-        for (name, wanted) in test.gradients.sorted(by: { $0.key < $1.key }) {
+        for (name, expected) in test.gradients.sorted(by: { $0.key < $1.key }) {
             let leaf = try #require(tracked.leaves[name], sourceLocation: sourceLocation)
             compare(
-                gradients[leaf], wanted, name, isZero: test.zeroGradients.contains(name),
+                gradients[leaf], expected, name, isZero: test.zeroGradients.contains(name),
                 sourceLocation: sourceLocation)
         }
         #expect(
             Set(inputs.keys) == Set(test.inputGradients.keys), sourceLocation: sourceLocation)
         for (name, input) in inputs {
-            let wanted = try #require(test.inputGradients[name], sourceLocation: sourceLocation)
-            compare(gradients[input], wanted, name, sourceLocation: sourceLocation)
+            let expected = try #require(test.inputGradients[name], sourceLocation: sourceLocation)
+            compare(gradients[input], expected, name, sourceLocation: sourceLocation)
         }
     }
 
@@ -79,11 +81,11 @@ import _WuerstchenTestSupport
     }
 
     @Test("Stage C, its inputs included", arguments: [false, true])
-    func stageC(recomputes: Bool) throws {
+    func stageC(checkpoints: Bool) throws {
         let tracked = try Tracked("stage_c")
         let test = tracked.test
         var stage = try StageC(configuration: test.configuration(), parameters: tracked.source)
-        stage.checkpointsActivations = recomputes
+        stage.checkpointsActivations = checkpoints
         let (x, text) = (try test.input("x").tracked(), try test.input("text").tracked())
         let predicted = try stage.predictNoise(
             x.channelsLast(), times: test.input("times").elements,
@@ -93,11 +95,11 @@ import _WuerstchenTestSupport
 
     @Test(
         "Stage B, with skips and semantic mappers, its inputs included", arguments: [false, true])
-    func stageB(recomputes: Bool) throws {
+    func stageB(checkpoints: Bool) throws {
         let tracked = try Tracked("stage_b")
         let test = tracked.test
         var stage = try StageB(configuration: test.configuration(), parameters: tracked.source)
-        stage.checkpointsActivations = recomputes
+        stage.checkpointsActivations = checkpoints
         let x = try test.input("x").tracked()
         let (effnet, clip) = (try test.input("effnet").tracked(), try test.input("clip").tracked())
         let conditioning = stage.prepare(
@@ -125,9 +127,9 @@ import _WuerstchenTestSupport
         let loss = Tensor.combine(
             1, difference.meanSquare() + difference.meanAbs() + book, 0.25, committed)
         try check(tracked, loss, inputs: ["image": image])
-        let noted = try #require(tracked.statistics).values
+        let statistics = try #require(tracked.statistics).values
         for name in ["running_mean", "running_var"] {
-            let found = try #require(noted["down_blocks.3.1.\(name)"])
+            let found = try #require(statistics["down_blocks.3.1.\(name)"])
             let before = try #require(test.parameters["down_blocks.3.1.\(name)"])
             compare(
                 Tensor.combine(0.9, before, 0.1, found), try test.result(name), name)

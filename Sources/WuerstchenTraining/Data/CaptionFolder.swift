@@ -30,7 +30,7 @@ public struct CaptionFolder: Sendable {
         let listing = try FolderListing(url, includesSubfolders: includesSubfolders)
         let stems = listing.captions
         let found = listing.files.filter { stems[$0.stem]?.name == $0.name }
-        let texts = concurrentMap(found.count) { index in
+        let texts = try cancellableMap(found.count) { index in
             Result { try CaptionFile.text(of: url.file(found[index].name)) }
         }
         var (captions, files, unreadable): ([String], [String], [String]) = ([], [], [])

@@ -109,7 +109,8 @@ public struct ImageFolder: ImageSource {
     ///   - number: Which batch, from 0.
     ///   - count: How many images, at least one.
     /// - Returns: The images, the same for the same number and count.
-    /// - Throws: `WuerstchenError` when no image can be read any more.
+    /// - Throws: `CancellationError` when the task is cancelled, or `WuerstchenError` when no image
+    ///   can be read any more.
     public func batch(_ number: Int, count: Int) throws -> ImageBatch {
         precondition(number >= 0 && count > 0, "batch \(number) of \(count) images")
         let schedule = BatchSchedule(
@@ -118,7 +119,7 @@ public struct ImageFolder: ImageSource {
         for offset in buckets.indices {
             let bucket = (place.bucket + offset) % buckets.count
             let indices = schedule.images(of: place, in: bucket)
-            if let batch = read(indices, of: buckets[bucket], number: number) { return batch }
+            if let batch = try read(indices, of: buckets[bucket], number: number) { return batch }
         }
         throw WuerstchenError(
             .unreadableFile,
@@ -127,8 +128,9 @@ public struct ImageFolder: ImageSource {
     }
 
     /// The images with these indices, or nil where none of the bucket can be read.
-    private func read(_ indices: [Int], of bucket: Bucket, number: Int) -> ImageBatch? {
-        let found = concurrentMap(indices.count) { place -> (pixels: Tensor, caption: String)? in
+    private func read(_ indices: [Int], of bucket: Bucket, number: Int) throws -> ImageBatch? {
+        typealias Found = (pixels: Tensor, caption: String)
+        let found = try cancellableMap(indices.count) { place -> Found? in
             var random = ImageRandom(seed: options.seed, .framing, number, place)
             let mirrors = random.below(2) == 1 && options.mirrors && !isValidation
             let crops = options.crop == .random && !isValidation

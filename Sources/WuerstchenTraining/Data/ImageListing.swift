@@ -39,7 +39,7 @@ struct ImageListing {
         }
 
         let candidates = listing.files.filter { $0.kind == "png" }
-        let sizes = concurrentMap(candidates.count) { index in
+        let sizes = try cancellableMap(candidates.count) { index in
             Result { try PNGHeader.size(of: folder.file(candidates[index].name)) }
         }
         var unreadable: [String] = []

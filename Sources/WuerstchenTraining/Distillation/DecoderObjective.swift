@@ -16,7 +16,7 @@ public struct DecoderObjective: TrainingObjective {
     public var images: any ImageSource
     /// Images that are not learnt from.
     @Incidental public var validationImages: (any ImageSource)? = nil
-    /// What is wanted of decoded images.
+    /// How decoded images are judged.
     public var reconstruction = ReconstructionLoss(edges: 0.5)
 
     /// An objective for an architecture, learnt from images.

@@ -57,7 +57,8 @@ public struct PairGenerator: Sendable {
                     + "a time, guidance \(record.guidance), captions dropped \(record.captionDropout); "
                     + "counts must be positive, the share from 0 to 1")
         }
-        try makeFolder(folder)
+        let lock = try FolderLock(folder)
+        defer { withExtendedLifetime(lock) {} }
         var refused = 0
         for shard in 0..<(count + record.shardSize - 1) / record.shardSize {
             let file = Couplings.file(shard, in: folder)

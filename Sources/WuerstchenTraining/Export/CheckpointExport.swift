@@ -9,12 +9,17 @@ public struct CheckpointExport: Sendable {
     public let folder: URL
     /// The numbers that weights are stored as.
     public let elementType: WeightElementType
+    /// What the headers of weights say besides, for whoever wants to know where they are from.
+    public let metadata: [String: String]
     private var layout: CheckpointLayout { .published }
 
     /// A checkpoint in a folder, which is made when something is written.
-    public init(to folder: URL, elementType: WeightElementType = .float16) {
+    public init(
+        to folder: URL, elementType: WeightElementType = .float16, metadata: [String: String] = [:]
+    ) {
         self.folder = folder
         self.elementType = elementType
+        self.metadata = metadata
     }
 
     /// Writes a network with its configuration. Weights of other names in its folder, which an
@@ -36,7 +41,7 @@ public struct CheckpointExport: Sendable {
         let network = layout[keyPath: network]
         try NetworkFolder(folder.appendingPathComponent(network.path)).write(
             sources(parameters), configuration, stem: network.stem,
-            metadata: StudentFolder.metadata(textEncoders: textEncoders))
+            metadata: metadata.merging(StudentFolder.metadata(textEncoders: textEncoders)) { $1 })
     }
 
     /// The folder of a network.
@@ -73,7 +78,7 @@ public struct CheckpointExport: Sendable {
             }
         }
         try NetworkFolder(folder.appendingPathComponent(network.path))
-            .write(sources, configuration, stem: network.stem)
+            .write(sources, configuration, stem: network.stem, metadata: metadata)
         return requests.reduce(0) { $0 + $1.shape.count }
     }
 
@@ -83,7 +88,7 @@ public struct CheckpointExport: Sendable {
     public func write(_ parameters: [String: Tensor], toFile name: String) throws {
         try makeFolder(folder)
         try Safetensors.write(
-            sources(parameters), metadata: ["format": "pt"],
+            sources(parameters), metadata: metadata.merging(["format": "pt"]) { $1 },
             to: folder.appendingPathComponent(name))
     }
 
@@ -143,8 +148,9 @@ public struct CheckpointExport: Sendable {
             for file in try FileManager.default.contentsOfDirectory(
                 at: tokenizer, includingPropertiesForKeys: nil)
             {
-                try Data(contentsOf: file).write(
-                    to: target.appendingPathComponent(file.lastPathComponent), options: .atomic)
+                try AtomicFile.replace(
+                    target.appendingPathComponent(file.lastPathComponent),
+                    with: Data(contentsOf: file))
             }
         } catch {
             throw WuerstchenError(

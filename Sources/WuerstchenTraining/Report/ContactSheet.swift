@@ -77,7 +77,7 @@ public struct ContactSheet: Sendable {
         if url.pathExtension.lowercased() == "html" {
             try HTMLPage(title: title, body: html()).write(to: url)
         } else {
-            try image().write(to: url)
+            try image().write(to: url, text: [Image.software])
         }
     }
 }

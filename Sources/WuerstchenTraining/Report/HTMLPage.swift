@@ -1,5 +1,6 @@
 import Foundation
 import TensorCore
+import Wuerstchen
 
 /// A page of HTML in one file: it needs no other, and is light or dark as its reader prefers.
 struct HTMLPage {
@@ -14,6 +15,7 @@ struct HTMLPage {
         <html lang="en">
         <head>
         <meta charset="utf-8">
+        \(Self.generator)
         <meta name="viewport" content="width=device-width, initial-scale=1">
         <title>\(title.escapedForHTML)</title>
         <style>
@@ -35,6 +37,16 @@ struct HTMLPage {
     func write(to url: URL) throws {
         try AtomicFile.replace(url, with: Data(document.utf8))
     }
+
+    /// Whether a file is a page that this package wrote.
+    static func isOwn(_ url: URL) -> Bool {
+        guard let handle = try? FileHandle(forReadingFrom: url) else { return false }
+        defer { try? handle.close() }
+        let start = (try? handle.read(upToCount: 1 << 10)) ?? Data()
+        return String(decoding: start, as: UTF8.self).contains(Self.generator)
+    }
+
+    private static let generator = "<meta name=\"generator\" content=\"\(Image.software.value)\">"
 
     /// A table of names and values.
     static func table(_ rows: [(name: String, value: String)]) -> String {

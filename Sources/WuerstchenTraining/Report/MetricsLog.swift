@@ -54,11 +54,7 @@ public struct MetricsLog: Sendable {
         self.url = url
         let kept = FileManager.default.fileExists(atPath: url.path) ? try entries() : []
         let lines = try kept.filter { $0.step <= step && step > 0 }.map(Self.line)
-        do {
-            try Data(lines.joined()).write(to: url, options: .atomic)
-        } catch {
-            throw unwritable(error)
-        }
+        try AtomicFile.replace(url, with: Data(lines.joined()))
     }
 
     /// Adds a report.

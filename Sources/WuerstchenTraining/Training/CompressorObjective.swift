@@ -15,7 +15,7 @@ public struct CompressorObjective: ExtendableObjective {
     public var images: any ImageSource
     /// Images that are not learnt from.
     @Incidental public var validationImages: (any ImageSource)? = nil
-    /// What is wanted of reconstructions.
+    /// How reconstructions are judged.
     public var reconstruction = ReconstructionLoss(edges: 0.3)
     /// Losses beside the reconstruction.
     public var auxiliary: [any AuxiliaryLoss<Output>] = []
@@ -112,7 +112,7 @@ public struct PreviewObjective: TrainingObjective {
     public var images: any ImageSource
     /// The compressor.
     public var compressor: SemanticCompressor
-    /// What is wanted of reconstructions.
+    /// How reconstructions are judged.
     public var reconstruction = ReconstructionLoss(edges: 0.3)
 
     /// An objective, learnt from images under a compressor.

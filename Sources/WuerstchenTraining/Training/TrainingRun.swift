@@ -14,6 +14,8 @@ public struct TrainingRun<Objective: TrainingObjective>: Sendable {
     public let folder: URL
     /// Seconds between looks at validation images and sheets.
     public var lookInterval: Double = 180
+    /// Whether a training that begins writes over files that no training wrote.
+    public var replacesForeignFiles = false
 
     /// A run in a folder, which is made if it is not there.
     ///
@@ -41,10 +43,15 @@ public struct TrainingRun<Objective: TrainingObjective>: Sendable {
     /// - Returns: The averages of the parameters, by name.
     /// - Throws: `CancellationError` when the task is cancelled, and what ``Trainer/next()``,
     ///   looking at results and writing files throw; all after saving the state, unless it was the
-    ///   step itself that gave no numbers.
+    ///   step itself that gave no numbers. Before the first step `unwritableFile` when another
+    ///   process trains in the folder, or when a training that begins finds files in it that it
+    ///   would write over.
     public func run(
         resumes: Bool, start: [String: Tensor] = [:], progress: inout TrainingProgress
     ) throws -> [String: Tensor] {
+        let lock = try FolderLock(folder)
+        defer { withExtendedLifetime(lock) {} }
+        if !replacesForeignFiles { try requireNothingForeign(in: folder) }
         var trainer = try Trainer(
             objective, options, file: stateFile, resumes: resumes, start: start)
         let log = try MetricsLog(

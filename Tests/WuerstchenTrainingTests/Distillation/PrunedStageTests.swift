@@ -34,8 +34,8 @@ import WuerstchenTraining
                 #expect(!own.isEmpty)
                 for (name, value) in own {
                     let rest = name.split(separator: ".").dropFirst(2).joined(separator: ".")
-                    let wanted = weights["blocks.\(3 * source + block).\(rest)"]
-                    #expect(wanted?.elements == value.elements, "\(name)")
+                    let expected = weights["blocks.\(3 * source + block).\(rest)"]
+                    #expect(expected?.elements == value.elements, "\(name)")
                 }
             }
         }

@@ -11,8 +11,8 @@ import _WuerstchenTestSupport
         var random = RandomStream(2)
         let noisy = NoisyLatents(
             latents, times: [0.05, 0.5, 0.9, 1], schedule: NoiseSchedule(), random: &random)
-        for (found, wanted) in zip(noisy.clean(noisy.noise).elements, latents.elements) {
-            #expect(abs(found - wanted) < 1e-3)
+        for (found, expected) in zip(noisy.clean(noisy.noise).elements, latents.elements) {
+            #expect(abs(found - expected) < 1e-3)
         }
         let loss = noisy.loss(noisy.noise, .cleanError).elements[0]
         #expect(loss == 0)

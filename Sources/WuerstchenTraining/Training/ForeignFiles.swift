@@ -1,0 +1,29 @@
+public import Foundation
+internal import TensorCore
+
+/// Refuses the folder of a training that begins if it holds files that it would write over, and
+/// that no training wrote: a report, or a folder of weights, without a training's state in the
+/// folder or in one of those in it.
+///
+/// - Throws: `WuerstchenError` with code `unwritableFile` that names the file.
+public func requireNothingForeign(in folder: URL) throws {
+    let files = FileManager.default
+    let inside = (try? files.contentsOfDirectory(atPath: folder.path)) ?? []
+    let states = ["."] + inside
+    guard
+        !states.contains(where: {
+            files.fileExists(
+                atPath: folder.appendingPathComponent($0)
+                    .appendingPathComponent("state.safetensors").path)
+        })
+    else { return }
+    for name in ["report.html", "checkpoint", "student"] where inside.contains(name) {
+        let file = folder.appendingPathComponent(name)
+        guard !HTMLPage.isOwn(file) else { continue }
+        throw WuerstchenError(
+            .unwritableFile,
+            "\(file.path) is there already, and no state of a training beside it: a training here "
+                + "would write over it; choose another folder, or move it away (`train --force` "
+                + "writes over it)")
+    }
+}
