@@ -42,7 +42,7 @@ let package = Package(
             ],
             path: "Sources/Support", swiftSettings: settings),
         example("text-to-image", folder: "TextToImage", [arguments, support]),
-        example("chain-stages", folder: "ChainStages"),
+        example("chain-stages", folder: "ChainStages", [support]),
         .executableTarget(
             name: "train-tiny",
             dependencies: [
@@ -51,7 +51,7 @@ let package = Package(
                 .product(name: "WuerstchenTraining", package: "Wuerstchen"),
             ],
             path: "Sources/TrainTiny", swiftSettings: settings),
-        example("random-checkpoint", folder: "RandomCheckpoint", [arguments]),
+        example("random-checkpoint", folder: "RandomCheckpoint", [arguments, support]),
         example("scenes", folder: "Scenes", [arguments, support]),
         example("train", folder: "Train", [arguments, support]),
         example("distill", folder: "Distill", [arguments, support]),

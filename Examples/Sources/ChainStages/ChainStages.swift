@@ -1,6 +1,7 @@
 // Chains the stages by hand, and shows a preview while the full decoder is still to come:
 //     swift run -c release --package-path Examples chain-stages CHECKPOINT "a red house"
 
+import ExampleSupport
 import Foundation
 import Wuerstchen
 
@@ -19,6 +20,10 @@ import Wuerstchen
     }
 
     static func chain(_ checkpoint: String, _ prompt: String) throws {
+        let (previewFile, file) = (
+            URL(fileURLWithPath: "preview.png"), URL(fileURLWithPath: "image.png")
+        )
+        try requireOwn([previewFile, file], or: "move it away first")
         let cascade = try Cascade(contentsOf: URL(fileURLWithPath: checkpoint))
         let size = cascade.defaultSize
 
@@ -28,7 +33,7 @@ import Wuerstchen
 
         // The tiny decoder stands in for Stage B while the user waits.
         let preview = try cascade.previewDecoder.decode(semantic)[0]
-        try preview.write(to: URL(fileURLWithPath: "preview.png"))
+        try preview.write(to: previewFile, text: [Image.software])
         print("preview.png, \(preview.size) pixels")
 
         // Semantic latent to image latent to pixels, cut to the size that was asked for.
@@ -36,7 +41,7 @@ import Wuerstchen
         let details = try decoder.textEncoder().encode(prompt, negative: nil)
         let latent = try decoder.stageB().sample(semantic, text: details, seed: 7)
         let image = try decoder.stageA().decode(latent)[0].cropped(to: size)
-        try image.write(to: URL(fileURLWithPath: "image.png"))
+        try image.write(to: file, text: [Image.software])
         print("image.png, \(image.size) pixels")
     }
 }

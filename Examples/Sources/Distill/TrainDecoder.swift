@@ -32,9 +32,7 @@ struct TrainDecoder: AsyncParsableCommand {
     func validate() throws {
         try teacher.checkpoint.requireData(images: folder.images, scenes: scenes)
         let largest = folder.images == nil ? SceneRenderer.side : 1024
-        guard (16...largest).contains(crop), crop % 16 == 0 else {
-            throw ValidationError("--crop must be a multiple of 16 from 16 to \(largest)")
-        }
+        try requireMultiple(of: 16, in: 16...largest, crop, "--crop")
     }
 
     func run() async throws {

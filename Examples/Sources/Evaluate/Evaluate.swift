@@ -67,6 +67,8 @@ import WuerstchenTraining
     @Option(help: "Write every image of each row here: FOLDER/ROW/00000.png and so on.")
     var export: String?
 
+    @OptionGroup var replacement: ReplacementArguments
+
     enum Row: String, ExpressibleByArgument, CaseIterable {
         case renders
         case stageA = "A"
@@ -104,6 +106,8 @@ import WuerstchenTraining
     }
 
     func run() throws {
+        let sheet = sheet.map { URL(fileURLWithPath: $0) }
+        try replacement.check((sheet.map { [$0] } ?? []) + exported())
         let folder = try cascade.checkpoint.folder()
         let cascade = try cascade.cascade(precision: precision)
         var evaluation = CascadeEvaluation(
@@ -154,7 +158,18 @@ import WuerstchenTraining
                 }
             }
         }
-        if let sheet { try drawn.write(to: URL(fileURLWithPath: sheet)) }
+        if let sheet { try drawn.write(to: sheet) }
+    }
+
+    /// The images that are there already under names that are exported to.
+    private func exported() -> [URL] {
+        guard let export else { return [] }
+        return only.flatMap { row in
+            let folder = URL(fileURLWithPath: export).appendingPathComponent(row.rawValue)
+            let names = try? FileManager.default.contentsOfDirectory(atPath: folder.path)
+            return (names ?? []).filter { $0.hasSuffix(".png") && Int($0.dropLast(4)) != nil }
+                .map { folder.appendingPathComponent($0) }
+        }
     }
 
     /// Writes images where that was asked for; those of a later round replace an earlier one's.
@@ -165,7 +180,8 @@ import WuerstchenTraining
         for (number, image) in zip(first..., try Image.images(images)) {
             let digits = String(number)
             let name = String(repeating: "0", count: max(0, 5 - digits.count)) + digits + ".png"
-            try image.write(to: folder.appendingPathComponent(name))
+            try image.write(
+                to: folder.appendingPathComponent(name), text: [Image.software])
         }
     }
 

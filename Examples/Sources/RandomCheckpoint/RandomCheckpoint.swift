@@ -1,4 +1,5 @@
 import ArgumentParser
+import ExampleSupport
 import Foundation
 import TensorCore
 import Wuerstchen
@@ -25,13 +26,25 @@ import WuerstchenTraining
     @Option(help: "The published sizes, or the same layout with small numbers.")
     var size = Size.full
 
-    @Option(help: "The seed of the weights.")
-    var seed: UInt64 = 0
+    @Option(
+        parsing: .unconditional,
+        help: "The seed of the weights; -1 for a random one, which is printed.")
+    var seed = Seed(0)
+
+    @OptionGroup var replacement: ReplacementArguments
+
+    /// What the weights' metadata says of where they are from.
+    private static let origin = (key: "origin", value: "random-checkpoint")
 
     func run() throws {
         let root = URL(fileURLWithPath: directory)
-        let export = CheckpointExport(to: root, elementType: .float32)
-        let (prior, decoder) = (RandomParameters(seed: seed), RandomParameters(seed: seed &+ 1))
+        try replacement.check(try pipelines(in: root), isOwn: isOwn)
+        seed.announce()
+        let export = CheckpointExport(
+            to: root, elementType: .float32, metadata: [Self.origin.key: Self.origin.value])
+        let (prior, decoder) = (
+            RandomParameters(seed: seed.value), RandomParameters(seed: seed.value &+ 1)
+        )
         let (a, b, c) = (stageA(), stageB(), stageC())
         let priorText = textModel(.bigG, channels: c.textChannels)
         let decoderText = textModel(.huge, channels: b.textChannels)
@@ -61,6 +74,33 @@ import WuerstchenTraining
                 to: root.appendingPathComponent("\(pipeline)/\(layout.tokenizer)"))
         }
         print("\(root.path): done")
+    }
+
+    /// The folders that are written to, unless there is nothing in them yet.
+    private func pipelines(in root: URL) throws -> [URL] {
+        let layout = CheckpointLayout.published
+        return [layout.prior, layout.decoder].map { root.appendingPathComponent($0) }
+            .filter { !files(in: $0).isEmpty }
+    }
+
+    private func files(in folder: URL) -> [URL] {
+        let found = FileManager.default.enumerator(
+            at: folder, includingPropertiesForKeys: [.isRegularFileKey])
+        return (found?.compactMap { $0 as? URL } ?? []).filter {
+            (try? $0.resourceValues(forKeys: [.isRegularFileKey]))?.isRegularFile == true
+                && $0.pathExtension != "partial"
+        }
+    }
+
+    /// Whether a pipeline has weights, all of them from this command.
+    private func isOwn(_ pipeline: URL) -> Bool {
+        let weights = files(in: pipeline).filter {
+            ["safetensors", "bin"].contains($0.pathExtension)
+        }
+        return !weights.isEmpty
+            && weights.allSatisfy {
+                (try? Safetensors(contentsOf: $0))?.metadata[Self.origin.key] == Self.origin.value
+            }
     }
 
     private func stageC() -> StageC.Configuration {

@@ -11,8 +11,13 @@ public struct ComputeArguments: ParsableArguments, Sendable {
     public var precision = Precision.bfloat16
 
     /// The seed.
-    @Option(help: "What everything random depends on.")
-    public var seed: UInt64 = 0
+    @Option(
+        name: .customLong("seed"), parsing: .unconditional,
+        help: "What everything random depends on; -1 for a random one, which is printed.")
+    public var givenSeed = Seed(0)
+
+    /// The seed's number.
+    public var seed: UInt64 { givenSeed.value }
 
     /// Threads; nil for one for each processor.
     @Option(help: "Threads. (default: one for each processor)")
@@ -23,6 +28,7 @@ public struct ComputeArguments: ParsableArguments, Sendable {
 
     /// Refuses numbers that make no sense, and sets the number of threads.
     public func validate() throws {
+        givenSeed.announce()
         guard let threads else { return }
         guard (1...1024).contains(threads) else {
             throw ValidationError("--threads must be 1 to 1024")
@@ -68,7 +74,11 @@ public struct TrainingArguments<Defaults: TrainingDefaults>: ParsableArguments, 
     public var output: String
 
     /// Steps of training.
-    @Option(help: "Steps; when resuming, as many as it was begun with or more.")
+    @Option(
+        help: """
+            Steps in all. When resuming, no fewer than before; with more, the learning rate moves to \
+            the longer curve, higher than it had become.
+            """)
     public var steps = Defaults.steps
 
     /// Images or pairs of a step.

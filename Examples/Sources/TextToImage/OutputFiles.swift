@@ -1,48 +1,139 @@
+import ExampleSupport
 import Foundation
 import Wuerstchen
 
-/// The files that the images go to.
+/// Where the images go: PNG files, or standard output.
 struct OutputFiles {
-    private let file: URL
+    private let folder: URL
+    /// The name without its number and `.png`; nil for standard output.
+    private let stem: String?
+    private let ending: String
     private let count: Int
 
-    init(_ path: String, count: Int) {
-        file = URL(fileURLWithPath: path)
+    /// The files of a number of images.
+    ///
+    /// - Throws: `WuerstchenError` with code `invalidRequest` for a name of another format or of a
+    ///   folder, or for several images on standard output; `unwritableFile` for that of a device.
+    init(_ path: String, count: Int) throws {
         self.count = count
+        guard path != "-" else {
+            guard count == 1 else {
+                throw WuerstchenError(
+                    .invalidRequest,
+                    "\(count) images cannot go to standard output; it takes a single one")
+            }
+            (folder, stem, ending) = (URL(fileURLWithPath: "."), nil, "png")
+            return
+        }
+        let file = URL(fileURLWithPath: path)
+        guard !path.isEmpty else {
+            throw WuerstchenError(.invalidRequest, "--output is empty; name a file")
+        }
+        guard !path.hasSuffix("/") else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "--output \(path) is a folder; name the file in it, such as \(path)image.png")
+        }
+        let name = file.lastPathComponent
+        let ending = Self.ending(of: name)
+        guard ending == nil || ending?.lowercased() == "png" else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "--output \(path): images are written as PNG; name a file that ends in .png")
+        }
+        // A name without a format is not completed if it is that of something.
+        if ending == nil { try Self.check(file) }
+        folder = file.deletingLastPathComponent()
+        stem = ending.map { String(name.dropLast($0.count + 1)) } ?? name
+        self.ending = ending ?? "png"
     }
 
-    /// `house.png`, or `house-1.png`, `house-2.png` and so on where there are several.
-    subscript(index: Int) -> URL {
-        guard count > 1 else { return file }
-        let name = file.deletingPathExtension().lastPathComponent
-        let ending = file.pathExtension.isEmpty ? "png" : file.pathExtension
-        return file.deletingLastPathComponent().appendingPathComponent(
-            "\(name)-\(index + 1).\(ending)")
+    /// What follows the last point of a name if it looks like a format: a letter, then up to four
+    /// letters and digits. `v1.2` and `cat v1.2 best` have none.
+    private static func ending(of name: String) -> String? {
+        guard let point = name.lastIndex(of: "."), point > name.startIndex else { return nil }
+        let ending = name[name.index(after: point)...]
+        let isFormat =
+            (1...5).contains(ending.count) && ending.first?.isLetter == true
+            && ending.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber) }
+        return isFormat ? String(ending) : nil
+    }
+
+    /// `house.png`, or `house-1.png`, `house-2.png` and so on where there are several; nil for
+    /// standard output.
+    subscript(index: Int) -> URL? {
+        stem.map { stem in
+            folder.appendingPathComponent(
+                count > 1 ? "\(stem)-\(index + 1).\(ending)" : "\(stem).\(ending)")
+        }
+    }
+
+    /// Writes an image.
+    func write(_ image: Image, _ index: Int, text: [(key: String, value: String)]) throws {
+        if let file = self[index] {
+            try image.write(to: file, text: text)
+        } else {
+            try FileHandle.standardOutput.write(contentsOf: image.pngData(text: text))
+        }
     }
 
     /// Finds out before the work, not after it, whether its result can be kept.
-    func checkWritable() throws {
+    func check(_ replacement: ReplacementArguments) throws {
+        guard stem != nil else {
+            guard isatty(STDOUT_FILENO) == 0 else {
+                throw WuerstchenError(
+                    .unwritableFile,
+                    "standard output is a terminal, which cannot show a PNG; redirect it to a file")
+            }
+            return
+        }
         let files = FileManager.default
-        let folder = file.deletingLastPathComponent().path
         var isDirectory: ObjCBool = false
-        guard files.fileExists(atPath: folder, isDirectory: &isDirectory), isDirectory.boolValue
+        guard files.fileExists(atPath: folder.path, isDirectory: &isDirectory),
+            isDirectory.boolValue
         else {
             throw WuerstchenError(
-                .unwritableFile, "\(folder) is not there or not a folder; make it first")
+                .unwritableFile, "\(folder.path) is not there or not a folder; make it first")
         }
-        isDirectory = false
-        if files.fileExists(atPath: file.path, isDirectory: &isDirectory), isDirectory.boolValue {
-            throw WuerstchenError(
-                .unwritableFile, "\(file.path) is a folder; --output takes a file's name")
+        guard files.isWritableFile(atPath: folder.path) else {
+            throw WuerstchenError(.unwritableFile, "\(folder.path) cannot be written to")
         }
-        let kind = try? files.attributesOfItem(atPath: file.path)[.type] as? FileAttributeType
-        if let kind, kind != .typeRegular, kind != .typeSymbolicLink {
+        let targets = (0..<count).compactMap { self[$0] }
+        for target in targets {
+            let name = target.lastPathComponent
+            guard name.utf8.count <= Int(NAME_MAX) else {
+                throw WuerstchenError(
+                    .unwritableFile,
+                    "the name \(name.prefix(40))… has \(name.utf8.count) bytes; a file's name has "
+                        + "up to \(NAME_MAX)")
+            }
+            try Self.check(target)
+        }
+        try replacement.check(targets)
+    }
+
+    /// Refuses what is no place for a file.
+    private static func check(_ target: URL) throws {
+        let files = FileManager.default
+        switch try? files.attributesOfItem(atPath: target.path)[.type] as? FileAttributeType {
+        case nil, .typeRegular?: return
+        case .typeDirectory?:
             throw WuerstchenError(
                 .unwritableFile,
-                "\(file.path) is a device or the like; --output takes a file's name")
-        }
-        guard files.isWritableFile(atPath: folder) else {
-            throw WuerstchenError(.unwritableFile, "\(folder) cannot be written to")
+                "\(target.path) is a folder; name the file in it, such as "
+                    + target.appendingPathComponent("image.png").path)
+        case .typeSymbolicLink?:
+            guard files.fileExists(atPath: target.path) else {
+                throw WuerstchenError(
+                    .unwritableFile, "\(target.path) is a link to what is not there")
+            }
+            let linked = target.resolvingSymlinksInPath()
+            if linked.path != target.path { try check(linked) }
+        default:
+            throw WuerstchenError(
+                .unwritableFile,
+                "\(target.path) is a device or the like; --output takes a file's name, or - for "
+                    + "standard output")
         }
     }
 }
@@ -51,10 +142,18 @@ struct OutputFiles {
 struct PreviewFolder {
     private let folder: URL
 
-    init(_ path: String) throws {
+    init(_ path: String, _ replacement: ReplacementArguments) throws {
         folder = URL(fileURLWithPath: path)
         do {
             try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+            try replacement.check(
+                FileManager.default.contentsOfDirectory(
+                    at: folder, includingPropertiesForKeys: nil
+                ).filter {
+                    $0.lastPathComponent.hasPrefix("step-") && $0.pathExtension == "png"
+                })
+        } catch let error as WuerstchenError {
+            throw error
         } catch {
             throw WuerstchenError(
                 .unwritableFile, "\(path) cannot be made a folder for previews", underlying: error)
@@ -66,7 +165,9 @@ struct PreviewFolder {
         let padded = String(repeating: "0", count: max(0, 3 - number.count)) + number
         for (index, image) in images.enumerated() {
             let suffix = images.count > 1 ? "-\(index + 1)" : ""
-            try image.write(to: folder.appendingPathComponent("step-\(padded)\(suffix).png"))
+            try image.write(
+                to: folder.appendingPathComponent("step-\(padded)\(suffix).png"),
+                text: [Image.software])
         }
     }
 }

@@ -22,6 +22,19 @@ final class Progress {
         line.note(text)
     }
 
+    /// Says what a prompt has that the model cannot follow.
+    func note(findingsOf step: GenerationStep) {
+        for (isTruncated, name) in [
+            (step.isPromptTruncated, "prompt"),
+            (step.isNegativePromptTruncated, "negative prompt"),
+        ] where isTruncated {
+            note("the \(name) is longer than the text encoder reads; its end is lost")
+        }
+        if !step.unknownWords.isEmpty {
+            note("the model knows none of: \(step.unknownWords.joined(separator: ", "))")
+        }
+    }
+
     func show(_ step: GenerationStep) {
         guard !isQuiet else { return }
         if step.stage != stage {

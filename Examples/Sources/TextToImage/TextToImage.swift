@@ -3,7 +3,13 @@ import ExampleSupport
 import Foundation
 import Wuerstchen
 
-@main struct TextToImage: AsyncParsableCommand {
+@main enum Main {
+    static func main() async {
+        await TextToImage.main(Prompts.separated(Array(CommandLine.arguments.dropFirst())))
+    }
+}
+
+struct TextToImage: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "text-to-image",
         abstract: "Make an image from a sentence.",
@@ -14,12 +20,13 @@ import Wuerstchen
         case preview
     }
 
-    @Argument(help: "What the image should show.")
+    @Argument(
+        help: "What the image should show, or - for standard input with a prompt on each line.")
     var prompt: String
 
     @OptionGroup var cascade: CascadeArguments
 
-    @Option(help: "What guidance should lead away from.")
+    @Option(parsing: .unconditional, help: "The negative prompt: what guidance leads away from.")
     var negative = ""
 
     @Option(help: "Width in pixels, 128 to 4096. (default: what the checkpoint was trained at)")
@@ -28,26 +35,28 @@ import Wuerstchen
     @Option(help: "Height in pixels, 128 to 4096. (default: what the checkpoint was trained at)")
     var height: Int?
 
-    @Option(help: "The seed of the first image. (default: a random one, which is printed)")
-    var seed: UInt64?
+    @Option(
+        parsing: .unconditional,
+        help: "The seed of the first image; -1 for a random one, which is printed. (default: -1)")
+    var seed: Seed?
 
-    @Option(help: "How many images; their seeds count up.")
+    @Option(help: "How many images of each prompt; their seeds count up.")
     var count = 1
 
-    @Option(help: "Steps of Stage C. (default: what it was made for, 60 as published)")
+    @Option(help: "Sampling steps of Stage C. (default: the model's own, 60 as published)")
     var stageCSteps: Int?
 
     @Option(
         help: """
-            Guidance of Stage C; 1 or less for none, which halves its time. (default: what it was made \
-            for, 4 as published)
+            Guidance scale of Stage C; 1 or less turns guidance off, which halves the time. (default: \
+            the model's own, 4 as published)
             """)
     var stageCGuidance: Float?
 
-    @Option(help: "Steps of Stage B. (default: what it was made for, 12 as published)")
+    @Option(help: "Sampling steps of Stage B. (default: the model's own, 12 as published)")
     var stageBSteps: Int?
 
-    @Option(help: "Guidance of Stage B; 1 or less for none. (default: none)")
+    @Option(help: "Guidance scale of Stage B; 1 or less turns guidance off. (default: off)")
     var stageBGuidance: Float?
 
     @Option(help: "Stages B and A, or the tiny preview decoder in their place.")
@@ -55,15 +64,15 @@ import Wuerstchen
 
     @Option(
         help: """
-            The numbers that the networks' large matrices are made of: bfloat16 halves memory and \
-            time, int8 quarters memory and thirds time, at some cost in likeness.
+            Precision of the networks' large matrices. bfloat16 halves memory and time; int8 takes a \
+            quarter of the memory and a third of the time. Both change the image a little.
             """)
     var precision = Precision.float32
 
     @Option(help: "Keep all networks in memory (resident) or one at a time (sequential).")
     var memory = MemoryPolicy.sequential
 
-    @Option(help: "Which variant of the weights to take where there are several, such as fp16.")
+    @Option(help: "The variant of the weights to load, such as fp16.")
     var variant: String?
 
     @Option(help: "Threads. (default: one for each processor)")
@@ -72,8 +81,15 @@ import Wuerstchen
     @Option(help: "A folder for a small preview of each of Stage C's steps.")
     var previews: String?
 
-    @Option(help: "The PNG file to write; with --count, numbers are added to the name.")
+    @Option(
+        parsing: .unconditional,
+        help: """
+            The PNG file to write, or - for standard output; numbers are added to the name of several \
+            images.
+            """)
     var output = "image.png"
+
+    @OptionGroup var replacement: ReplacementArguments
 
     @Flag(help: "Print nothing but errors.")
     var quiet = false
@@ -85,15 +101,18 @@ import Wuerstchen
             }
             Threads.count = threads
         }
-        let target = OutputFiles(output, count: count)
-        try target.checkWritable()
-        let previewFolder = try previews.map { try PreviewFolder($0) }
+        guard (1...1024).contains(count) else {
+            throw ValidationError("\(count) images; --count must be from 1 to 1024")
+        }
+        let prompts = try Prompts.read(prompt)
+        let target = try OutputFiles(output, count: prompts.count * count)
+        try target.check(replacement)
+        let previewFolder = try previews.map { try PreviewFolder($0, replacement) }
         var cascade = try cascade.cascade(
             variant: variant, precision: precision, memory: memory)
         if decoder == .preview { cascade.decoder = cascade.previewDecoder }
 
         let request = try request(cascade)
-        let record = try cascade.completed(request)
         let progress = Progress(isQuiet: quiet)
         if !precision.isAccelerated {
             progress.note(
@@ -101,38 +120,45 @@ import Wuerstchen
                     + "to float32 as they are used, which saves memory but no time")
         }
         for note in cascade.notes { progress.note(note) }
-        progress.note(
-            "seed \(request.seed), \(request.size ?? cascade.defaultSize) pixels, \(cascade.name)")
-        for try await event in cascade.generation(of: request) {
-            switch event {
-            case .step(let step):
-                if step.index == 0, step.isPromptTruncated {
-                    progress.note(
-                        "the prompt is longer than the text encoder reads; its end is lost")
-                }
-                progress.show(step)
-                if let previewFolder, let latent = step.semanticLatent {
-                    try previewFolder.write(
-                        cascade.previewDecoder.decode(latent), step: step.index)
-                }
-            case .images(let images, let first):
-                progress.finish()
-                for (index, image) in zip(first..., images) {
-                    try image.write(
-                        to: target[index],
-                        text: record.metadata(image: index, checkpoint: cascade.name))
-                    progress.note(target[index].path)
+        let size = request.size ?? cascade.defaultSize
+        progress.note("seed \(request.seed), \(size) pixels, \(cascade.name)")
+        if let advice = cascade.advice(on: size) { progress.note(advice) }
+        var steps = 0
+        for (number, prompt) in prompts.enumerated() {
+            var request = request
+            request.prompt = prompt
+            let record = try cascade.completed(request)
+            for try await event in cascade.generation(of: request) {
+                switch event {
+                case .step(let step):
+                    if step.index == 0 { progress.note(findingsOf: step) }
+                    progress.show(step)
+                    if let previewFolder, let latent = step.semanticLatent {
+                        try previewFolder.write(
+                            cascade.previewDecoder.decode(latent), step: steps + step.index)
+                    }
+                    if step.index == step.total - 1 { steps += step.total }
+                case .images(let images, let first):
+                    progress.finish()
+                    for (index, image) in zip(first..., images) {
+                        let place = number * count + index
+                        try target.write(
+                            image, place,
+                            text: record.metadata(image: index, checkpoint: cascade.name))
+                        if let file = target[place] { progress.note(file.path) }
+                    }
                 }
             }
         }
     }
 
+    /// What is asked of every prompt.
     private func request(_ cascade: Cascade) throws -> GenerationRequest {
         let standard = cascade.defaultSize
         let request = GenerationRequest(
-            prompt, negativePrompt: negative,
+            "", negativePrompt: negative,
             size: ImageSize(width: width ?? standard.width, height: height ?? standard.height),
-            seed: seed ?? UInt64(UInt32.random(in: 0...UInt32.max)), count: count,
+            seed: (seed ?? .drawn).value, count: count,
             stageC: try cascade.stageCSampling(
                 steps: stageCSteps, guidance: stageCGuidance),
             stageB: try cascade.stageBSampling(

@@ -41,15 +41,16 @@ struct PartArguments: ParsableArguments {
 
     @OptionGroup var compute: ComputeArguments
 
+    @Flag(help: "Write over reports and checkpoints in the folder that no training here made.")
+    var force = false
+
     func validate() throws {
         guard let side else { return }
         guard folder.images != nil else {
             throw ValidationError(
                 "--side is for --images: drawn scenes have \(SceneRenderer.side) pixels a side")
         }
-        guard (128...4096).contains(side), side % 128 == 0 else {
-            throw ValidationError("--side must be a multiple of 128 from 128 to 4096")
-        }
+        try requireMultiple(of: 128, in: 128...4096, side, "--side")
     }
 
     /// The side of the images that are learnt from.
@@ -86,7 +87,9 @@ struct PartArguments: ParsableArguments {
         if let part { folder.appendPathComponent(part) }
         var progress = TrainingProgress()
         progress.note("training \(objective.name) in \(folder.path)")
-        let run = try TrainingRun(objective, training.options(compute), in: folder)
+        if part != nil, !force { try requireNothingForeign(in: training.folder) }
+        var run = try TrainingRun(objective, training.options(compute), in: folder)
+        run.replacesForeignFiles = force
         return TrainableParameters(
             try run.run(
                 resumes: training.resume && (run.isBegun || !isLater), start: start,

@@ -29,9 +29,7 @@ struct TrainStageA: AsyncParsableCommand {
         guard adversary >= 0, adversary.isFinite else {
             throw ValidationError("--adversary must be a number from 0 on")
         }
-        guard (16...256).contains(crop), crop % 16 == 0 else {
-            throw ValidationError("--crop must be a multiple of 16 from 16 to 256")
-        }
+        try requireMultiple(of: 16, in: 16...256, crop, "--crop")
         guard arguments.side == nil else {
             throw ValidationError("--side is for the other parts: Stage A learns from --crop")
         }
@@ -112,6 +110,9 @@ struct TrainCompressorAndB: AsyncParsableCommand {
     }
 
     private func train() throws {
+        // For both of its trainings, and the checkpoint that they write to.
+        let lock = try FolderLock(arguments.training.folder)
+        defer { withExtendedLifetime(lock) {} }
         let layout = CheckpointLayout.published
         let sources = try arguments.sources(readsCaptions: !diffusion.noCaptions)
         let vqgan =

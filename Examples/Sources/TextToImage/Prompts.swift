@@ -1,0 +1,51 @@
+import Foundation
+import Wuerstchen
+
+/// The prompts of a command line.
+enum Prompts {
+    /// Reads the prompts: the one that was given, or each line of standard input for `-`.
+    ///
+    /// - Throws: `WuerstchenError` with code `invalidRequest` for input without a prompt or that is
+    ///   no UTF-8.
+    static func read(_ argument: String) throws -> [String] {
+        guard argument == "-" else { return [argument] }
+        let data = try FileHandle.standardInput.readToEnd() ?? Data()
+        guard let text = String(validating: data, as: UTF8.self) else {
+            throw WuerstchenError(.invalidRequest, "standard input is not text in UTF-8")
+        }
+        let prompts = text.split(whereSeparator: \.isNewline)
+            .map { $0.trimmingCharacters(in: .whitespaces) }.filter { !$0.isEmpty }
+        guard !prompts.isEmpty else {
+            throw WuerstchenError(
+                .invalidRequest, "standard input has no prompt; write one on each line")
+        }
+        return prompts
+    }
+
+    /// The options that take no value.
+    static let flags: Set = ["--fast", "--quiet", "--force", "--help", "-h", "--version"]
+
+    /// Arguments in which a prompt that begins with a dash stands behind `--`, as the parser needs
+    /// it. A prompt is what no option can be: it begins with a single dash, or has white space in
+    /// its name.
+    static func separated(_ arguments: [String]) -> [String] {
+        guard !arguments.contains("--") else { return arguments }
+        let place = arguments.indices.first { index in
+            let argument = arguments[index]
+            guard argument.hasPrefix("-"), argument != "-", !flags.contains(argument) else {
+                return false
+            }
+            let name = argument.prefix { $0 != "=" }
+            guard !argument.hasPrefix("--") || name.contains(where: \.isWhitespace) else {
+                return false
+            }
+            // The value of an option that stands before it.
+            guard let previous = index > 0 ? arguments[index - 1] : nil else { return true }
+            return !previous.hasPrefix("--") || previous.contains("=") || flags.contains(previous)
+        }
+        guard let place else { return arguments }
+        var others = arguments
+        let prompt = others.remove(at: place)
+        return others + ["--", prompt]
+    }
+}
