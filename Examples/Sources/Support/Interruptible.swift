@@ -1,8 +1,8 @@
 import ArgumentParser
 import Foundation
 
-/// Does work in a task that an interrupt (Ctrl-C), a termination or the end of its terminal cancels,
-/// so that it can save what it has.
+/// Does work in a task that an interrupt (Ctrl-C), a termination or the end of its terminal
+/// cancels, so that it can save what it has.
 public func interruptible(_ work: @escaping @Sendable () throws -> Void) async throws {
     let task = Task.detached { try work() }
     let sources = [SIGINT, SIGTERM, SIGHUP].filter { !isIgnored($0) }.map { number in

@@ -50,10 +50,10 @@ extension Part where Value: TrainableStage {
 
 /// Whether the networks of a cascade stay in memory.
 ///
-/// Loading a cascade defaults to ``resident``, since a program that makes more than one image should
-/// load its networks once. The `text-to-image` command makes one image and ends, so it defaults to
-/// ``sequential``: each network is loaded once in either case, and the peak is that of the largest
-/// rather than of all. Neither changes an image.
+/// Loading a cascade defaults to ``resident``, since a program that makes more than one image
+/// should load its networks once. The `text-to-image` command makes one image and ends, so it
+/// defaults to ``sequential``: each network is loaded once in either case, and the peak is that of
+/// the largest rather than of all. Neither changes an image.
 public enum MemoryPolicy: String, Sendable, CaseIterable {
     /// All networks are loaded at once and stay.
     case resident

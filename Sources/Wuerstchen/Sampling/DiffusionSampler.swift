@@ -42,7 +42,8 @@ public struct DiffusionSampler: Sampler {
             1 / alphaBar.squareRoot(), latent,
             -(1 - alphaBar).squareRoot() / alphaBar.squareRoot(),
             predicted)
-        if options.method == .ddpm {
+        switch options.method {
+        case .ddpm:
             let coefficients = AncestralStep(
                 alphaBar: alphaBar, nextAlphaBar: nextAlphaBar, isLast: nextTime == 0)
             var moved = Tensor.combine(
@@ -56,7 +57,8 @@ public struct DiffusionSampler: Sampler {
                 moved = Tensor.combine(1, moved, coefficients.deviation, fresh)
             }
             latent = moved
-        } else {
+        // Euler's and Heun's steps are a flow's, which has a sampler of its own.
+        case .ddim, .euler, .heun:
             latent = Tensor.combine(
                 nextAlphaBar.squareRoot(), clean, (1 - nextAlphaBar).squareRoot(), predicted)
         }

@@ -7,8 +7,8 @@ internal import TensorCore
 public struct FlowConfiguration: Sendable, Hashable, Codable {
     /// The number of steps that it was distilled to; nil for a flow that takes any number.
     public var steps: Int?
-    /// The weight of guidance that its training pairs were made with and that it now has without
-    /// asking twice; 1 for none.
+    /// The weight of the guidance that is distilled into the network, which needs no second,
+    /// unconditional pass for it; 1 for none.
     public var guidance: Float
     /// The mean of clean latents, which the flow's are relative to.
     public var mean: Double

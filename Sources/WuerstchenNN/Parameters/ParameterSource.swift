@@ -229,8 +229,8 @@ public struct Parameters {
     /// of it lies in a mapped file no longer takes memory.
     public func release(_ parameter: Tensor) { parameter.releasePages() }
 
-    /// A matrix that is computed from parameters, or is part of one, in ``precision``. Of parameters
-    /// without values it is not computed.
+    /// A matrix that is computed from parameters, or is part of one, in ``precision``. Of
+    /// parameters without values it is not computed.
     public func matrix(_ weight: @autoclosure () -> Tensor) -> PackedWeight {
         guard reader.hasValues else { return PackedWeight(plain: Tensor([0], [1, 1])) }
         let weight = weight()

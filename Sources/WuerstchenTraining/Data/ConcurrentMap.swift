@@ -14,7 +14,8 @@ func concurrentMap<Result: Sendable>(
     return work.results
 }
 
-/// The same for a function that reads files, which may be on a disk that is slow or does not answer.
+/// The same for a function that reads files, which may be on a disk that is slow or does not
+/// answer.
 ///
 /// The calling thread only waits, so that its task can be cancelled in the meantime; whatever still
 /// reads then is left to itself.

@@ -14,8 +14,8 @@ extension ImageFolder {
             captions: options.readsCaptions ? captionSummary(tokenizer) : nil)
     }
 
-    /// A fingerprint of what batches are made of: of the images' names, of their sizes in pixels and
-    /// bytes, and of their captions. Sixteen hexadecimal digits.
+    /// A fingerprint of what batches are made of: of the images' names, of their sizes in pixels
+    /// and bytes, and of their captions. Sixteen hexadecimal digits.
     public var fingerprint: String {
         let images = buckets.flatMap(\.images)
         let parts = concurrentMap(images.count) { index in

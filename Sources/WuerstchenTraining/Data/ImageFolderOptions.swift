@@ -33,8 +33,8 @@ public struct ImageFolderOptions: Sendable, Hashable {
     /// How much an image may be enlarged; one that would have to be enlarged more is too small.
     public var maximumEnlargement: Double
     /// The share of images that is held out for validation, from 0 to a half. An image's name alone
-    /// decides, so it stays on its side when others come and go. Where names would have it that more
-    /// than a quarter of the images, or more than twice the share, is held out, which only few
+    /// decides, so it stays on its side when others come and go. Where names would have it that
+    /// more than a quarter of the images, or more than twice the share, is held out, which only few
     /// images can, none is.
     public var heldOutShare: Double
     /// Whether the folders in the folder are looked into.

@@ -94,7 +94,8 @@ public struct SemanticConditions: ConditionSource {
     ///   - compressor: What makes latents of images.
     ///   - cascade: The cascade.
     ///   - size: The size of the images.
-    /// - Throws: What loading throws, and `WuerstchenError` for a size that the cascade cannot make.
+    /// - Throws: What loading throws, and `WuerstchenError` for a size that the cascade cannot
+    ///   make.
     public init(
         _ images: any ImageSource, compressor: SemanticCompressor, of cascade: Cascade,
         size: ImageSize

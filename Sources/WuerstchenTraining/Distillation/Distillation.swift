@@ -8,6 +8,16 @@ public protocol DistillableConfiguration: PrunableConfiguration {
     var flow: FlowConfiguration? { get set }
     /// The layer whose shape depends on whether the stage is a flow, such as `out.1`.
     static var predictionLayer: String { get }
+
+    /// Whether a parameter belongs to an attention layer, by its name in the network.
+    static func isAttention(_ parameter: String) -> Bool
+}
+
+extension DistillableConfiguration {
+    /// By default the names are those of the published stages.
+    public static func isAttention(_ parameter: String) -> Bool {
+        parameter.contains(".attention.") || parameter.contains(".kv_mapper.")
+    }
 }
 
 extension StageC.Configuration: DistillableConfiguration {

@@ -48,7 +48,7 @@ where Stage.Configuration: DistillableConfiguration {
 
     /// All but the attention that is kept.
     public func isTrainable(_ name: String) -> Bool {
-        !(keepsAttention && (name.contains(".attention.") || name.contains(".kv_mapper.")))
+        !(keepsAttention && Stage.Configuration.isAttention(name))
     }
 
     /// The loss of a batch.

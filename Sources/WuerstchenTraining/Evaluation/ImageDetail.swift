@@ -5,8 +5,8 @@ public import TensorCore
 ///
 /// A classifier is content with smudges of the right colour. Edges, the Laplacian and the sliced
 /// Wasserstein distance of patches (Rabin et al., "Wasserstein Barycenter and Its Application to
-/// Texture Mixing", 2011; on a Laplacian pyramid as in Karras et al., "Progressive Growing of GANs",
-/// 2018) are not.
+/// Texture Mixing", 2011; on a Laplacian pyramid as in Karras et al., "Progressive Growing of
+/// GANs", 2018) are not.
 public struct ImageDetail: Sendable {
     /// The levels of the Laplacian pyramid: at 256×256 their sides are 256, 128, 64 and 32.
     public static let levels = 4

@@ -6,9 +6,9 @@ public import WuerstchenNN
 /// 2017).
 ///
 /// A student that learns a mean error takes the middle of what it cannot tell apart; that, a
-/// discriminator sees. InstaFlow has a perceptual distance in this place, which latents have none of.
-/// Because it sees the noise, too, it asks for the teacher's latent of this noise rather than for
-/// any (Lin et al., "SDXL-Lightning", 2024). It is thrown away after training.
+/// discriminator sees. InstaFlow has a perceptual distance in this place, which latents have none
+/// of. Because it sees the noise, too, it asks for the teacher's latent of this noise rather than
+/// for any (Lin et al., "SDXL-Lightning", 2024). It is thrown away after training.
 public struct LatentDiscriminator: Sendable {
     private let patch: Int
     private let inputs: (latents: Convolution, noise: Convolution)

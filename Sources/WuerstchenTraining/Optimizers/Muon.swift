@@ -91,9 +91,9 @@ extension Tensor {
     /// About the nearest orthogonal matrix: of a matrix `U · S · Vᵀ` some `U · S' · Vᵀ` with
     /// singular values `S'` near 1.
     ///
-    /// A polynomial of fifth degree is applied to the singular values over and over, a Newton–Schulz
-    /// iteration. Its coefficients are Jordan's: they lift small values as fast as can be, and
-    /// leave the others where they swing around 1.
+    /// A polynomial of fifth degree is applied to the singular values over and over, a
+    /// Newton–Schulz iteration. Its coefficients are Jordan's: they lift small values as fast as
+    /// can be, and leave the others where they swing around 1.
     ///
     /// - Parameter iterations: How often.
     /// - Returns: A matrix of the same shape; zeros of a matrix of zeros.

@@ -2,8 +2,9 @@ public import TensorCore
 
 /// Settings of a training run.
 public struct TrainingOptions: Sendable {
-    /// All steps. A training may be resumed with more than it was begun with: the rate then moves to
-    /// the longer curve, higher than it had become. One that has taken as many already takes none.
+    /// All steps. A training may be resumed with more than it was begun with: the rate then moves
+    /// to the longer curve, higher than it had become. One that has taken as many already takes
+    /// none.
     public var steps: Int
     /// Images of a step.
     public var batchSize: Int
