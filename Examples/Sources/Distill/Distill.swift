@@ -10,10 +10,10 @@ import WuerstchenTraining
         commandName: "distill",
         abstract: "Make few-step students of the diffusion stages.",
         discussion: """
-            First a teacher makes couplings, pairs of noise and what it turns it to. Reflow makes a \
-            student of them whose flow is straighter: a few steps do. One-step makes one that takes a \
-            single step, best from the couplings of a reflowed student and from its weights. Decoder makes \
-            Stage A smaller, which most of the time of a one-step image goes to.
+            First a teacher makes couplings: pairs of noise and the latent that it becomes. Reflow \
+            trains a student whose flow is straighter, so that a few steps do. One-step trains one that \
+            takes a single step, best from the couplings and weights of a reflowed student. Decoder \
+            makes Stage A smaller, where a one-step image spends most of its time.
             """,
         subcommands: [
             MakeCouplings.self, Reflow.self, OneStep.self, TrainDecoder.self,

@@ -44,7 +44,7 @@ struct MakeCouplings: AsyncParsableCommand {
     @Flag(help: "Make Stage B's couplings without text: captions of the folder are not read.")
     var noCaptions = false
 
-    @Flag(help: "Take drawn scenes, which only the small cascade does unasked.")
+    @Flag(help: "Use drawn scenes; the default for the small cascade only.")
     var scenes = false
 
     @OptionGroup var semantics: SemanticsArguments
@@ -63,7 +63,9 @@ struct MakeCouplings: AsyncParsableCommand {
         guard (1...100_000_000).contains(count), (1...1000).contains(steps),
             (1...4096).contains(batch), (1...1_000_000).contains(perFile)
         else {
-            throw ValidationError("--count, --steps, --per-file and --batch must be positive")
+            throw ValidationError(
+                "--count must be 1 to 100000000, --steps 1 to 1000, --batch 1 to 4096 and "
+                    + "--per-file 1 to 1000000")
         }
         if let side, folder.images == nil, side != SceneRenderer.side {
             throw ValidationError("drawn scenes have a side of \(SceneRenderer.side) pixels")

@@ -26,7 +26,7 @@ struct TrainDecoder: AsyncParsableCommand {
 
     @OptionGroup var folder: TrainingFolderArguments
 
-    @Flag(help: "Take drawn scenes, which only the small cascade does unasked.")
+    @Flag(help: "Use drawn scenes; the default for the small cascade only.")
     var scenes = false
 
     func validate() throws {

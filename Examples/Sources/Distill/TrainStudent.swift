@@ -44,7 +44,7 @@ struct OneStep: AsyncParsableCommand {
 
     func validate() throws {
         guard adversary >= 0, adversary.isFinite else {
-            throw ValidationError("--adversary must be a number from 0 on")
+            throw ValidationError("--adversary must be 0 or more")
         }
     }
 

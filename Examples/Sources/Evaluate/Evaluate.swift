@@ -39,7 +39,7 @@ import WuerstchenTraining
     var stageCSteps: Int?
 
     @Option(help: "Guidance of Stage C. (default: what it was made for)")
-    var guidance: Float?
+    var stageCGuidance: Float?
 
     @Option(help: "How Stage C samples: ddpm, ddim, euler, heun. (default: as it was made)")
     var stageCMethod: SamplingMethod?
@@ -50,7 +50,10 @@ import WuerstchenTraining
     @Option(help: "How Stage B samples: ddpm, ddim, euler, heun. (default: as it was made)")
     var stageBMethod: SamplingMethod?
 
-    @Option(help: "Rounds with seeds of their own; more than one give means with their spread.")
+    @Option(
+        help:
+            "Rounds, each with its own seeds; of several, means and deviations are printed."
+    )
     var rounds = 1
 
     @Option(help: "The numbers that the networks compute with.")
@@ -122,7 +125,7 @@ import WuerstchenTraining
         // Few images are not rounded up to a batch of the usual size.
         evaluation.batchSize = min(evaluation.batchSize, count)
         evaluation.stageC = try cascade.stageCSampling(
-            steps: stageCSteps, guidance: guidance, method: stageCMethod)
+            steps: stageCSteps, guidance: stageCGuidance, method: stageCMethod)
         evaluation.stageB = try cascade.stageBSampling(
             steps: stageBSteps, method: stageBMethod)
         // Every round has scenes of its own, and others that they are compared with.

@@ -55,8 +55,8 @@ public struct CheckpointArguments: ParsableArguments, Sendable {
         }
         guard checkpoint == nil || images != nil || scenes else {
             throw ValidationError(
-                "name the images that this checkpoint was trained on with --images, or --scenes if "
-                    + "they were drawn scenes, as the small cascade's were")
+                "this checkpoint is not the small cascade: name the images that it was trained on "
+                    + "with --images, or pass --scenes if it was trained on drawn scenes")
         }
     }
 

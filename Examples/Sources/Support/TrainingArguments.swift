@@ -127,7 +127,7 @@ public struct TrainingArguments<Defaults: TrainingDefaults>: ParsableArguments, 
     /// Refuses numbers that make no sense.
     public func validate() throws {
         guard (1...100_000_000).contains(steps), (1...65536).contains(batch) else {
-            throw ValidationError("--steps and --batch must be positive")
+            throw ValidationError("--steps must be 1 to 100000000 and --batch 1 to 65536")
         }
         if let microBatch, microBatch < 1 || batch % microBatch != 0 {
             throw ValidationError("--micro-batch must divide --batch")

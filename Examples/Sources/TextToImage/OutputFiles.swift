@@ -125,7 +125,7 @@ struct OutputFiles {
         case .typeSymbolicLink?:
             guard files.fileExists(atPath: target.path) else {
                 throw WuerstchenError(
-                    .unwritableFile, "\(target.path) is a link to what is not there")
+                    .unwritableFile, "\(target.path) is a link to a file that does not exist")
             }
             let linked = target.resolvingSymlinksInPath()
             if linked.path != target.path { try check(linked) }

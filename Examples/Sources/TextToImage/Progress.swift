@@ -28,10 +28,10 @@ final class Progress {
             (step.isPromptTruncated, "prompt"),
             (step.isNegativePromptTruncated, "negative prompt"),
         ] where isTruncated {
-            note("the \(name) is longer than the text encoder reads; its end is lost")
+            note("the \(name) is longer than the text encoder can read; its end is ignored")
         }
         if !step.unknownWords.isEmpty {
-            note("the model knows none of: \(step.unknownWords.joined(separator: ", "))")
+            note("the model does not know: \(step.unknownWords.joined(separator: ", "))")
         }
     }
 

@@ -102,7 +102,7 @@ struct TextToImage: AsyncParsableCommand {
             Threads.count = threads
         }
         guard (1...1024).contains(count) else {
-            throw ValidationError("\(count) images; --count must be from 1 to 1024")
+            throw ValidationError("--count is \(count); it must be from 1 to 1024")
         }
         let prompts = try Prompts.read(prompt)
         let target = try OutputFiles(output, count: prompts.count * count)

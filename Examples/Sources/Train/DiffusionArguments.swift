@@ -8,7 +8,7 @@ struct DiffusionArguments: ParsableArguments {
     @Option(help: "A pipeline's folder with text_encoder and tokenizer. (default: the miniature's)")
     var text: String?
 
-    @Flag(help: "Let the text encoder learn along.")
+    @Flag(help: "Train the text encoder too.")
     var learnText = false
 
     @Flag(help: "Train without text: the captions of a folder are not read.")
@@ -24,7 +24,8 @@ struct DiffusionArguments: ParsableArguments {
     @Option(
         help: """
             How errors at different noise levels count: p2 (as published), clean (the default for \
-            Stage C), inverseSignal (that for Stage B).
+            Stage C), inverseSignal (the default for Stage B), or cleanError (the mean squared error \
+            of the clean latent).
             """)
     var weighting: NoiseWeighting?
 

@@ -10,10 +10,9 @@ import WuerstchenTraining
         commandName: "train",
         abstract: "Train the parts of a cascade, from a folder of captioned PNGs or drawn scenes.",
         discussion: """
-            Every part is trained in a folder of its own, which holds the state to go on from, a log, \
-            the losses as an image, and a sheet of what the part makes. An interrupted training \
-            (Ctrl-C, a crash, a power cut) goes on with --resume to the numbers that it would have \
-            reached without.
+            Every part is trained in a folder of its own, which holds the state to resume from, a log, \
+            and report.html with the losses, the settings and samples. --resume continues an \
+            interrupted training (Ctrl-C, a crash, a power cut) bit-exactly.
             """,
         subcommands: [
             TrainStageA.self, TrainCompressorAndB.self, TrainStageC.self, TrainPreview.self,

@@ -56,7 +56,7 @@ struct TrainMiniature: AsyncParsableCommand {
 struct ExportMiniature: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "export-miniature",
-        abstract: "Write the small cascade as far as it is trained as a checkpoint.")
+        abstract: "Write the small cascade as a checkpoint, once every piece has been begun.")
 
     @Argument(help: "The folder of the training.")
     var folder: String

@@ -27,7 +27,7 @@ struct TrainStageA: AsyncParsableCommand {
 
     func validate() throws {
         guard adversary >= 0, adversary.isFinite else {
-            throw ValidationError("--adversary must be a number from 0 on")
+            throw ValidationError("--adversary must be 0 or more")
         }
         try requireMultiple(of: 16, in: 16...256, crop, "--crop")
         guard arguments.side == nil else {
@@ -76,7 +76,7 @@ struct TrainCompressorAndB: AsyncParsableCommand {
             """)
     var compressorNetwork: CompressorNetwork?
 
-    @Flag(help: "Let the compressor learn along with Stage B, as it was published.")
+    @Flag(help: "Train the compressor together with Stage B, as was done for the published one.")
     var joint = false
 
     @Option(help: "Stage B's config.json. (default: the miniature's)")

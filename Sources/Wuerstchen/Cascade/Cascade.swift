@@ -106,9 +106,9 @@ public struct Cascade: Sendable {
         let far = (width: defaultSize.width * 3 / 2, height: defaultSize.height * 3 / 2)
         guard size.width > far.width || size.height > far.height else { return nil }
         return
-            "\(name) was trained at \(defaultSize) pixels; images of \(size) are likely to repeat "
-            + "things or to lose them, those of up to "
-            + "\(ImageSize(width: far.width, height: far.height)) less so"
+            "\(name) was trained at \(defaultSize) pixels. In images of \(size), things are likely to "
+            + "repeat or go missing; up to \(ImageSize(width: far.width, height: far.height)) "
+            + "that is less likely"
     }
 
     /// The rows and columns of the semantic latent for images of a size: enough to cover it, and

@@ -43,7 +43,7 @@ public struct GenerationRequest: Sendable, Hashable {
         try size?.validateForGeneration()
         guard (1...1024).contains(count) else {
             throw WuerstchenError(
-                .invalidRequest, "\(count) images; a request is for 1 to 1024")
+                .invalidRequest, "a request cannot be for \(count) images; choose 1 to 1024")
         }
         try stageC?.validate()
         try stageB?.validate()

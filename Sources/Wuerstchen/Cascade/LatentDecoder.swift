@@ -49,7 +49,7 @@ public protocol LatentDecoding: Sendable {
 }
 
 extension LatentDecoding {
-    /// By default steps are those of the "decoder".
+    /// By default steps are reported as those of a stage called `Decoder`.
     public var stage: GenerationStep.Stage { GenerationStep.Stage("Decoder") }
 }
 

@@ -35,7 +35,7 @@ package struct GuidedDenoiser: Sendable {
         guard predicted.isFinite else {
             throw WuerstchenError(
                 .notFinite,
-                "\(stage) predicted what is not a number in \(place()); its weights are damaged or "
+                "\(stage) predicted values that are not numbers in \(place()); its weights are damaged or "
                     + "the guidance is too strong")
         }
     }

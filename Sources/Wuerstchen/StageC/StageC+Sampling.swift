@@ -34,7 +34,7 @@ extension StageC: TrainableStage {
         guard (1...256).contains(multiple) else {
             throw WuerstchenError(
                 .invalidRequest,
-                "a grid of multiples of \(multiple) positions; it must be from 1 to 256")
+                "the grid cannot have multiples of \(multiple) positions; choose 1 to 256")
         }
         func side(_ pixels: Int) -> Int {
             (latentSpace.gridSide(covering: pixels) + multiple - 1) / multiple * multiple
@@ -71,7 +71,7 @@ extension StageC: TrainableStage {
         guard grid.rows > 0, grid.columns > 0, imagesPerPrompt > 0 else {
             throw WuerstchenError(
                 .invalidRequest,
-                "\(imagesPerPrompt) images per prompt of \(grid.columns)×\(grid.rows) "
+                "cannot sample \(imagesPerPrompt) images per prompt of \(grid.columns)×\(grid.rows) "
                     + "positions; there must be at least one of each")
         }
         let batch = text.prompts.shape[0] * imagesPerPrompt
@@ -155,7 +155,7 @@ extension ImageSize {
             }
             throw WuerstchenError(
                 .invalidRequest,
-                "an image of \(self) pixels; each side must be from \(range.lowerBound) to "
+                "an image cannot be \(self) pixels; each side must be from \(range.lowerBound) to "
                     + "\(range.upperBound), the nearest size being "
                     + "\(ImageSize(width: nearest(width), height: nearest(height)))")
         }

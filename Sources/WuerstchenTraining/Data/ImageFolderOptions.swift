@@ -112,7 +112,8 @@ extension ImageFolderOptions {
             }
         }
         guard maximumEnlargement > 0, maximumEnlargement.isFinite else {
-            throw refuse("an enlargement of \(maximumEnlargement); choose a positive number")
+            throw refuse(
+                "images cannot be enlarged by \(maximumEnlargement); choose a positive number")
         }
         guard (0...0.5).contains(heldOutShare) else {
             throw refuse(

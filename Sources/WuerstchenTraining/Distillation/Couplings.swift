@@ -59,8 +59,8 @@ public struct Couplings: Sendable {
             guard header.record == record else {
                 throw WuerstchenError(
                     .malformedFile,
-                    "\(file.path) holds couplings of another making than \(first.lastPathComponent) ("
-                        + "\(header.record.differences(from: record))); keep each kind in a folder of "
+                    "\(file.path) holds couplings that were made differently from those in "
+                        + "\(first.lastPathComponent) (\(header.record.differences(from: record))); keep each kind in a folder of "
                         + "its own")
             }
             let source = try CheckpointParameters(contentsOf: file)

@@ -29,7 +29,7 @@ public struct StagePruning: Sendable, Hashable {
             }
             throw WuerstchenError(
                 .invalidRequest,
-                "a student of \(list(blocks)) groups of blocks; there must be "
+                "a student cannot have \(list(blocks)) groups of blocks; give "
                     + (teacher.count == 1 ? "one number" : "\(teacher.count) numbers")
                     + " from 1 to the teacher's \(list(teacher))")
         }

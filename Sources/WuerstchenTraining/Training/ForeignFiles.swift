@@ -22,8 +22,8 @@ public func requireNothingForeign(in folder: URL) throws {
         guard !HTMLPage.isOwn(file) else { continue }
         throw WuerstchenError(
             .unwritableFile,
-            "\(file.path) is there already, and no state of a training beside it: a training here "
-                + "would write over it; choose another folder, or move it away (`train --force` "
-                + "writes over it)")
+            "\(file.path) is there already, and there is no training's state beside it: a training "
+                + "here would overwrite it. Choose another folder or move it away; the parts of "
+                + "`train` overwrite it with --force (`replacesForeignFiles`)")
     }
 }
