@@ -192,7 +192,7 @@ import WuerstchenTraining
         let names = SceneAttribute.allCases.map { "\($0)" }
         let columns =
             ["s/image", "FD", "PSNR", "edges", "Laplacian", "SWD"]
-            + ["256", "128", "64", "32"].map { "SWD \($0)" } + ["mean", "all"] + names
+            + ["256", "128", "64", "32"].map { "SWD-\($0)" } + ["mean", "all"] + names
         print(pad("images", 24) + columns.map { pad($0, width) }.joined())
     }
 

@@ -110,9 +110,6 @@ struct TrainCompressorAndB: AsyncParsableCommand {
     }
 
     private func train() throws {
-        // For both of its trainings, and the checkpoint that they write to.
-        let lock = try FolderLock(arguments.training.folder)
-        defer { withExtendedLifetime(lock) {} }
         let layout = CheckpointLayout.published
         let sources = try arguments.sources(readsCaptions: !diffusion.noCaptions)
         let vqgan =
@@ -133,6 +130,9 @@ struct TrainCompressorAndB: AsyncParsableCommand {
         let given = try compressor.map { try loadedCompressor(at: $0) }
         try sources.describe(captionsFor: diffusion.noCaptions ? nil : encoder.tokenizer)
 
+        // For both of its trainings, and the checkpoint that they write to.
+        let lock = try FolderLock(arguments.training.folder)
+        defer { withExtendedLifetime(lock) {} }
         let compressorValues = try given ?? trainedCompressor(sources)
         objective.compressorArchitecture = CompressorNetwork(of: compressorValues).architecture
         var start = try encoder.parameters()

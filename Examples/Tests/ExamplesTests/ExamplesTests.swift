@@ -92,7 +92,7 @@ import WuerstchenTraining
         arguments: [
             ("--checkpoint=nowhere", "nowhere"), ("--width=100", "100"),
             ("--height=0", "each side"), ("--stage-c-steps=0", "0 sampling steps"),
-            ("--stage-c-guidance=nan", "guidance"), ("--count=-1", "-1 images"),
+            ("--stage-c-guidance=nan", "guidance"), ("--count=-1", "--count is -1"),
             ("--output=no/such/folder/image.png", "no/such/folder"),
             ("--threads=0", "--threads"), ("--decoder=magic", "magic"),
             ("--previews=/dev/null/x", "/dev/null/x"),

@@ -19,8 +19,12 @@ public struct TrainingRun<Objective: TrainingObjective>: Sendable {
 
     /// A run in a folder, which is made if it is not there.
     ///
-    /// - Throws: `WuerstchenError` with code `unwritableFile`.
+    /// - Throws: `WuerstchenError` with code `unwritableFile`; before that, what options and
+    ///   objective are refused with.
     public init(_ objective: Objective, _ options: TrainingOptions, in folder: URL) throws {
+        // A training that cannot begin leaves no folder behind.
+        try options.validate()
+        try objective.validate()
         self.objective = objective
         self.options = options
         self.folder = folder
