@@ -115,6 +115,15 @@ struct OutputFiles {
     /// Refuses what is no place for a file.
     private static func check(_ target: URL) throws {
         let files = FileManager.default
+        let device = WuerstchenError(
+            .unwritableFile,
+            "\(target.path) is a device or the like; --output takes a file's name, or - for "
+                + "standard output")
+        // `/dev/stdout` is a link to whatever standard output is, even to a regular file.
+        if target.standardizedFileURL.path.hasPrefix("/dev/"), files.fileExists(atPath: target.path)
+        {
+            throw device
+        }
         switch try? files.attributesOfItem(atPath: target.path)[.type] as? FileAttributeType {
         case nil, .typeRegular?: return
         case .typeDirectory?:
@@ -129,11 +138,7 @@ struct OutputFiles {
             }
             let linked = target.resolvingSymlinksInPath()
             if linked.path != target.path { try check(linked) }
-        default:
-            throw WuerstchenError(
-                .unwritableFile,
-                "\(target.path) is a device or the like; --output takes a file's name, or - for "
-                    + "standard output")
+        default: throw device
         }
     }
 }

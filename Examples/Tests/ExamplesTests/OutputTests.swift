@@ -50,7 +50,8 @@ extension ExamplesTests {
         "What is no name of a PNG file is refused before any work",
         arguments: [
             ("a.jpg", "PNG"), ("notes.txt", "PNG"), ("newdir/", "is a folder"),
-            ("/dev/null", "a device"), ("", "is empty"), ("folder.png", "is a folder"),
+            ("/dev/null", "a device"), ("/dev/stdout", "a device"), ("", "is empty"),
+            ("folder.png", "is a folder"),
             ("dangling.png", "a link"), ("folder", "is a folder"),
         ])
     func impossibleOutput(_ name: String, _ expected: String) throws {
