@@ -33,7 +33,7 @@ final class SameBitsTests {
         }
     }
 
-    @Test("several operations at once", .timeLimit(.minutes(1)))
+    @Test("several operations at once")
     func concurrently() {
         Threads.count = 1
         let want = SampleOperation.all.map { $0.run(0..<4) }
@@ -48,7 +48,7 @@ final class SameBitsTests {
 
     /// Thousands of short operations from several threads, while the number of threads changes:
     /// where a piece could get lost, or a helper be waited for in vain.
-    @Test("a storm of short operations", .timeLimit(.minutes(1)))
+    @Test("a storm of short operations")
     func storm() {
         let inputs = (0..<4).map { Tensor.random([1, 5 + $0, 2, 3], seed: $0) }
         let weight = Tensor.random([9, 3], seed: 10)

@@ -2,6 +2,7 @@ import Foundation
 import TensorCore
 import Testing
 import Wuerstchen
+import _WuerstchenTestSupport
 
 /// The files of a tiny tokenizer: all byte symbols, a few merges and the two special tokens.
 private struct TinyTokenizer {
@@ -304,26 +305,32 @@ struct CLIPTokenizerTests {
 
     @Test(
         "Prompts of megabytes are encoded",
-        .timeLimit(.minutes(1)),
         arguments: [
             ("the cat ", 1_250_000), ("cat", 3_333_333), ("!", 10_000_000), ("日本", 1_666_667),
             ("e\u{301}\u{323}", 2_000_000), ("\0", 10_000_000), ("<|endoftext|>", 800_000),
         ])
     func enormousPrompts(unit: String, count: Int) throws {
         let tokenizer = try TinyTokenizer().open()
-        let encoding = tokenizer.encode(String(repeating: unit, count: count))
-        #expect(encoding.isTruncated)
-        #expect(encoding.ids == tokenizer.encode(String(repeating: unit, count: 400)).ids)
+        let prompt = String(repeating: unit, count: count)
+        let time = processorTime {
+            let encoding = tokenizer.encode(prompt)
+            #expect(encoding.isTruncated)
+            #expect(encoding.ids == tokenizer.encode(String(repeating: unit, count: 400)).ids)
+        }
+        #expect(time < .seconds(60))
     }
 
-    @Test("A run of unsorted marks is put in order in reasonable time", .timeLimit(.minutes(1)))
+    @Test("A run of unsorted marks is put in order in reasonable time")
     func marks() throws {
         let tokenizer = try TinyTokenizer().open()
         let unsorted = String(repeating: "\u{301}\u{323}", count: 100_000)
         let sorted =
             String(repeating: "\u{323}", count: 100_000)
             + String(repeating: "\u{301}", count: 100_000)
-        #expect(tokenizer.encode(unsorted) == tokenizer.encode(sorted))
+        let time = processorTime {
+            #expect(tokenizer.encode(unsorted) == tokenizer.encode(sorted))
+        }
+        #expect(time < .seconds(60))
     }
 
     @Test(
@@ -343,7 +350,6 @@ struct CLIPTokenizerTests {
 
     @Test(
         "Runs of what composes take time in proportion to their length",
-        .timeLimit(.minutes(1)),
         arguments: [
             "\u{1100}", "\u{1161}", "\u{11A8}", "\u{1176}", "\u{AC00}", "\u{AC00}\u{11A8}",
             "\u{1100}\u{1161}\u{11A8}", "\u{302E}", "\u{1D165}", "\u{20DD}", "\u{301}",
@@ -351,7 +357,9 @@ struct CLIPTokenizerTests {
         ])
     func longRuns(unit: String) throws {
         let tokenizer = try TinyTokenizer().open()
-        #expect(tokenizer.encode(String(repeating: unit, count: 200_000)).isTruncated)
+        let text = String(repeating: unit, count: 200_000)
+        let time = processorTime { #expect(tokenizer.encode(text).isTruncated) }
+        #expect(time < .seconds(60))
     }
 
     @Test("Every scalar has an encoding that ends with the end token")
