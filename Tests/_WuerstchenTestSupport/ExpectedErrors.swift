@@ -7,14 +7,23 @@ package func expectError(
     _ code: WuerstchenError.Code, _ fragments: String...,
     sourceLocation: SourceLocation = #_sourceLocation, _ body: () throws -> Void
 ) {
+    expectError(code, fragments, sourceLocation: sourceLocation, body)
+}
+
+/// The same with a list of words; `context` says which of several calls it was.
+package func expectError(
+    _ code: WuerstchenError.Code, _ fragments: [String], context: String = "",
+    sourceLocation: SourceLocation = #_sourceLocation, _ body: () throws -> Void
+) {
+    let context = context.isEmpty ? "" : context + ": "
     do {
         try body()
-        Issue.record("nothing was thrown", sourceLocation: sourceLocation)
+        Issue.record("\(context)nothing was thrown", sourceLocation: sourceLocation)
     } catch let error as WuerstchenError {
-        #expect(error.code == code, "\(error)", sourceLocation: sourceLocation)
+        #expect(error.code == code, "\(context)\(error)", sourceLocation: sourceLocation)
         for fragment in fragments {
             #expect(
-                error.message.contains(fragment), "\(error) lacks \(fragment)",
+                error.message.contains(fragment), "\(context)\(error) lacks \(fragment)",
                 sourceLocation: sourceLocation)
         }
     } catch {

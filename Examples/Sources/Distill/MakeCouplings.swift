@@ -102,9 +102,9 @@ struct MakeCouplings: AsyncParsableCommand {
             shown = .now
             let seconds = max(1e-9, (ContinuousClock.now - start) / .seconds(1))
             let rate = (Double(done - first) / seconds).rounded(to: 1)
-            note("\(done) of \(count) couplings, \(rate) a second")
+            StatusLine().note("\(done) of \(count) couplings, \(rate) a second")
         }
-        note("\(count) couplings in \(output), \(refused) refused")
+        StatusLine().note("\(count) couplings in \(output), \(refused) refused")
     }
 
     private var compute: ComputeArguments { teacher.run.compute }
@@ -120,7 +120,7 @@ struct MakeCouplings: AsyncParsableCommand {
                 return (Record(source: "drawn scenes", size: size), CaptionConditions(of: scenes))
             }
             let summary = try captions.summary(tokenizer: cascade.textEncoder().tokenizer)
-            note("\(summary)")
+            StatusLine().note("\(summary)")
             return (Record(captions, size: size), CaptionConditions(captions))
         }
         let (images, record) = (try images(cascade, size), try semantics.record(teacher))
@@ -138,7 +138,7 @@ struct MakeCouplings: AsyncParsableCommand {
             readsCaptions: !noCaptions, seed: compute.seed)
         guard let folder = try folder.folder(options) else { return nil }
         let summary = try folder.summary(tokenizer: cascade.textEncoder().tokenizer)
-        note("\(summary)")
+        StatusLine().note("\(summary)")
         try summary.requireCaptions()
         return folder
     }

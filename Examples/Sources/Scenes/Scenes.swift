@@ -3,6 +3,7 @@ import ExampleSupport
 import Foundation
 import Wuerstchen
 import WuerstchenScenes
+import WuerstchenTraining
 
 @main struct Scenes: ParsableCommand {
     static let configuration = CommandConfiguration(

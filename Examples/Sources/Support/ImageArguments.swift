@@ -36,13 +36,13 @@ public struct ImageArguments: ParsableArguments, Sendable {
     public func folder(_ options: ImageFolderOptions) throws -> ImageFolder? {
         var options = options
         options.includesSubfolders = subfolders
-        return try url.map { try ImageFolder($0, options: options, report: note) }
+        return try url.map { try ImageFolder($0, options: options, report: StatusLine().note) }
     }
 
     /// The captions of the folder, whether there are images or not; nil for drawn scenes.
     public func captions() throws -> CaptionFolder? {
         try url.map {
-            try CaptionFolder($0, includesSubfolders: subfolders, report: note)
+            try CaptionFolder($0, includesSubfolders: subfolders, report: StatusLine().note)
         }
     }
 }
@@ -108,12 +108,7 @@ public struct TrainingImages: Sendable {
     /// - Throws: `WuerstchenError` when captions are read and there are none.
     public func describe(captionsFor tokenizer: CLIPTokenizer? = nil) throws {
         guard let summary = folder?.summary(tokenizer: tokenizer) else { return }
-        note("\(summary)")
+        StatusLine().note("\(summary)")
         if tokenizer != nil { try summary.requireCaptions() }
     }
-}
-
-/// Writes a line to standard error.
-@Sendable public func note(_ text: String) {
-    FileHandle.standardError.write(Data("\(text)\n".utf8))
 }

@@ -1,6 +1,7 @@
 public import ArgumentParser
 public import Foundation
 private import Wuerstchen
+public import WuerstchenTraining
 
 /// What a command may write over: what it wrote itself, and anything else only if told to.
 public struct ReplacementArguments: ParsableArguments, Sendable {
@@ -35,13 +36,4 @@ public func requireOwn(
             .unwritableFile,
             "\(file.path) is there already, and this command did not make it; \(advice)")
     }
-}
-
-/// Whether an image or a page has this package's mark in it.
-public func isWrittenByThisPackage(_ file: URL) -> Bool {
-    if file.pathExtension.lowercased() == "html" {
-        let page = (try? Data(contentsOf: file)).map { String(decoding: $0, as: UTF8.self) }
-        return page?.contains("content=\"\(Image.software.value)\"") ?? false
-    }
-    return (try? Image.read(contentsOf: file))?.text[Image.software.key] == Image.software.value
 }

@@ -40,7 +40,10 @@ public struct SamplingOptions: Sendable, Hashable {
     public static let stageB = SamplingOptions(timesteps: .equal12, guidance: 0)
 
     /// Whether there is guidance: conditioning then covers twice the batch.
-    public var isGuided: Bool { guidance > 1 }
+    public var isGuided: Bool { SamplingOptions.isGuided(by: guidance) }
+
+    /// Whether a weight of guidance needs the unconditional prediction too: up to 1 it does not.
+    package static func isGuided(by guidance: Float) -> Bool { guidance > 1 }
 
     func validate() throws { _ = try SamplingOptions.weight(guidance) }
 
@@ -54,6 +57,6 @@ public struct SamplingOptions: Sendable, Hashable {
                 .invalidRequest,
                 "guidance is \(guidance); it must be a number of ordinary size, such as 4")
         }
-        return guidance > 1 ? guidance : nil
+        return isGuided(by: guidance) ? guidance : nil
     }
 }

@@ -23,15 +23,7 @@ enum CaptionFile {
                 .unreadableFile,
                 "\(url.path) has \(count) bytes, and a caption at most \(maximumByteCount)")
         }
-        let data: Data
-        do {
-            data = try Data(contentsOf: url)
-        } catch {
-            throw WuerstchenError(
-                .unreadableFile, "\(url.path) cannot be read; check its permissions",
-                underlying: error)
-        }
-        guard let text = decoded(Array(data)) else {
+        guard let text = decoded(try contents(of: url)) else {
             throw WuerstchenError(
                 .malformedFile,
                 "\(url.path) is not UTF-8, nor UTF-16 with a byte order mark; save it as UTF-8")
@@ -39,22 +31,19 @@ enum CaptionFile {
         return text.trimmingCharacters(in: .whitespacesAndNewlines)
     }
 
-    private static func decoded(_ bytes: [UInt8]) -> String? {
+    private static func decoded(_ data: Data) -> String? {
         let text: String?
-        switch bytes.prefix(2) {
-        case [0xFF, 0xFE]: text = decodedUTF16(bytes.dropFirst(2)) { UInt16($1) << 8 | UInt16($0) }
-        case [0xFE, 0xFF]: text = decodedUTF16(bytes.dropFirst(2)) { UInt16($0) << 8 | UInt16($1) }
-        default:
-            // Some editors put a byte order mark in front.
-            let start = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? bytes.dropFirst(3) : bytes[...]
-            text = String(validating: start, as: UTF8.self)
+        switch Array(data.prefix(2)) {
+        case [0xFF, 0xFE]: text = decodedUTF16(data.dropFirst(2)) { UInt16($1) << 8 | UInt16($0) }
+        case [0xFE, 0xFF]: text = decodedUTF16(data.dropFirst(2)) { UInt16($0) << 8 | UInt16($1) }
+        default: text = String(validating: withoutByteOrderMark(data), as: UTF8.self)
         }
         // Every other byte of UTF-16 without a mark may be zero, which is UTF-8 all the same.
         return text.flatMap { $0.unicodeScalars.contains("\0") ? nil : $0 }
     }
 
     private static func decodedUTF16(
-        _ bytes: ArraySlice<UInt8>, _ unit: (UInt8, UInt8) -> UInt16
+        _ bytes: Data, _ unit: (UInt8, UInt8) -> UInt16
     ) -> String? {
         guard bytes.count.isMultiple(of: 2) else { return nil }
         let units = stride(from: bytes.startIndex, to: bytes.endIndex, by: 2).map {

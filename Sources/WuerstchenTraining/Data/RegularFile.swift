@@ -19,3 +19,16 @@ func requireRegularFile(_ url: URL) throws -> Int {
     }
     return (attributes?[.size] as? NSNumber)?.intValue ?? 0
 }
+
+/// All bytes of a file.
+///
+/// - Throws: `WuerstchenError` with code `unreadableFile`.
+func contents(of url: URL) throws -> Data {
+    do {
+        return try Data(contentsOf: url)
+    } catch {
+        throw WuerstchenError(
+            .unreadableFile, "\(url.path) cannot be read; check its permissions",
+            underlying: error)
+    }
+}

@@ -43,7 +43,9 @@ extension StageContext {
         of stage: Stage, under conditions: CouplingConditions, guidance: Float = 1
     ) throws -> FlowField {
         try stage.flow(
-            conditioning(conditions, for: stage, isGuided: guidance > 1), guidance: guidance)
+            conditioning(
+                conditions, for: stage, isGuided: SamplingOptions.isGuided(by: guidance)),
+            guidance: guidance)
     }
 }
 

@@ -83,14 +83,7 @@ public struct MetricsLog: Sendable {
     ///
     /// - Throws: `WuerstchenError` when the file cannot be read or a line is not an entry.
     public func entries() throws -> [Entry] {
-        let data: Data
-        do {
-            data = try Data(contentsOf: url)
-        } catch {
-            throw WuerstchenError(
-                .unreadableFile, "\(url.path) cannot be read; check its permissions",
-                underlying: error)
-        }
+        let data = try contents(of: url)
         let decoder = JSONDecoder()
         decoder.nonConformingFloatDecodingStrategy = .convertFromString(
             positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")

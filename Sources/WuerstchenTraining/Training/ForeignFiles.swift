@@ -1,5 +1,6 @@
 public import Foundation
 internal import TensorCore
+internal import Wuerstchen
 
 /// Refuses the folder of a training that begins if it holds files that it would write over, and
 /// that no training wrote: a report, or a folder of weights, without a training's state in the
@@ -26,4 +27,10 @@ public func requireNothingForeign(in folder: URL) throws {
                 + "here would overwrite it. Choose another folder or move it away; the parts of "
                 + "`train` overwrite it with --force (`replacesForeignFiles`)")
     }
+}
+
+/// Whether an image or a page has this package's mark in it.
+public func isWrittenByThisPackage(_ file: URL) -> Bool {
+    if file.pathExtension.lowercased() == "html" { return HTMLPage.isOwn(file) }
+    return (try? Image.read(contentsOf: file))?.text[Image.software.key] == Image.software.value
 }

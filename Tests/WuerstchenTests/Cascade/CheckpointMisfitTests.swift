@@ -12,19 +12,9 @@ import _WuerstchenTestSupport
         sourceLocation: SourceLocation = #_sourceLocation
     ) {
         for memory in MemoryPolicy.allCases {
-            do {
-                _ = try Cascade(contentsOf: copy.url, memory: memory)
-                Issue.record("\(memory): nothing was thrown", sourceLocation: sourceLocation)
-            } catch let error as WuerstchenError {
-                #expect(error.code == code, "\(memory): \(error)", sourceLocation: sourceLocation)
-                for fragment in fragments {
-                    #expect(
-                        error.message.contains(fragment), "\(memory): \(error) lacks \(fragment)",
-                        sourceLocation: sourceLocation)
-                }
-            } catch {
-                Issue.record(error, sourceLocation: sourceLocation)
-            }
+            expectError(
+                code, fragments, context: "\(memory)", sourceLocation: sourceLocation
+            ) { _ = try Cascade(contentsOf: copy.url, memory: memory) }
         }
     }
 

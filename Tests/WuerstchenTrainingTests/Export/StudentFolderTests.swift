@@ -44,15 +44,22 @@ struct StudentFolderTests {
         #expect(try student.configuration(FlowConfiguration.self) == configuration)
     }
 
-    @Test("differences are refused over other weights, and for other parameters")
-    func refused() throws {
-        let folder = try TemporaryFolder()
+    /// A teacher and another stage, and where a student goes.
+    private func stages(
+        in folder: TemporaryFolder
+    ) throws -> (teacher: URL, other: URL, student: StudentFolder) {
         let (teacher, other) = (
             folder.url.appendingPathComponent("teacher"), folder.url.appendingPathComponent("other")
         )
-        let student = StudentFolder(folder.url.appendingPathComponent("student"))
         try StudentFolder(teacher).write(base, FlowConfiguration())
         try StudentFolder(other).write(base, configuration)
+        return (teacher, other, StudentFolder(folder.url.appendingPathComponent("student")))
+    }
+
+    @Test("differences are refused over other weights, and for other parameters")
+    func refused() throws {
+        let folder = try TemporaryFolder()
+        let (teacher, other, student) = try stages(in: folder)
         try student.write(base, configuration, base: teacher, storesDifferences: true)
         expectError(.incompatibleParameters, "differences.safetensors", "other", "made from") {
             _ = try student.parameters(over: other)
@@ -70,12 +77,7 @@ struct StudentFolderTests {
     @Test("a whole student is refused over other weights, and a stage that is no student is not")
     func whole() throws {
         let folder = try TemporaryFolder()
-        let (teacher, other) = (
-            folder.url.appendingPathComponent("teacher"), folder.url.appendingPathComponent("other")
-        )
-        let student = StudentFolder(folder.url.appendingPathComponent("student"))
-        try StudentFolder(teacher).write(base, FlowConfiguration())
-        try StudentFolder(other).write(base, configuration)
+        let (teacher, other, student) = try stages(in: folder)
         try student.write(base, configuration, base: teacher)
         #expect(!student.holdsDifferences)
         #expect(try student.parameters(over: teacher).values().count == 2)

@@ -18,45 +18,17 @@ import _WuerstchenTestSupport
         }
     }
 
-    private func tokenizer() throws -> CLIPTokenizer {
-        let folder = try TemporaryFolder()
-        try SceneTokenizer.write(to: folder.url)
-        return try CLIPTokenizer(contentsOf: folder.url)
-    }
-
-    private func text(_ tokenizer: CLIPTokenizer) -> CLIPTextModel.Configuration {
-        var text = CLIPTextModel.Configuration(
-            channels: 16, hiddenChannels: 32, layers: 1, heads: 2)
-        (text.positions, text.vocabularySize) = (tokenizer.length, tokenizer.vocabularySize)
-        return text
-    }
-
     private func stageC() throws -> StageCObjective {
-        let tokenizer = try tokenizer()
         var c = StageC.Configuration()
         (c.channels, c.textChannels, c.timestepChannels, c.depth, c.heads) = (24, 16, 8, 1, 2)
         return StageCObjective(
             NoisePrediction(StageBlueprint(configuration: c)),
-            captions: CaptionEncoding(
-                text(tokenizer), tokenizer: tokenizer, trainsEncoder: false),
+            captions: try tinyCaptions(),
             semantics: Latents())
     }
 
     private func stageB() throws -> StageBObjective {
-        let tokenizer = try tokenizer()
-        var c = StageB.Configuration()
-        (c.channels, c.blocks, c.blockTypes) = ([16, 24, 32], [1, 1, 1], ["CT", "CT", "CTA"])
-        (c.heads, c.injectsSemantics) = ([-1, -1, 2], [false, true, true])
-        (c.conditioningChannels, c.textChannels) = (16, 16)
-        var a = StageA.Configuration()
-        (a.channels, a.bottleneckBlocks, a.codes) = (16, 1, 8)
-        return StageBObjective(
-            NoisePrediction(StageBlueprint(configuration: c)),
-            captions: CaptionEncoding(
-                text(tokenizer), tokenizer: tokenizer, trainsEncoder: false),
-            images: SceneImages(seed: 1),
-            stageA: try StageA(configuration: a, parameters: RandomParameters(seed: 3)),
-            compressor: nil)
+        try tinyStageB(images: SceneImages(seed: 1))
     }
 
     private func begin(_ objective: some TrainingObjective) throws {

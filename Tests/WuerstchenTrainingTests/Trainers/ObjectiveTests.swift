@@ -62,33 +62,12 @@ import _WuerstchenTestSupport
         #expect(variance.elements.contains { $0 != 1 })
     }
 
-    private func tinyStageB(compressor: SemanticCompressor?) throws -> StageBObjective {
-        let folder = try TemporaryFolder()
-        try SceneTokenizer.write(to: folder.url)
-        var text = CLIPTextModel.Configuration(
-            channels: 16, hiddenChannels: 32, layers: 1, heads: 2)
-        (text.positions, text.vocabularySize) = (32, 810)
-        var c = StageB.Configuration()
-        (c.channels, c.blocks, c.blockTypes) = ([16, 24, 32], [1, 1, 1], ["CT", "CT", "CTA"])
-        (c.heads, c.injectsSemantics) = ([-1, -1, 2], [false, true, true])
-        (c.conditioningChannels, c.textChannels) = (16, 16)
-        var a = StageA.Configuration()
-        (a.channels, a.bottleneckBlocks, a.codes) = (16, 1, 8)
-        return StageBObjective(
-            NoisePrediction(StageBlueprint(configuration: c)),
-            captions: CaptionEncoding(
-                text, tokenizer: try CLIPTokenizer(contentsOf: folder.url), trainsEncoder: false),
-            images: SingleImage(side: 128),
-            stageA: try StageA(configuration: a, parameters: RandomParameters(seed: 3)),
-            compressor: compressor)
-    }
-
     @Test("Stage B learns under a compressor that stays, and under one that learns along")
     func stageB() throws {
         let compressor = try SemanticCompressor(
             architecture: .residual, parameters: RandomParameters(seed: 4))
         for fixed in [compressor, nil] {
-            var objective = try tinyStageB(compressor: fixed)
+            var objective = try tinyStageB(images: SingleImage(side: 128), compressor: fixed)
             objective.semanticDropout = 0
             let before = try objective.initialParameters(seed: 0)
             let (losses, _, state) = try train(objective, steps: 24)
@@ -120,7 +99,7 @@ import _WuerstchenTestSupport
         var alone = CompressorObjective(images: SingleImage(side: 64))
         alone.architecture = .efficientNet
         expectLearning(try train(alone, steps: 1).state)
-        var along = try tinyStageB(compressor: nil)
+        var along = try tinyStageB(images: SingleImage(side: 128))
         along.compressorArchitecture = .efficientNet
         along.semanticDropout = 0
         // The last layer begins as zeros, which let no gradient through.

@@ -1,5 +1,6 @@
 import TensorCore
 import Wuerstchen
+import WuerstchenScenes
 import WuerstchenTraining
 import _WuerstchenTestSupport
 
@@ -54,4 +55,32 @@ struct NoiseImages: ImageSource {
             pixels: .random([count, side, side, 3], seed: number, spread: 0.5, centre: 0.5),
             captions: (0..<count).map { "image \(number) \($0)" })
     }
+}
+
+/// The scenes' tokenizer with a text encoder of a few numbers.
+func tinyCaptions() throws -> CaptionEncoding {
+    let folder = try TemporaryFolder()
+    try SceneTokenizer.write(to: folder.url)
+    let tokenizer = try CLIPTokenizer(contentsOf: folder.url)
+    var text = CLIPTextModel.Configuration(
+        channels: 16, hiddenChannels: 32, layers: 1, heads: 2)
+    (text.positions, text.vocabularySize) = (tokenizer.length, tokenizer.vocabularySize)
+    return CaptionEncoding(text, tokenizer: tokenizer, trainsEncoder: false)
+}
+
+/// An objective for a Stage B of a few numbers.
+func tinyStageB(
+    images: any ImageSource, compressor: SemanticCompressor? = nil
+) throws -> StageBObjective {
+    var c = StageB.Configuration()
+    (c.channels, c.blocks, c.blockTypes) = ([16, 24, 32], [1, 1, 1], ["CT", "CT", "CTA"])
+    (c.heads, c.injectsSemantics) = ([-1, -1, 2], [false, true, true])
+    (c.conditioningChannels, c.textChannels) = (16, 16)
+    var a = StageA.Configuration()
+    (a.channels, a.bottleneckBlocks, a.codes) = (16, 1, 8)
+    return StageBObjective(
+        NoisePrediction(StageBlueprint(configuration: c)), captions: try tinyCaptions(),
+        images: images,
+        stageA: try StageA(configuration: a, parameters: RandomParameters(seed: 3)),
+        compressor: compressor)
 }
