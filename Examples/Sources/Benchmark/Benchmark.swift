@@ -18,7 +18,7 @@ import Wuerstchen
         case stageC = "stage-c"
         case stageB = "stage-b"
         case stageA = "stage-a"
-        case text, loading, training
+        case text, loading, lora, training
         case publishedTraining = "published-training"
         case miniature, cascade, scaling, quality
     }
@@ -27,7 +27,8 @@ import Wuerstchen
         help: """
             What to time. products: matrices alone. operations: what the networks are made of. \
             stage-c, stage-b, stage-a: one forward pass. text: the text encoders. loading: from \
-            weights in memory to networks. training: a step at the sizes of the miniature. \
+            weights in memory to networks. lora: a forward pass with adapters merged and beside the \
+            weights. training: a step at the sizes of the miniature. \
             published-training: 20 steps at the published widths, with few blocks, and those of \
             distillation. miniature: images of the small cascade, by all steps and by its students. \
             cascade: a whole image, 60 and 12 steps. scaling: \
@@ -80,6 +81,7 @@ import Wuerstchen
                     try StageBenchmark(part, precision).measure(&table)
                 case .text: try TextBenchmark.run(precision, &table)
                 case .loading: try LoadingBenchmark.run(precision, &table)
+                case .lora: try LoRABenchmark.run(precision, &table)
                 case .training: try TrainingBenchmark.run(precision, &table)
                 case .publishedTraining:
                     try TrainingBenchmark.runPublished(precision, &table)

@@ -94,6 +94,16 @@ public struct CascadeArguments: ParsableArguments, Sendable {
             """)
     public var fast = false
 
+    /// The adapters.
+    @Option(
+        name: .customLong("lora"),
+        help: ArgumentHelp(
+            """
+            A LoRA for the stages, such as lora.safetensors of train lora, or one in the naming of \
+            diffusers or kohya; with :SCALE behind it for more or less of it. Several add up.
+            """, valueName: "file[:scale]"))
+    public var loras: [LoRAArgument] = []
+
     /// Nothing named.
     public init() {}
 
@@ -112,6 +122,27 @@ public struct CascadeArguments: ParsableArguments, Sendable {
     ) throws -> Cascade {
         try Cascade(
             contentsOf: checkpoint.folder(), variant: variant, precision: precision, memory: memory,
-            replacing: fast ? Miniature.students() : checkpoint.stages)
+            replacing: fast ? Miniature.students() : checkpoint.stages,
+            loras: loras.map(\.file))
+    }
+}
+
+/// A file of adapters and how much of it counts, such as `windmill.safetensors:0.8`.
+public struct LoRAArgument: ExpressibleByArgument, Sendable {
+    /// The file and its scale.
+    public let file: LoRAFile
+
+    /// A path, or one with a number behind the last colon that is no file's name.
+    public init?(argument: String) {
+        let parts = argument.split(separator: ":", omittingEmptySubsequences: false)
+        if parts.count > 1, let scale = parts.last.flatMap({ Float($0) }),
+            !FileManager.default.fileExists(atPath: argument)
+        {
+            guard scale.isFinite else { return nil }
+            let path = parts.dropLast().joined(separator: ":")
+            file = LoRAFile(URL(fileURLWithPath: path), scale: scale)
+        } else {
+            file = LoRAFile(URL(fileURLWithPath: argument))
+        }
     }
 }

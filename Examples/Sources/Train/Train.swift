@@ -16,7 +16,7 @@ import WuerstchenTraining
             """,
         subcommands: [
             TrainStageA.self, TrainCompressorAndB.self, TrainStageC.self, TrainPreview.self,
-            TrainMiniature.self, ExportMiniature.self,
+            TrainLoRA.self, TrainMiniature.self, ExportMiniature.self,
         ])
 }
 
@@ -27,14 +27,14 @@ enum PartDefaults: TrainingDefaults {
 }
 
 /// What all parts are trained with.
-struct PartArguments: ParsableArguments {
-    @OptionGroup var training: TrainingArguments<PartDefaults>
+struct PartArguments<Defaults: TrainingDefaults>: ParsableArguments {
+    @OptionGroup var training: TrainingArguments<Defaults>
     @OptionGroup var folder: TrainingFolderArguments
 
     @Option(
         help: """
             The side of square images of a folder, in pixels; others get as many pixels. (default: \
-            256, which drawn scenes have)
+            256, which drawn scenes have, or what the checkpoint that is gone on from was trained at)
             """)
     var side: Int?
 
@@ -56,10 +56,19 @@ struct PartArguments: ParsableArguments {
     var imageSide: Int { side ?? SceneRenderer.side }
 
     /// What is learnt from and, where there is enough, what is not.
-    func sources(crop: Int? = nil, readsCaptions: Bool = false) throws -> TrainingImages {
+    ///
+    /// - Parameters:
+    ///   - crop: The side of crops that are learnt in place of whole images.
+    ///   - side: The side of images where none was named.
+    ///   - readsCaptions: Whether captions are read.
+    /// - Returns: The images.
+    /// - Throws: What reading the folder throws.
+    func sources(
+        crop: Int? = nil, side: Int? = nil, readsCaptions: Bool = false
+    ) throws -> TrainingImages {
         var options = ImageFolderOptions(
             sizes: crop.map { .crops(side: $0) }
-                ?? .buckets(AspectBuckets(side: imageSide)),
+                ?? .buckets(AspectBuckets(side: self.side ?? side ?? imageSide)),
             crop: .random, readsCaptions: readsCaptions, seed: compute.seed)
         if crop != nil { options.mirrors = true }
         return try folder.trainingImages(options)

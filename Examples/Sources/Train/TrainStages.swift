@@ -10,7 +10,7 @@ struct TrainStageA: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "stage-a", abstract: "Train the VQGAN on crops of images.")
 
-    @OptionGroup var arguments: PartArguments
+    @OptionGroup var arguments: PartArguments<PartDefaults>
 
     @Option(help: "Its config.json. (default: the miniature's)")
     var configuration: String?
@@ -61,7 +61,7 @@ struct TrainCompressorAndB: AsyncParsableCommand {
         commandName: "compressor-and-b",
         abstract: "Train the semantic compressor, with a preview decoder, and then Stage B on it.")
 
-    @OptionGroup var arguments: PartArguments
+    @OptionGroup var arguments: PartArguments<PartDefaults>
 
     @Option(help: "A folder with Stage A: config.json and weights. (default: the miniature's)")
     var stageA: String?
@@ -191,7 +191,7 @@ struct TrainStageC: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "stage-c", abstract: "Train text to semantic latents.")
 
-    @OptionGroup var arguments: PartArguments
+    @OptionGroup var arguments: PartArguments<PartDefaults>
 
     @Option(help: "The compressor whose latents are learnt. (default: the miniature's)")
     var compressor: String?
@@ -237,7 +237,7 @@ struct TrainPreview: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "preview", abstract: "Train a preview decoder for a compressor's latents.")
 
-    @OptionGroup var arguments: PartArguments
+    @OptionGroup var arguments: PartArguments<PartDefaults>
 
     @Option(help: "The compressor whose latents are decoded. (default: the miniature's)")
     var compressor: String?

@@ -15,6 +15,9 @@ public struct PackedWeight: Sendable {
     let form: Form
     /// The weight, where it is tracked.
     let tracked: Tensor?
+    /// What is added to the weight without being packed with it. Linear layers take it into
+    /// account; convolutions over more than one pixel and ``unpacked()`` do not.
+    public package(set) var updates: [LowRankUpdate] = []
 
     enum Form: Sendable {
         /// Rows of floats as they come, for OpenBLAS.

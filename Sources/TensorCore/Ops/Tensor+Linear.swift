@@ -9,6 +9,9 @@ extension Tensor {
         var matrix: PackedWeight
         /// A factor for each sample and feature, `[samples, features]`.
         var inputScale: Tensor?
+        /// Whether the product belongs to the one before, and so has no say in how the sum is cut
+        /// into tiles: an update of 0 changes no bit.
+        var isUpdate = false
 
         /// The product of rows with a matrix.
         ///
@@ -56,6 +59,7 @@ extension Tensor {
     ///
     /// - Returns: `[samples, …, outputs]`, the other axes from the first term.
     public static func linear(_ terms: [Term], _ epilogue: Epilogue = Epilogue()) -> Tensor {
+        let terms = terms.withUpdates
         if Recording.isOn(terms.flatMap(\.edges) + epilogue.edges) {
             return recordedLinear(terms, epilogue)
         }
@@ -77,6 +81,7 @@ extension Tensor {
     public static func linearWithSumOfSquares(
         _ terms: [Term], _ epilogue: Epilogue = Epilogue(), for next: PackedWeight
     ) -> (result: Operand, sumOfSquares: Tensor) {
+        let terms = terms.withUpdates
         let layer = LinearLayer(terms, epilogue)
         let partial = TileSums(layer)
         let result = Operand(uninitialized: layer.shape, next.keptPrecision)
@@ -193,7 +198,7 @@ struct LinearLayer {
         self.terms = terms.map(PreparedTerm.init)
         tiling = Tiling(
             rows: rows, columns: outputs,
-            depth: terms.reduce(0) { $0 + $1.matrix.features },
+            depth: terms.reduce(0) { $0 + ($1.isUpdate ? 0 : $1.matrix.features) },
             isPacked: terms.contains { $0.matrix.isPacked })
     }
 

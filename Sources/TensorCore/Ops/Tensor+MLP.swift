@@ -20,7 +20,8 @@ extension Tensor {
             first.matrix.tracked?.edge, first.bias?.edge, second.matrix.tracked?.edge,
             second.bias?.edge, mixing.numbers.edge,
         ]
-        if Recording.isOn(parameters + [edge]) {
+        let hasUpdates = !first.matrix.updates.isEmpty || !second.matrix.updates.isEmpty
+        if hasUpdates || Recording.isOn(parameters + [edge]) {
             let x = self
             return mixing.adding(to: x) {
                 $0.linear(first.matrix, Epilogue(bias: first.bias, activation: .gelu))

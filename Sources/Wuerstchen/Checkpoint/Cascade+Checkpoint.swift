@@ -20,11 +20,14 @@ extension Cascade {
     ///     preview decoder has its own, ``PreviewDecoder/standardPrecision``.
     ///   - memory: Whether all networks stay in memory.
     ///   - replacements: Folders of stages to take in place of the checkpoint's.
+    ///   - loras: Files of adapters, which add up. Those that were trained beside other weights are
+    ///     named in ``notes``.
     /// - Throws: ``WuerstchenError`` that names the files, the parameters or the settings at fault,
     ///   all of them.
     public init(
         contentsOf directory: URL, variant: String? = nil, precision: Precision = .float32,
-        memory: MemoryPolicy = .resident, replacing replacements: StageFolders = StageFolders()
+        memory: MemoryPolicy = .resident, replacing replacements: StageFolders = StageFolders(),
+        loras: [LoRAFile] = []
     ) throws {
         // Rather once than for each network.
         _ = try BLAS.load()
@@ -39,8 +42,8 @@ extension Cascade {
         }
         let priorFolder = try folder(layout.prior, replacements.inPrior)
         let decoderFolder = try folder(layout.decoder, replacements.inMain)
-        let prior = try priorFolder.flatMap { try PriorContents($0, noting: &misfits) }
-        let main = try decoderFolder.flatMap { try DecoderContents($0, noting: &misfits) }
+        var prior = try priorFolder.flatMap { try PriorContents($0, noting: &misfits) }
+        var main = try decoderFolder.flatMap { try DecoderContents($0, noting: &misfits) }
         let preview = try misfits.collect { try Cascade.previewDecoder(in: directory) }
         if let prior, let main {
             try misfits.collect {
@@ -53,6 +56,12 @@ extension Cascade {
         let size = try prior.flatMap { prior in
             try misfits.collect { try Cascade.defaultSize(prior) }
         }
+        var loraNotes: [String] = []
+        if prior != nil, main != nil {
+            for lora in loras {
+                try misfits.collect { loraNotes += try lora.attach(to: &prior, &main) }
+            }
+        }
         TensorMemory.trim()
         try misfits.report()
         guard let prior, let main, let preview, let size else {
@@ -63,7 +72,7 @@ extension Cascade {
             offset: prior.space.offset, latentsPerPosition: main.latentsPerPosition)
         let open = memory == .resident ? prior.folder : prior.folder.reopening
         self.init(
-            name: Cascade.name(of: directory, replacements),
+            name: Cascade.name(of: directory, replacements, loras),
             textEncoder: try memory.part { try open.textEncoder(prior.text) },
             stageC: try memory.part(
                 StageBlueprint(
@@ -73,7 +82,7 @@ extension Cascade {
             },
             decoder: try Cascade.decoder(main, space, memory), previewDecoder: preview,
             latentSpace: space, defaultSize: size)
-        notes = prior.folder.notes + main.folder.notes
+        notes = prior.folder.notes + main.folder.notes + loraNotes
     }
 
     private static func decoder(
@@ -98,13 +107,15 @@ extension Cascade {
             pixelsPerPosition: contents.stageA.patchSize << (contents.stageA.levels - 1))
     }
 
-    /// The checkpoint's name, with those of stages that stand in for its own.
-    private static func name(of directory: URL, _ replacements: StageFolders) -> String {
+    /// The checkpoint's name, with those of stages that stand in for its own and of adapters.
+    private static func name(
+        of directory: URL, _ replacements: StageFolders, _ loras: [LoRAFile]
+    ) -> String {
         func last(_ url: URL, _ count: Int) -> String {
             url.standardizedFileURL.pathComponents.suffix(count).joined(separator: "/")
         }
-        return ([last(directory, 1)] + replacements.all.map { last($0, 2) }).joined(
-            separator: " with ")
+        let others = replacements.all.map { last($0, 2) } + loras.map(\.name)
+        return ([last(directory, 1)] + others).joined(separator: " with ")
     }
 
     /// What the checkpoint says (`sample_size` in the prior's `model_index.json`), or what networks

@@ -30,6 +30,8 @@ public struct CheckpointFolder: Sendable {
     public let precision: Precision
     /// Folders in place of some of the parts'.
     private let replacements: [String: URL]
+    /// Adapters of networks, by the networks' folders.
+    var adapters: [String: NetworkAdapters] = [:]
     /// Weights whose files are open already, by the networks' folders.
     private var opened: [String: CheckpointParameters] = [:]
 
@@ -99,7 +101,7 @@ public struct CheckpointFolder: Sendable {
         let network = layout.priorTextEncoder
         return try naming(self.configuration(network)) {
             try CLIPTextModel(
-                configuration: configuration, parameters: parameters(network),
+                configuration: configuration, parameters: source(network),
                 precision: precision)
         }
     }
@@ -138,7 +140,7 @@ public struct CheckpointFolder: Sendable {
         return try naming(self.configuration(network)) {
             try Stage(
                 configuration: configuration ?? decode(self.configuration(network)),
-                parameters: parameters(network), precision: precision, latentSpace: space,
+                parameters: source(network), precision: precision, latentSpace: space,
                 schedule: schedule)
         }
     }
@@ -200,6 +202,18 @@ public struct CheckpointFolder: Sendable {
         var result = self
         result.opened = opened.mapValues(\.withoutValues)
         return result
+    }
+
+    /// A network's parameters with its adapters.
+    private func source(_ network: CheckpointLayout.Network) throws -> any ParameterSource {
+        let parameters = try parameters(network)
+        return adapters[network.folder]?.applied(to: parameters) ?? parameters
+    }
+
+    /// The fingerprint of the weights that a network is loaded from.
+    func fingerprint(of network: CheckpointLayout.Network) throws -> String {
+        try weightsFingerprint(
+            of: replacements[network.folder] ?? url.appendingPathComponent(network.folder))
     }
 
     private func parameters(_ network: CheckpointLayout.Network) throws -> CheckpointParameters {

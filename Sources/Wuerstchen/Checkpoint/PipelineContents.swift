@@ -5,7 +5,7 @@ internal import TensorCore
 /// networks that the configurations describe.
 struct PriorContents {
     /// The folder, its weights opened.
-    let folder: CheckpointFolder
+    var folder: CheckpointFolder
     let text: PipelineText
     let stageC: StageC.Configuration
     let schedule: NoiseSchedule
@@ -83,7 +83,7 @@ struct PriorContents {
 /// The same of the pipeline from semantic latents to images.
 struct DecoderContents {
     /// The folder, its weights opened.
-    let folder: CheckpointFolder
+    var folder: CheckpointFolder
     /// Nil for a Stage B that reads no text.
     let text: PipelineText?
     let stageB: StageB.Configuration

@@ -35,31 +35,26 @@ package struct ResidualBlock: Sendable {
         initializer: Initializer = .fanIn(), outputInitializer: Initializer = .fanIn()
     ) throws {
         let hidden = 4 * channels
-        let mapped = semanticMapper?.weight.shape[0] ?? 0
+        let mapped = semanticMapper?.bias.count ?? 0
         let pointwise = parameters["channelwise"]
         depthwise = try DepthwiseConvolution(
             parameters["depthwise"], channels, kernel: kernel, initializer: initializer)
-        let weight = try pointwise[0](
-            "weight", [hidden, channels + skipChannels + mapped], role: .weight,
-            initializer: initializer)
+        let weight = try pointwise[0].weightMatrix(
+            "weight", hidden, channels + skipChannels + mapped, initializer: initializer)
         let bias = try pointwise[0]("bias", [hidden], role: .bias)
         let skipEnd = channels + skipChannels
         expand = parameters.matrix(
-            skipEnd + mapped > channels ? weight.channels(0..<channels) : weight)
+            skipEnd + mapped > channels ? weight.columns(0..<channels) : weight)
         expandSkip =
-            skipChannels > 0 ? parameters.matrix(weight.channels(channels..<skipEnd)) : nil
+            skipChannels > 0 ? parameters.matrix(weight.columns(channels..<skipEnd)) : nil
         if let semanticMapper {
             // W · (M e + b) = (W M) e + W b
-            let columns = parameters.computed(
-                weight.channels(skipEnd..<skipEnd + mapped), else: weight)
+            let (mapping, mappedBias) = parameters.computed(
+                weight.columns(skipEnd..<skipEnd + mapped)
+                    .absorbing(semanticMapper.bias, into: bias), else: (weight, bias))
             // As few channels as the latent has cost little at any precision.
-            expandSemantic = parameters.float32.matrix(
-                columns.reshaped(to: [1, hidden, mapped])
-                    .linear(semanticMapper.weight.matrixTransposed())
-                    .reshaped(to: [hidden, semanticMapper.weight.shape[1]]))
-            expandBias = parameters.computed(
-                semanticMapper.bias.reshaped(to: [1, 1, mapped])
-                    .linear(columns, Epilogue(bias: bias)).reshaped(to: [hidden]), else: bias)
+            expandSemantic = parameters.float32.matrix(mapping * semanticMapper.weight)
+            expandBias = mappedBias
         } else {
             expandSemantic = nil
             expandBias = bias
@@ -70,15 +65,14 @@ package struct ResidualBlock: Sendable {
         ).reshaped(to: [hidden])
         let beta = try pointwise[2](
             "beta", [1, 1, 1, hidden], role: .norm, initializer: .zeros)
-        let projectWeight = try pointwise[4](
-            "weight", [channels, hidden], role: .weight, initializer: outputInitializer)
+        let projectWeight = try pointwise[4].weightMatrix(
+            "weight", channels, hidden, initializer: outputInitializer)
         // The norm's β passes through the second layer unchanged: a constant of the block.
         let outputBias = try pointwise[4]("bias", [channels], role: .bias)
-        projectBias = parameters.computed(
-            beta.reshaped(to: [1, 1, hidden])
-                .linear(projectWeight, Epilogue(bias: outputBias))
-                .reshaped(to: [channels]), else: outputBias)
-        project = parameters.matrix(projectWeight)
+        let (projection, projectionBias) = parameters.computed(
+            projectWeight.absorbing(beta, into: outputBias), else: (projectWeight, outputBias))
+        projectBias = projectionBias
+        project = parameters.matrix(projection)
     }
 
     /// - Parameters:
@@ -108,13 +102,13 @@ package struct ResidualBlock: Sendable {
 /// The linear map of the semantic latent to the channels that a level's residual blocks take.
 package struct SemanticMapper: Sendable {
     /// `[outputs, inputs]`, as it is stored: it is only multiplied into the blocks' weights.
-    let weight: Tensor
+    let weight: WeightMatrix
     let bias: Tensor
 
     package init(_ parameters: Parameters, _ inputs: Int, _ outputs: Int) throws {
-        weight = try parameters(
-            "weight", [outputs, inputs, 1, 1], role: .weight, initializer: .normal(deviation: 0.02)
-        ).reshaped(to: [outputs, inputs])
+        weight = try parameters.weightMatrix(
+            "weight", outputs, inputs, storedAs: [outputs, inputs, 1, 1],
+            initializer: .normal(deviation: 0.02))
         bias = try parameters("bias", [outputs], role: .bias)
     }
 }

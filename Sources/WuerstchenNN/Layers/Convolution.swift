@@ -26,10 +26,16 @@ public struct Convolution: Sendable {
         padding: Int = 0, hasBias: Bool = true, role: ParameterRole = .weight,
         initializer: Initializer = .fanIn()
     ) throws {
-        let stored = try parameters(
-            "weight", [outputs, inputs, kernel, kernel], role: role, initializer: initializer)
-        weight = parameters.matrix(Tensor.convolutionWeight(stored))
-        if kernel > 1 { parameters.release(stored) }
+        if kernel == 1, stride == 1, padding == 0 {
+            weight = try parameters.matrix(
+                "weight", outputs, inputs, storedAs: [outputs, inputs, 1, 1], role: role,
+                initializer: initializer)
+        } else {
+            let stored = try parameters(
+                "weight", [outputs, inputs, kernel, kernel], role: role, initializer: initializer)
+            weight = parameters.matrix(Tensor.convolutionWeight(stored))
+            parameters.release(stored)
+        }
         bias = hasBias ? try parameters("bias", [outputs], role: .bias) : nil
         self.kernel = kernel
         self.stride = stride

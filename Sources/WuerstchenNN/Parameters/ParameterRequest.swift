@@ -70,3 +70,34 @@ public struct ParameterRequest: Sendable, Hashable {
         self.initializer = initializer ?? role.standardInitializer
     }
 }
+
+extension ParameterRequest {
+    /// What a network asks for, found out by building it with nothing in it.
+    ///
+    /// - Parameter build: Builds the network.
+    /// - Returns: The requests, each name once.
+    /// - Throws: What building throws.
+    package static func all(
+        of build: (any ParameterSource) throws -> Void
+    ) throws -> [ParameterRequest] {
+        let recorder = RequestRecorder()
+        try build(recorder)
+        return Array(recorder.found.values)
+    }
+}
+
+/// Notes which parameters a network asks for, and gives it zeros, all of them parts of one tensor.
+private final class RequestRecorder: ParameterSource {
+    let origin = "requests"
+    let names: Set<String>? = nil
+    let hasValues = false
+    private(set) var found: [String: ParameterRequest] = [:]
+    private var zeros = Tensor(repeating: 0, [1 << 20])
+
+    func parameter(_ request: ParameterRequest) -> FoundParameter {
+        let shape = request.shape
+        found[request.name] = request
+        if zeros.count < shape.count { zeros = Tensor(repeating: 0, [shape.count]) }
+        return .found(zeros[0..<shape.count].reshaped(to: shape))
+    }
+}

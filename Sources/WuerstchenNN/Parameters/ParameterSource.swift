@@ -27,6 +27,13 @@ public protocol ParameterSource {
     /// - Returns: The parameter, or that it is missing or has another shape.
     /// - Throws: When the parameter is there but cannot be read.
     func parameter(_ request: ParameterRequest) throws -> FoundParameter
+
+    /// What is added to the weight that a layer asks for, as adapters do.
+    ///
+    /// - Parameter request: As for ``parameter(_:)``.
+    /// - Returns: Updates that fit the shape of the request as a matrix; none by default.
+    /// - Throws: When an update is there but cannot be read.
+    func updates(of request: ParameterRequest) throws -> [WeightUpdate]
 }
 
 extension ParameterSource {
@@ -35,6 +42,9 @@ extension ParameterSource {
 
     /// By default what is there has elements.
     public func isEmpty(_ name: String) -> Bool { false }
+
+    /// By default weights are as they are.
+    public func updates(of request: ParameterRequest) throws -> [WeightUpdate] { [] }
 
     /// By default batch norms use their running statistics.
     public var batchStatistics: BatchStatistics? { nil }
@@ -94,6 +104,10 @@ public struct Parameters {
             standIns += max(shape.count, 1 << 12)
             guard standIns <= Reader.standInLimit else { throw misfit(surplus: [], isCutOff: true) }
             return Tensor(repeating: 0, shape)
+        }
+
+        func updates(_ request: ParameterRequest) throws -> [WeightUpdate] {
+            request.role.isWeight ? try source.updates(of: request) : []
         }
 
         /// Checks that what was asked for is what the source has.
@@ -189,7 +203,8 @@ public struct Parameters {
     }
 
     /// The parameter of a name in PyTorch's layout; zeros when there is none of the expected shape,
-    /// which ``load(from:precision:ignoring:_:)`` reports with all others.
+    /// which ``load(from:precision:ignoring:_:)`` reports with all others. What adapters add to a
+    /// weight is in it, as much of it as counts now; see ``weightMatrix(_:_:_:storedAs:role:initializer:)``.
     ///
     /// - Parameters:
     ///   - name: The parameter's name in this part of the network.
@@ -201,8 +216,32 @@ public struct Parameters {
     public func callAsFunction(
         _ name: String, _ shape: Shape, role: ParameterRole, initializer: Initializer? = nil
     ) throws -> Tensor {
-        try reader.parameter(
-            ParameterRequest(prefix + name, shape, role: role, initializer: initializer))
+        let request = ParameterRequest(prefix + name, shape, role: role, initializer: initializer)
+        let parameter = try reader.parameter(request)
+        guard reader.hasValues else { return parameter }
+        return try reader.updates(request).reduce(parameter) { $1.added(to: $0) }
+    }
+
+    /// The weight of a linear layer as a matrix that can be computed with before it is packed. What
+    /// adapters add to it stays beside it, so that how much of it counts may change later.
+    ///
+    /// - Parameters:
+    ///   - name: The parameter's name.
+    ///   - outputs: Rows of the matrix.
+    ///   - features: Columns of the matrix.
+    ///   - shape: The shape that the parameter is stored in, if it is not that of the matrix.
+    ///   - role: What the weight is to the network.
+    ///   - initializer: What training begins with, or nil for the role's.
+    /// - Returns: The weight.
+    /// - Throws: As ``callAsFunction(_:_:role:initializer:)``.
+    public func weightMatrix(
+        _ name: String, _ outputs: Int, _ features: Int, storedAs shape: Shape? = nil,
+        role: ParameterRole = .weight, initializer: Initializer? = nil
+    ) throws -> WeightMatrix {
+        let request = ParameterRequest(
+            prefix + name, shape ?? [outputs, features], role: role, initializer: initializer)
+        let parameter = try reader.parameter(request).reshaped(to: [outputs, features])
+        return WeightMatrix(parameter, reader.hasValues ? try reader.updates(request) : [])
     }
 
     /// The weight of a linear layer, packed for products in ``precision``.
@@ -220,22 +259,30 @@ public struct Parameters {
         _ name: String, _ outputs: Int, _ features: Int, storedAs shape: Shape? = nil,
         role: ParameterRole = .weight, initializer: Initializer? = nil
     ) throws -> PackedWeight {
-        let weight = try self(
-            name, shape ?? [outputs, features], role: role, initializer: initializer)
-        return matrix(weight.reshaped(to: [outputs, features]))
+        let weight = try weightMatrix(
+            name, outputs, features, storedAs: shape, role: role, initializer: initializer)
+        return matrix(weight)
     }
 
     /// Says that a parameter was copied or multiplied into others and is not needed as it is. What
     /// of it lies in a mapped file no longer takes memory.
     public func release(_ parameter: Tensor) { parameter.releasePages() }
 
+    /// The same of a weight.
+    public func release(_ weight: WeightMatrix) { release(weight.base) }
+
     /// A matrix that is computed from parameters, or is part of one, in ``precision``. Of
     /// parameters without values it is not computed.
     public func matrix(_ weight: @autoclosure () -> Tensor) -> PackedWeight {
+        matrix(WeightMatrix(weight()))
+    }
+
+    /// The same with what adapters add.
+    public func matrix(_ weight: @autoclosure () -> WeightMatrix) -> PackedWeight {
         guard reader.hasValues else { return PackedWeight(plain: Tensor([0], [1, 1])) }
         let weight = weight()
-        let matrix = PackedWeight(weight, precision: precision)
-        if matrix.isCopy { weight.releasePages() }
+        let matrix = weight.packed(precision)
+        if matrix.isCopy { release(weight) }
         return matrix
     }
 

@@ -65,7 +65,7 @@ public struct CheckpointExport: Sendable {
         to network: KeyPath<CheckpointLayout, CheckpointLayout.Network>,
         _ build: (any ParameterSource) throws -> Void
     ) throws -> Int {
-        let requests = try RequestRecorder.requests(build)
+        let requests = try ParameterRequest.all(of: build)
         let network = layout[keyPath: network]
         let sources = requests.map { request in
             elementType.source(request.name, request.shape) {
@@ -184,28 +184,4 @@ private struct AnyField: Encodable {
     let value: any Encodable & Sendable
 
     func encode(to encoder: any Encoder) throws { try value.encode(to: encoder) }
-}
-
-/// Notes which parameters a network asks for, and gives it zeros, all of them parts of one tensor.
-private final class RequestRecorder: ParameterSource {
-    let origin = "requests"
-    let names: Set<String>? = nil
-    let hasValues = false
-    private var found: [String: ParameterRequest] = [:]
-    private var zeros = Tensor(repeating: 0, [1 << 20])
-
-    static func requests(
-        _ build: (any ParameterSource) throws -> Void
-    ) throws -> [ParameterRequest] {
-        let recorder = RequestRecorder()
-        try build(recorder)
-        return Array(recorder.found.values)
-    }
-
-    func parameter(_ request: ParameterRequest) -> FoundParameter {
-        let shape = request.shape
-        found[request.name] = request
-        if zeros.count < shape.count { zeros = Tensor(repeating: 0, [shape.count]) }
-        return .found(zeros[0..<shape.count].reshaped(to: shape))
-    }
 }

@@ -116,7 +116,8 @@ private final class RecordingSource: ParameterSource {
     }
 }
 
-/// Parameters as a source for networks.
+/// Parameters as a source for networks. Adapters among them, as `LoRA.values` has them, are put
+/// beside the weights that they belong to.
 public struct ParameterValues: ParameterSource {
     /// A name for messages.
     public let origin: String
@@ -139,12 +140,21 @@ public struct ParameterValues: ParameterSource {
         self.batchStatistics = batchStatistics
     }
 
-    /// The names of all parameters.
-    public var names: Set<String>? { Set(values.keys) }
+    /// The names of all parameters of networks.
+    public var names: Set<String>? {
+        Set(values.keys.filter { LoRA.module(ofAdapter: $0) == nil })
+    }
 
     /// The parameter of a name.
     public func parameter(_ request: ParameterRequest) -> FoundParameter {
         guard let value = values[request.name] else { return .missing }
         return value.shape == request.shape ? .found(value) : .misshapen("\(value.shape)")
+    }
+
+    /// What an adapter among the parameters adds to a weight.
+    ///
+    /// - Throws: `WuerstchenError` when it does not fit the weight.
+    public func updates(of request: ParameterRequest) throws -> [WeightUpdate] {
+        try LoRA.update(of: request, in: values).map { [$0] } ?? []
     }
 }

@@ -3,7 +3,7 @@ internal import TensorCore
 internal import Wuerstchen
 
 /// Refuses the folder of a training that begins if it holds files that it would write over, and
-/// that no training wrote: a report, or a folder of weights, without a training's state in the
+/// that no training wrote: a report, a LoRA or a folder of weights, without a training's state in the
 /// folder or in one of those in it.
 ///
 /// - Throws: `WuerstchenError` with code `unwritableFile` that names the file.
@@ -18,7 +18,8 @@ public func requireNothingForeign(in folder: URL) throws {
                     .appendingPathComponent("state.safetensors").path)
         })
     else { return }
-    for name in ["report.html", "checkpoint", "student"] where inside.contains(name) {
+    let own = ["report.html", "checkpoint", "student", CascadeLoRA.fileName]
+    for name in own where inside.contains(name) {
         let file = folder.appendingPathComponent(name)
         guard !HTMLPage.isOwn(file) else { continue }
         throw WuerstchenError(

@@ -22,6 +22,7 @@ struct SettingsDigest: CustomStringConvertible {
         if let tensor = value as? Tensor { return add(tensor) }
         if let weight = value as? PackedWeight {
             if let values = weight.unpacked() { add(values) }
+            for update in weight.updates { add(update, depth: depth + 1) }
             return
         }
         if let leaf = TrainingSettings.Value(leaf: value) { return add(text: leaf.description) }

@@ -165,6 +165,16 @@ public struct StepParameters: Sendable {
         statistics = [:]
     }
 
+    /// These parameters and fixed ones, which nothing is learnt about.
+    func adding(fixed values: [String: Tensor]) -> StepParameters {
+        StepParameters(leaves: leaves.merging(values) { own, _ in own }, statistics: statistics)
+    }
+
+    private init(leaves: [String: Tensor], statistics: [String: BatchStatistics]) {
+        self.leaves = leaves
+        self.statistics = statistics
+    }
+
     /// The parameters of one network. Its batch norms use the batch's statistics in training.
     public func source(_ scope: String) -> ParameterValues {
         ParameterValues(
