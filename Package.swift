@@ -59,9 +59,16 @@ let package = Package(
             dependencies: ["TensorCore", "WuerstchenNN", "Wuerstchen", "WuerstchenTraining"],
             path: "Tests/_WuerstchenTestSupport",
             swiftSettings: settings),
+        .target(
+            name: "_CWuerstchenKernelTwins",
+            dependencies: ["CWuerstchenKernels"],
+            path: "Tests/_CWuerstchenKernelTwins"),
         .testTarget(
             name: "TensorCoreTests",
-            dependencies: ["TensorCore", "CWuerstchenKernels", "_WuerstchenTestSupport"],
+            dependencies: [
+                "TensorCore", "CWuerstchenKernels", "_CWuerstchenKernelTwins",
+                "_WuerstchenTestSupport",
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "WuerstchenNNTests",

@@ -100,6 +100,10 @@ const char *wuerstchen_blas_config(void) { return config ? config() : ""; }
 
 const char *wuerstchen_blas_core_name(void) { return core_name ? core_name() : ""; }
 
+const char *wuerstchen_blas_better_core(void) {
+    return core_name ? better_core(core_name()) : NULL;
+}
+
 void wuerstchen_sgemm(bool transpose_a, bool transpose_b, ptrdiff_t rows, ptrdiff_t columns,
                       ptrdiff_t depth, const float *a, ptrdiff_t lda, const float *b,
                       ptrdiff_t ldb, float beta, float *c, ptrdiff_t ldc) {

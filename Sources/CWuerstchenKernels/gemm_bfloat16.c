@@ -6,6 +6,7 @@
 #pragma clang attribute push(                                                                      \
     __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,avx512bf16"))), apply_to = function)
 #define WG_TABLE wk_gemm_bfloat16
+#define WG_INSTRUCTION WK_VDPBF16PS
 #define WG_FEATURES 2
 #include "gemm_template.h"
 #pragma clang attribute pop

@@ -6,6 +6,7 @@
 #pragma clang attribute push(                                                                      \
     __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,avx512vnni"))), apply_to = function)
 #define WG_TABLE wk_gemm_int8
+#define WG_INSTRUCTION WK_VPDPBUSD
 #define WG_FEATURES 4
 #include "gemm_template.h"
 #pragma clang attribute pop

@@ -1,5 +1,6 @@
 // Products of one format, for AVX-512. The including file defines
 //   WG_TABLE            name of the wk_gemm table to define
+//   WG_INSTRUCTION      the instruction that multiplies
 //   WG_FEATURES         features in a word
 // and wraps the inclusion in the target attribute of its instructions.
 //
@@ -123,14 +124,15 @@ INLINE ptrdiff_t panel_width(ptrdiff_t v, ptrdiff_t count) {
 static void multiply(float *c, ptrdiff_t ldc, const wk_rows *a, ptrdiff_t rows, const wk_panels *b,
                      ptrdiff_t first, ptrdiff_t end, ptrdiff_t columns, bool adding) {
     const ptrdiff_t vectors = (columns + 15) / 16;
+    const ptrdiff_t words = (b->depth + WG_FEATURES - 1) / WG_FEATURES;
     // Integer sums cannot wait in a matrix of floats, and are a quarter as deep.
-    const ptrdiff_t step = WG_FEATURES == 4 || b->count <= depth_block ? b->count : depth_block;
-    for (ptrdiff_t word = 0; word < b->count || word == 0; word += step) {
-        const ptrdiff_t count = b->count - word < step ? b->count - word : step;
+    const ptrdiff_t step = WG_FEATURES == 4 || words <= depth_block ? words : depth_block;
+    for (ptrdiff_t word = 0; word < words || word == 0; word += step) {
+        const ptrdiff_t count = words - word < step ? words - word : step;
         for (ptrdiff_t v = first / 16; 16 * v < end;) {
             const ptrdiff_t width = panel_width(v, vectors), column = 16 * v;
-            const uint32_t *panel = b->words + column * b->count + word * 16 * width;
-            const uint32_t *next = panel + 16 * width * b->count;
+            const uint32_t *panel = b->words + column * words + word * 16 * width;
+            const uint32_t *next = panel + 16 * width * words;
             const __mmask16 last = lanes(columns - column - 16 * (width - 1));
             float *out = c + column - first;
             const bool more = adding || word > 0;
@@ -484,6 +486,10 @@ static void interleave(uint32_t *words, ptrdiff_t ldw, const void *x, bool is_bf
 #endif
 
 const wk_gemm WG_TABLE = {
+    .instruction = WG_INSTRUCTION,
+    .rows = WG_FEATURES == 1 ? WK_FLOAT32 : WG_FEATURES == 2 ? WK_BFLOAT16 : WK_INT8,
+    .rate = WG_FEATURES,
+    .chunk = WK_PANEL,
     .pack = pack,
     .convert = convert,
     .convert_bfloat16 = convert_bfloat16,

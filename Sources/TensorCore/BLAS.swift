@@ -1,6 +1,7 @@
 internal import CWuerstchenBLAS
 
-/// The system's OpenBLAS, which computes all matrix products in float32.
+/// The system's OpenBLAS, which computes the matrix products that are not the package's own: those
+/// with a ``PackedWeight`` on a processor without AVX2, and those whose factors change every time.
 ///
 /// It is opened at run time rather than linked, because a release older than the processor may take
 /// it for one that can do less and run at a fraction of its speed; the right kernels can only be
@@ -10,6 +11,8 @@ public struct BLAS: Sendable {
     public let coreName: String
     /// What OpenBLAS says of itself: version and build options.
     public let configuration: String
+    /// What would make it faster on this processor, or nil where nothing would.
+    public let advice: String?
 
     /// OpenBLAS, opened if it was not yet.
     ///
@@ -18,9 +21,16 @@ public struct BLAS: Sendable {
         if let problem = unsafe wuerstchen_blas_open() {
             throw unsafe WuerstchenError(.missingLibrary, String(cString: problem))
         }
+        let core = unsafe String(cString: wuerstchen_blas_core_name())
+        let better = unsafe wuerstchen_blas_better_core().map { unsafe String(cString: $0) }
         return unsafe BLAS(
-            coreName: String(cString: wuerstchen_blas_core_name()),
-            configuration: String(cString: wuerstchen_blas_config()))
+            coreName: core, configuration: String(cString: wuerstchen_blas_config()),
+            advice: better.map { BLAS.advice(core: core, better: $0) })
+    }
+
+    static func advice(core: String, better: String) -> String {
+        "this processor can do more than OpenBLAS's kernels for \(core): those for \(better) are in "
+            + "builds with DYNAMIC_ARCH, unless OPENBLAS_CORETYPE asks for others"
     }
 
     /// For operations, which cannot throw: whoever builds a network calls ``load()`` first, and so

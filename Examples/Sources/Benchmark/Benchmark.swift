@@ -60,7 +60,7 @@ import Wuerstchen
             }
             Threads.count = threads
         }
-        var table = ResultTable(asJSON: json, runs: runs, blasCore: try BLAS.load().coreName)
+        var table = ResultTable(asJSON: json, runs: runs, blas: try BLAS.load())
         let chosen =
             parts.isEmpty
             ? Part.allCases.filter {

@@ -5,21 +5,23 @@ import Wuerstchen
 struct ResultTable {
     private let asJSON: Bool
     private let runs: Int
-    private let blasCore: String
+    private let blas: BLAS
     private let commit: String?
     /// FLOP per second of OpenBLAS's fastest product in this run.
     var productRate: Double?
 
-    init(asJSON: Bool, runs: Int, blasCore: String) {
+    init(asJSON: Bool, runs: Int, blas: BLAS) {
         self.asJSON = asJSON
         self.runs = runs
-        self.blasCore = blasCore
+        self.blas = blas
         commit = ResultTable.currentCommit()
         guard !asJSON else { return }
         emit(
-            "\(Threads.count) threads, OpenBLAS core \(blasCore), kernels "
+            "\(Threads.count) threads, OpenBLAS core \(blas.coreName), kernels "
                 + "\(KernelLevel.active.rawValue), \(runs) runs each, "
                 + "commit \(commit ?? "unknown")")
+        emit(Precision.allCases.map(\.multiplier).joined(separator: ", "))
+        if let advice = blas.advice { emit(advice) }
         emit("")
         emit(row("", "precision", "min s", "median s", "GFLOP/s", "of sgemm", "peak GB"))
     }
@@ -94,7 +96,8 @@ struct ResultTable {
             var fields: [String: Any] = [
                 "name": name, "precision": precision.rawValue, "seconds_min": seconds[0],
                 "seconds_median": median, "peak_rss_bytes": peakMemory, "threads": Threads.count,
-                "blas_core": blasCore, "kernels": KernelLevel.active.rawValue,
+                "blas_core": blas.coreName, "kernels": KernelLevel.active.rawValue,
+                "multiplier": precision.multiplier,
                 "is_accelerated": precision.isAccelerated,
             ]
             fields["gflops"] = rate.map { $0 / 1e9 }

@@ -116,8 +116,8 @@ struct TextToImage: AsyncParsableCommand {
         let progress = Progress(isQuiet: quiet)
         if !precision.isAccelerated {
             progress.note(
-                "this processor does not multiply \(precision.rawValue) numbers: weights are widened "
-                    + "to float32 as they are used, which saves memory but no time")
+                "this processor multiplies \(precision.rawValue) numbers no faster than float32: "
+                    + "weights are widened as they are used, which saves memory but no time")
         }
         for note in cascade.notes { progress.note(note) }
         let size = request.size ?? cascade.defaultSize
@@ -170,13 +170,13 @@ struct TextToImage: AsyncParsableCommand {
 
 /// The libraries and kernels in use.
 private var versionText: String {
-    let precisions = Precision.allCases.filter(\.isAccelerated).map(\.rawValue)
+    let multipliers = Precision.allCases.map(\.multiplier).joined(separator: ", ")
     let kernels =
-        "kernels: \(KernelLevel.active.rawValue) (\(precisions.joined(separator: ", "))), "
-        + "threads: \(Threads.count)"
+        "kernels: \(KernelLevel.active.rawValue) (\(multipliers)), threads: \(Threads.count)"
     do {
         let blas = try BLAS.load()
-        return "\(kernels)\nOpenBLAS: core \(blas.coreName) (\(blas.configuration))"
+        let advice = blas.advice.map { "\n\($0)" } ?? ""
+        return "\(kernels)\nOpenBLAS: core \(blas.coreName) (\(blas.configuration))\(advice)"
     } catch {
         return "\(kernels)\n\(error)"
     }

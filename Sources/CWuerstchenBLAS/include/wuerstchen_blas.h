@@ -17,6 +17,9 @@ const char *_Nullable wuerstchen_blas_open(void);
 const char *_Nonnull wuerstchen_blas_config(void);
 const char *_Nonnull wuerstchen_blas_core_name(void);
 
+// The core whose kernels would be faster on this processor than those in use, or NULL.
+const char *_Nullable wuerstchen_blas_better_core(void);
+
 // c = a · b + beta · c in row-major order, on the calling thread alone. a is rows × depth, or
 // depth × rows when transposed, and likewise b; each ld is the distance between rows in floats.
 // Call only after wuerstchen_blas_open() returned NULL.

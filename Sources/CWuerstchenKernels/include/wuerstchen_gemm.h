@@ -2,13 +2,17 @@
 //
 // The right factor, a layer's weights, is stored in the order in which the innermost loop reads it.
 // The left factor, activations, is read where it lies, row by row. Both are made of 32-bit words,
-// which hold as many neighbouring features as the processor multiplies and adds up in one lane of
-// one instruction: one float, two bfloat16 (vdpbf16ps) or four bytes (vpdpbusd).
+// which hold one float, two bfloat16 or four bytes, neighbouring features. With AVX-512 one
+// instruction multiplies and adds up what a lane holds (vdpbf16ps, vpdpbusd), and rows and panels
+// are of the same numbers. With AVX2 bfloat16 panels are widened to floats as they are read, and
+// their rows are floats; bytes are multiplied by vpdpbusd in its VEX form where the processor has
+// it, and else widened to 16 bits for vpmaddwd.
 //
 // Rows of words:   [row][word]; a last word that is not full is filled up, floats and bfloat16 with
 //                  zeros, bytes with anything, for the panels have zeros there.
-// Panels of words: columns are cut into panels of 48, the last one or two 16 or 32 wide; a panel is
-//                  [word][column], so the panel that begins at column c begins at word c · words.
+// Panels of words: with AVX-512 columns are cut into panels of 48, the last one or two 16 or 32
+//                  wide; with AVX2 into panels of 16. A panel is [word][column], so the panel that
+//                  begins at column c begins at word c · words.
 //
 // 8-bit rows are unsigned, x ≈ scale · byte + offset with a scale and an offset for each row. 8-bit
 // panels are signed, with a scale for each column; `sums` holds Σ scale · byte of each column, by
@@ -24,7 +28,11 @@ extern "C" {
 
 typedef enum wk_format { WK_FLOAT32, WK_BFLOAT16, WK_INT8 } wk_format;
 
-enum { WK_PANEL = 48 };
+// What multiplies.
+typedef enum wk_instruction { WK_VFMADD, WK_VDPBF16PS, WK_VPDPBUSD, WK_VPMADDWD } wk_instruction;
+
+// Every level's panels begin at multiples of the first.
+enum { WK_PANEL = 48, WK_AVX2_PANEL = 16 };
 
 typedef struct wk_rows {
     const void *_Nonnull words;
@@ -36,13 +44,21 @@ typedef struct wk_rows {
 
 typedef struct wk_panels {
     const uint32_t *_Nonnull words;
-    ptrdiff_t count; // words of one column
+    ptrdiff_t depth; // features of one column
     const float *_Nullable scale;
     const float *_Nullable sums;
 } wk_panels;
 
 // The kernels of one format, fixed when the library is built.
 typedef struct __attribute__((swift_attr("@Sendable"))) wk_gemm {
+    wk_instruction instruction;
+    // What rows are made of.
+    wk_format rows;
+    // Multiplications that an instruction starts, relative to floats of the same level.
+    double rate;
+    // Columns of a product that are best computed at once.
+    ptrdiff_t chunk;
+
     // Columns first ..< end of a matrix of which the words, scales and sums are given whole. x is
     // the first of its rows of `depth` floats, which become the panels' columns.
     void (*_Nonnull pack)(uint32_t *_Nonnull words, float *_Nullable scale, float *_Nullable sums,
@@ -100,7 +116,8 @@ typedef struct __attribute__((swift_attr("@Sendable"))) wk_gemm {
                                    ptrdiff_t depth, const float *_Nonnull factors);
 } wk_gemm;
 
-// The kernels of a format, or NULL where the level or the processor lacks the instructions.
+// The kernels of panels of a format, or NULL where the level or the processor lacks the
+// instructions.
 const wk_gemm *_Nullable wk_gemm_at(wk_level level, wk_format format);
 
 #ifdef __cplusplus

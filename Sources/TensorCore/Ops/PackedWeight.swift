@@ -2,9 +2,10 @@ package import CWuerstchenKernels
 
 /// The weight of a linear layer, `[outputs, features]`, in the form in which it is multiplied.
 ///
-/// Where the processor has AVX-512, weights are packed once into the order in which the package's
-/// own products read them, in any ``Precision``. Elsewhere 32-bit weights are used as they lie, by
-/// OpenBLAS; weights of 16 and 8 bits are kept row by row and widened for it block by block.
+/// Where the processor has AVX-512 or AVX2, weights are packed once into the order in which the
+/// package's own products read them, in any ``Precision``. Elsewhere 32-bit weights are used as
+/// they lie, by OpenBLAS; weights of 16 and 8 bits are kept row by row and widened for it block by
+/// block.
 public struct PackedWeight: Sendable {
     /// Rows of the weight.
     public let outputs: Int
@@ -98,7 +99,7 @@ public struct PackedWeight: Sendable {
 
     /// What the left factor of a product with this matrix must be made of.
     public var operandPrecision: Precision {
-        if case .panels = form { precision } else { .float32 }
+        if case .panels(let panels) = form { Precision(panels.gemm.rows) } else { .float32 }
     }
 
     /// What a layer's results are kept in until this matrix is multiplied with them.
@@ -181,8 +182,10 @@ public struct PackedWeight: Sendable {
     /// How many columns of a product are computed before they are put through the epilogue: few
     /// enough that they are still in the innermost cache.
     var chunk: Int {
+        guard case .panels(let panels) = form else { return .max }
         // A deep product passes over its columns several times; see the kernels' depth block.
-        isPacked ? (precision.words(features) > 1536 ? 8 : 1) * PackedWeight.columnUnit : .max
+        let deep = precision.words(features) > 1536 ? 8 * PackedWeight.columnUnit : 0
+        return max(panels.gemm.chunk, deep)
     }
 
     /// Packed columns are cut at multiples of this.
@@ -207,16 +210,17 @@ struct Panels: Sendable {
     /// Scales, then sums, of 8-bit columns.
     private let scales: Storage<Float>?
     let outputs: Int
-    private let depth: Int
+    private let features: Int
 
     private init(
-        _ gemm: wk_gemm, words: Storage<UInt32>, scales: Storage<Float>?, outputs: Int, depth: Int
+        _ gemm: wk_gemm, words: Storage<UInt32>, scales: Storage<Float>?, outputs: Int,
+        features: Int
     ) {
         self.gemm = gemm
         self.words = words
         self.scales = scales
         self.outputs = outputs
-        self.depth = depth
+        self.features = features
     }
 
     init(
@@ -230,7 +234,7 @@ struct Panels: Sendable {
             scales: precision == .int8
                 ? Storage<Float>(count: 2 * outputs, isLasting: isLasting) : nil,
             outputs: outputs,
-            depth: precision.words(features))
+            features: features)
         let (target, scale) = unsafe (words.base, scales?.base)
         let pieces = PackedWeight.pieces(0..<outputs, of: PackedWeight.columnUnit)
         parallel(pieces.count) { index in
@@ -250,7 +254,7 @@ struct Panels: Sendable {
         let (depth, columns) = (weight.shape[0], weight.shape[1])
         let words = Storage<UInt32>(count: Panels.columns(columns) * precision.words(depth))
         self.init(
-            gemm, words: words, scales: nil, outputs: columns, depth: precision.words(depth))
+            gemm, words: words, scales: nil, outputs: columns, features: depth)
         let target = unsafe words.base
         let length = precision.words(depth)
         let pieces = PackedWeight.pieces(0..<columns, of: 4 * PackedWeight.columnUnit)
@@ -272,7 +276,7 @@ struct Panels: Sendable {
 
     var kernelPanels: wk_panels {
         unsafe wk_panels(
-            words: words.base, count: depth, scale: scales?.base,
+            words: words.base, depth: features, scale: scales?.base,
             sums: scales.map { unsafe $0.base + outputs })
     }
 
@@ -280,7 +284,7 @@ struct Panels: Sendable {
         guard let scale = unsafe gemm.scale_panels else { return nil }
         let result = Panels(
             gemm, words: Storage<UInt32>(count: words.count), scales: nil, outputs: outputs,
-            depth: depth)
+            features: features)
         let (source, target) = unsafe (words.base, result.words.base)
         let pieces = PackedWeight.pieces(0..<outputs, of: PackedWeight.columnUnit)
         parallel(pieces.count) { index in

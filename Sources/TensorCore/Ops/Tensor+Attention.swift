@@ -252,14 +252,14 @@ private struct AttentionMemory {
                 unsafe run.attend(to: piece.count, limits: limits, mask: mask) { queries, scores in
                     var left = unsafe queries.kernelRows
                     var right = unsafe wk_panels(
-                        words: panels, count: format.words(depth), scale: nil, sums: nil)
+                        words: panels, depth: depth, scale: nil, sums: nil)
                     unsafe gemm.multiply(
                         scores, piece.count, &left, rows, &right, piece.lowerBound,
                         piece.upperBound, positions, false)
                 } values: { probabilities, sums in
                     var left = unsafe probabilities.kernelRows
                     var right = unsafe wk_panels(
-                        words: values, count: format.words(piece.count), scale: nil, sums: nil)
+                        words: values, depth: piece.count, scale: nil, sums: nil)
                     unsafe gemm.multiply(sums, depth, &left, rows, &right, 0, depth, depth, true)
                 }
             } else {

@@ -173,7 +173,9 @@ extension Tensor {
 extension Operand {
     /// These rows in the numbers in which their products with a matrix's gradients are taken.
     func forProducts(with matrix: PackedWeight) -> Operand {
-        let isLowPrecision = unsafe matrix.precision != .float32 && Precision.bfloat16.gemm != nil
+        let isLowPrecision =
+            unsafe matrix.precision != .float32
+            && Precision.bfloat16.gemm?.pointee.interleave != nil
         return converted(to: isLowPrecision ? .bfloat16 : .float32)
     }
 }

@@ -317,7 +317,7 @@ extension Tensor {
                         step: outputs, scale: nil, offset: nil)
                     var panels = unsafe wk_panels(
                         words: right.base + number * unit / 2 * panelColumns,
-                        count: (depth + 1) / 2, scale: nil, sums: nil)
+                        depth: depth, scale: nil, sums: nil)
                     unsafe gemm.multiply(
                         target + first * features, features, &rows, min(piece, outputs - first),
                         &panels, 0, features, features, start > 0 || number > 0)

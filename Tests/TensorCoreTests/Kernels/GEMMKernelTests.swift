@@ -106,7 +106,7 @@ struct GEMMKernelTests {
             let turned = (0..<columns).flatMap { column in
                 (0..<depth).map { x.memory[$0 * x.stride + column] }
             }
-            var got = PanelWords(columns: columns, depth: depth, gemm.precision)
+            var got = PanelWords(columns: columns, depth: depth, gemm)
             packTransposed(&got.words, x.memory, x.stride, columns, depth)
             let want = PanelWords(SpacedRows(turned, columns: depth), gemm)
             #expect(got.words == want.words)
@@ -154,7 +154,7 @@ struct GEMMKernelTests {
             let scaled = x.enumerated().map { place, x in
                 Float(stored(x, gemm.precision)) * factors[place % depth]
             }
-            var got = PanelWords(columns: columns, depth: depth, gemm.precision)
+            var got = PanelWords(columns: columns, depth: depth, gemm)
             for panel in panels.panels.reversed() {
                 scale(
                     &got.words, panels.words, panel.lowerBound, panel.upperBound, columns, depth,
@@ -215,7 +215,7 @@ struct GEMMKernelTests {
             var left = wk_rows(
                 words: a.base, ld: rows.stride, step: 1, scale: scale.base, offset: offset.base)
             var right = wk_panels(
-                words: b.base, count: panels.count, scale: columnScale.base, sums: sums.base)
+                words: b.base, depth: panels.depth, scale: columnScale.base, sums: sums.base)
             let stride = c.stride
             c.memory.withUnsafeMutableBufferPointer { memory in
                 guard let base = memory.baseAddress else { return }
@@ -302,12 +302,12 @@ struct GEMMKernelTests {
         let test = Case(gemm, rows: 3, columns: 20, depth: 4)
         #expect(test.multiply(0, 0..<20) == [])
         guard gemm.precision != .int8 else { return }
-        let empty = PanelWords(columns: 20, depth: 0, gemm.precision)
+        let empty = PanelWords(columns: 20, depth: 0, gemm)
         let sums = empty.words.withUnsafeBufferPointer { words -> [Float] in
             var c = [Float](repeating: 7, count: 40)
             guard let base = words.baseAddress else { return c }
             var left = wk_rows(words: base, ld: 0, step: 1, scale: nil, offset: nil)
-            var right = wk_panels(words: base, count: 0, scale: nil, sums: nil)
+            var right = wk_panels(words: base, depth: 0, scale: nil, sums: nil)
             gemm.table.multiply(&c, 20, &left, 2, &right, 0, 20, 20, false)
             return c
         }

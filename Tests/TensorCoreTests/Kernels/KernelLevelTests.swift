@@ -20,6 +20,14 @@ struct KernelLevelTests {
         #expect(KernelLevel.active.isAvailable)
     }
 
+    @Test("each precision says what multiplies it, and whether that saves time")
+    func multipliers() {
+        for precision in Precision.allCases {
+            #expect(precision.multiplier.hasPrefix("\(precision.rawValue) by "))
+            #expect(precision.multiplier.hasSuffix("widening") == !precision.isAccelerated)
+        }
+    }
+
     @Test("a level is named in the environment by its raw value")
     func rawValues() {
         #expect(KernelLevel.allCases.map(\.rawValue) == ["portable", "avx2", "avx512"])

@@ -1,23 +1,37 @@
 import CWuerstchenKernels
 import TensorCore
+import _CWuerstchenKernelTwins
 import _WuerstchenTestSupport
 
 /// The products of one precision at one level.
 struct PackedGEMM: Sendable, CustomStringConvertible {
+    /// That of the panels.
     let precision: Precision
     let table: wk_gemm
     let description: String
+    /// Columns of a panel that is neither the last nor the one before.
+    let panelWidth: Int
 
-    /// All that this processor has; every function is tested in each.
-    static let available: [PackedGEMM] = KernelLevel.allCases.flatMap { level in
-        Precision.allCases.compactMap { precision in
-            wk_gemm_at(level.kernelLevel, precision.format).map {
-                PackedGEMM(
-                    precision: precision, table: $0.pointee,
-                    description: "\(precision.rawValue) at \(level.rawValue)")
+    var rowPrecision: Precision { Precision(table.rows) }
+
+    /// All that this processor has, and those for AVX-VNNI with the instruction in plain C; every
+    /// function is tested in each.
+    static let available: [PackedGEMM] =
+        KernelLevel.allCases.flatMap { level in
+            Precision.allCases.compactMap { precision in
+                wk_gemm_at(level.kernelLevel, precision.format).map {
+                    PackedGEMM(
+                        precision: precision, table: $0.pointee,
+                        description: "\(precision.rawValue) at \(level.rawValue)",
+                        panelWidth: Int(level == .avx2 ? WK_AVX2_PANEL : WK_PANEL))
+                }
             }
         }
-    }
+        + [wk_twin_int8_avxvnni()].compactMap { $0 }.map {
+            PackedGEMM(
+                precision: .int8, table: $0.pointee, description: "int8 for AVX-VNNI",
+                panelWidth: Int(WK_AVX2_PANEL))
+        }
 }
 
 /// The numbers in words, as the header describes them.
@@ -59,14 +73,14 @@ struct WordRows {
 
     /// Floats, converted.
     init(_ x: SpacedRows, _ gemm: PackedGEMM, factors: [Float]? = nil) {
-        self.init(rows: x.rows, depth: x.columns, gemm.precision)
+        self.init(rows: x.rows, depth: x.columns, gemm.rowPrecision)
         gemm.table.convert(
             &words, stride, &scale, &offset, x.memory, x.stride, rows, depth, factors)
     }
 
     /// bfloat16, converted.
     init(_ x: WordRows, _ gemm: PackedGEMM, factors: [Float]? = nil) {
-        self.init(rows: x.rows, depth: x.depth, gemm.precision)
+        self.init(rows: x.rows, depth: x.depth, gemm.rowPrecision)
         gemm.table.convert_bfloat16(
             &words, stride, &scale, &offset, x.words, x.stride, rows, depth, factors)
     }
@@ -116,10 +130,10 @@ struct PanelWords {
     var scale: [Float]
     var sums: [Float]
 
-    init(columns: Int, depth: Int, _ precision: Precision) {
-        (self.columns, self.depth, self.precision) = (columns, depth, precision)
+    init(columns: Int, depth: Int, _ gemm: PackedGEMM) {
+        (self.columns, self.depth, precision) = (columns, depth, gemm.precision)
         count = precision.words(depth)
-        starts = PanelWords.starts(columns)
+        starts = PanelWords.starts(columns, gemm.panelWidth)
         words = [UInt32](repeating: mark, count: (starts.last ?? 0) * count + 16)
         scale = [Float](repeating: .nan, count: columns)
         sums = scale
@@ -127,7 +141,7 @@ struct PanelWords {
 
     /// The panels of a matrix whose columns are given as rows, packed in one go or panel by panel.
     init(_ x: SpacedRows, _ gemm: PackedGEMM, inPieces: Bool = false) {
-        self.init(columns: x.rows, depth: x.columns, gemm.precision)
+        self.init(columns: x.rows, depth: x.columns, gemm)
         for range in inPieces ? panels : [0..<columns] {
             x.memory.withUnsafeBufferPointer { memory in
                 guard let base = memory.baseAddress else { return }
@@ -138,9 +152,10 @@ struct PanelWords {
         }
     }
 
-    /// Panels of 48, the last one or two 16 or 32 wide.
-    private static func starts(_ columns: Int) -> [Int] {
+    /// Panels of 16, or panels of 48, the last one or two 16 or 32 wide.
+    private static func starts(_ columns: Int, _ width: Int) -> [Int] {
         let vectors = (columns + 15) / 16
+        if width == 16 { return (0...vectors).map { 16 * $0 } }
         var widths = [Int](repeating: 48, count: vectors / 3)
         switch (vectors % 3, widths.isEmpty) {
         case (1, true): widths = [16]

@@ -1,3 +1,4 @@
+import Foundation
 import TensorCore
 import Testing
 
@@ -10,6 +11,13 @@ struct BLASTests {
         #expect(blas.configuration.contains("OpenBLAS"))
         let again = try BLAS.load()
         #expect(again.coreName == blas.coreName)
+        // Kernels for a lesser processor than this are in use only if someone asked for them.
+        if ProcessInfo.processInfo.environment["OPENBLAS_CORETYPE"] == nil,
+            blas.configuration.contains("DYNAMIC_ARCH")
+        {
+            #expect(blas.advice == nil)
+        }
+        blas.advice.map { #expect($0.contains(blas.coreName)) }
     }
 
     @Test("errors say what went wrong and why")
