@@ -34,7 +34,7 @@ struct PartArguments<Defaults: TrainingDefaults>: ParsableArguments {
     @Option(
         help: """
             The side of square images of a folder, in pixels; others get as many pixels. (default: \
-            256, which drawn scenes have, or what the checkpoint that is gone on from was trained at)
+            256, which drawn scenes have; for lora, what the checkpoint was trained at)
             """)
     var side: Int?
 
