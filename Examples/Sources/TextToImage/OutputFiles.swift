@@ -8,14 +8,18 @@ struct OutputFiles {
     /// The name without its number and `.png`; nil for standard output.
     private let stem: String?
     private let ending: String
-    private let count: Int
+    private let prompts: Int
+    private let seeds: [UInt64]
 
-    /// The files of a number of images.
+    private var count: Int { prompts * seeds.count }
+
+    /// The files of the images of a number of prompts, each with the same seeds.
     ///
     /// - Throws: `WuerstchenError` with code `invalidRequest` for a name of another format or of a
     ///   folder, or for several images on standard output; `unwritableFile` for that of a device.
-    init(_ path: String, count: Int) throws {
-        self.count = count
+    init(_ path: String, prompts: Int, seeds: [UInt64]) throws {
+        (self.prompts, self.seeds) = (prompts, seeds)
+        let count = prompts * seeds.count
         guard path != "-" else {
             guard count == 1 else {
                 throw WuerstchenError(
@@ -60,12 +64,16 @@ struct OutputFiles {
     }
 
     /// `house.png`, or `house-1.png`, `house-2.png` and so on where there are several; nil for
-    /// standard output.
+    /// standard output. `{seed}` and `{number}` in the name stand for those of the image, which is
+    /// then not numbered behind.
     subscript(index: Int) -> URL? {
-        stem.map { stem in
-            folder.appendingPathComponent(
-                count > 1 ? "\(stem)-\(index + 1).\(ending)" : "\(stem).\(ending)")
-        }
+        guard let stem else { return nil }
+        // Every prompt has the same seeds.
+        let isToldApart = stem.contains("{number}") || stem.contains("{seed}") && prompts == 1
+        let name = stem.replacing("{number}", with: "\(index + 1)")
+            .replacing("{seed}", with: "\(seeds[index % seeds.count])")
+        let number = count > 1 && !isToldApart ? "-\(index + 1)" : ""
+        return folder.appendingPathComponent("\(name)\(number).\(ending)")
     }
 
     /// Writes an image.

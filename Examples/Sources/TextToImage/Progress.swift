@@ -24,11 +24,13 @@ final class Progress {
 
     /// Says what a prompt has that the model cannot follow.
     func note(findingsOf step: GenerationStep) {
-        for (isTruncated, name) in [
-            (step.isPromptTruncated, "prompt"),
-            (step.isNegativePromptTruncated, "negative prompt"),
+        for (isTruncated, name, end) in [
+            (step.isPromptTruncated, "prompt", step.unreadPrompt),
+            (step.isNegativePromptTruncated, "negative prompt", step.unreadNegativePrompt),
         ] where isTruncated {
-            note("the \(name) is longer than the text encoder can read; its end is ignored")
+            note(
+                "the \(name) is longer than the text encoder can read; its end is ignored: "
+                    + (end.count > 300 ? end.prefix(300) + "…" : end))
         }
         if !step.unknownWords.isEmpty {
             note("the model does not know: \(step.unknownWords.joined(separator: ", "))")

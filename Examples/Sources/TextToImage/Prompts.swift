@@ -23,7 +23,9 @@ enum Prompts {
     }
 
     /// The options that take no value.
-    static let flags: Set = ["--fast", "--quiet", "--force", "--help", "-h", "--version"]
+    static let flags: Set = [
+        "--fast", "--quiet", "--force", "--clean-end", "--help", "-h", "--version",
+    ]
 
     /// Arguments in which a prompt that begins with a dash stands behind `--`, as the parser needs
     /// it. A prompt is what no option can be: it begins with a single dash, or has white space in

@@ -2,6 +2,7 @@ import ArgumentParser
 import ExampleSupport
 import Foundation
 import Wuerstchen
+import WuerstchenTraining
 
 @main enum Main {
     static func main() async {
@@ -22,9 +23,13 @@ struct TextToImage: AsyncParsableCommand {
 
     @Argument(
         help: "What the image should show, or - for standard input with a prompt on each line.")
-    var prompt: String
+    var prompt: String?
 
     @OptionGroup var cascade: CascadeArguments
+
+    @OptionGroup(title: "Starting from an image") var edit: EditArguments
+
+    @OptionGroup(title: "Sampling") var sampling: SamplingArguments
 
     @Option(parsing: .unconditional, help: "The negative prompt: what guidance leads away from.")
     var negative = ""
@@ -39,6 +44,12 @@ struct TextToImage: AsyncParsableCommand {
         parsing: .unconditional,
         help: "The seed of the first image; -1 for a random one, which is printed. (default: -1)")
     var seed: Seed?
+
+    @Option(
+        help: ArgumentHelp(
+            "The seed of Stage B, to keep what an image shows and change its details.",
+            discussion: "Without it Stage B goes on with Stage C's random numbers, as published."))
+    var stageBSeed: UInt64?
 
     @Option(help: "How many images of each prompt; their seeds count up.")
     var count = 1
@@ -84,15 +95,27 @@ struct TextToImage: AsyncParsableCommand {
     @Option(
         parsing: .unconditional,
         help: """
-            The PNG file to write, or - for standard output; numbers are added to the name of several \
-            images.
+            The PNG file to write, or - for standard output; {seed} and {number} in the name stand \
+            for those of the image, and without them numbers are added to the name of several.
             """)
     var output = "image.png"
+
+    @Option(
+        help: ArgumentHelp(
+            "A page (.html) of all images with prompts and seeds, or a PNG of the images alone.",
+            valueName: "file"))
+    var sheet: String?
 
     @OptionGroup var replacement: ReplacementArguments
 
     @Flag(help: "Print nothing but errors.")
     var quiet = false
+
+    func validate() throws {
+        guard prompt != nil || edit.isPromptOptional else {
+            throw ValidationError("Missing expected argument '<prompt>': say what to make")
+        }
+    }
 
     func run() async throws {
         if let threads {
@@ -104,15 +127,19 @@ struct TextToImage: AsyncParsableCommand {
         guard (1...1024).contains(count) else {
             throw ValidationError("--count is \(count); it must be from 1 to 1024")
         }
-        let prompts = try Prompts.read(prompt)
-        let target = try OutputFiles(output, count: prompts.count * count)
+        let prompts = try Prompts.read(prompt ?? "")
+        let seed = (seed ?? .drawn).value
+        let target = try OutputFiles(
+            output, prompts: prompts.count,
+            seeds: (0..<count).map { seed &+ UInt64($0) })
         try target.check(replacement)
+        let sheetFile = try sheet.map { try checkedSheet($0) }
         let previewFolder = try previews.map { try PreviewFolder($0, replacement) }
         var cascade = try cascade.cascade(
             variant: variant, precision: precision, memory: memory)
         if decoder == .preview { cascade.decoder = cascade.previewDecoder }
 
-        let request = try request(cascade)
+        let request = try request(cascade, seed: seed)
         let progress = Progress(isQuiet: quiet)
         if !precision.isAccelerated {
             progress.note(
@@ -123,11 +150,13 @@ struct TextToImage: AsyncParsableCommand {
         let size = request.size ?? cascade.defaultSize
         progress.note("seed \(request.seed), \(size) pixels, \(cascade.name)")
         if let advice = cascade.advice(on: size) { progress.note(advice) }
+        var sheet = ContactSheet(title: "text-to-image")
         var steps = 0
         for (number, prompt) in prompts.enumerated() {
             var request = request
             request.prompt = prompt
             let record = try cascade.completed(request)
+            var made: [Image] = []
             for try await event in cascade.generation(of: request) {
                 switch event {
                 case .step(let step):
@@ -140,6 +169,7 @@ struct TextToImage: AsyncParsableCommand {
                     if step.index == step.total - 1 { steps += step.total }
                 case .images(let images, let first):
                     progress.finish()
+                    if sheetFile != nil { made += images }
                     for (index, image) in zip(first..., images) {
                         let place = number * count + index
                         try target.write(
@@ -149,20 +179,41 @@ struct TextToImage: AsyncParsableCommand {
                     }
                 }
             }
+            sheet.addRow(
+                prompt, made, captions: made.indices.map { "seed \(request.seed &+ UInt64($0))" })
+        }
+        if let sheetFile {
+            try sheet.write(to: sheetFile)
+            progress.note(sheetFile.path)
         }
     }
 
+    /// Finds out before the work whether the sheet can be kept.
+    private func checkedSheet(_ path: String) throws -> URL {
+        let file = URL(fileURLWithPath: path)
+        guard ["html", "png"].contains(file.pathExtension.lowercased()) else {
+            throw ValidationError("--sheet \(path) must end in .html or .png")
+        }
+        let folder = file.deletingLastPathComponent()
+        guard FileManager.default.isWritableFile(atPath: folder.path) else {
+            throw ValidationError("--sheet: \(folder.path) is not there or cannot be written to")
+        }
+        try replacement.check([file])
+        return file
+    }
+
     /// What is asked of every prompt.
-    private func request(_ cascade: Cascade) throws -> GenerationRequest {
-        let standard = cascade.defaultSize
-        let request = GenerationRequest(
-            "", negativePrompt: negative,
-            size: ImageSize(width: width ?? standard.width, height: height ?? standard.height),
-            seed: (seed ?? .drawn).value, count: count,
-            stageC: try cascade.stageCSampling(
-                steps: stageCSteps, guidance: stageCGuidance),
-            stageB: try cascade.stageBSampling(
-                steps: stageBSteps, guidance: stageBGuidance))
+    private func request(_ cascade: Cascade, seed: UInt64) throws -> GenerationRequest {
+        let (c, b) = try sampling.options(
+            cascade, stageC: (stageCSteps, stageCGuidance), stageB: (stageBSteps, stageBGuidance))
+        var request = GenerationRequest(
+            "", negativePrompt: negative, seed: seed, count: count, stageC: c,
+            stageB: b, edit: try edit.edit(), stageBSeed: stageBSeed)
+        // What the checkpoint was trained at, or the size of the image that it starts from.
+        var size = try cascade.completed(request).size ?? cascade.defaultSize
+        if let width { size.width = width }
+        if let height { size.height = height }
+        request.size = size
         try request.validate()
         return request
     }

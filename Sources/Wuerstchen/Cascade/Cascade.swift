@@ -14,6 +14,9 @@ public struct Cascade: Sendable {
     public var stageC: Part<StageC>
     /// What turns semantic latents into images.
     public var decoder: any LatentDecoder
+    /// What turns images into semantic latents, which starting from an image needs; nil where the
+    /// checkpoint has none.
+    public var compressor: Part<SemanticCompressor>?
     /// A tiny decoder for previews: the checkpoint's own if it has one.
     public var previewDecoder: PreviewDecoder
     /// How semantic latents relate to images.
@@ -28,7 +31,8 @@ public struct Cascade: Sendable {
     /// A cascade of the given parts.
     public init(
         name: String, textEncoder: Part<TextEncoder<StageC>>, stageC: Part<StageC>,
-        decoder: any LatentDecoder, previewDecoder: PreviewDecoder = PreviewDecoder(),
+        decoder: any LatentDecoder, compressor: Part<SemanticCompressor>? = nil,
+        previewDecoder: PreviewDecoder = PreviewDecoder(),
         latentSpace: SemanticLatentSpace = SemanticLatentSpace(),
         defaultSize: ImageSize = ImageSize(width: 1024, height: 1024)
     ) {
@@ -37,6 +41,7 @@ public struct Cascade: Sendable {
         self.textEncoder = textEncoder
         self.stageC = stageC
         self.decoder = decoder
+        self.compressor = compressor
         self.previewDecoder = previewDecoder
         self.latentSpace = latentSpace
     }
@@ -91,10 +96,60 @@ public struct Cascade: Sendable {
     /// - Throws: What loading the stages throws, where they have to be for it.
     public func completed(_ request: GenerationRequest) throws -> GenerationRequest {
         var result = request
-        result.size = request.size ?? defaultSize
+        result.size = size(of: request)
         result.stageC = try request.stageC ?? stageC.description().defaultSampling
         result.stageB = try request.stageB ?? decoder.defaultSampling()
         return result
+    }
+
+    /// The size of a request's images: its own, that of the image that it starts from, or what the
+    /// networks were trained at.
+    func size(of request: GenerationRequest) -> ImageSize {
+        request.size ?? request.edit?.size ?? defaultSize
+    }
+
+    /// The semantic latent of an image, as Stage C would make it for a size.
+    ///
+    /// - Parameters:
+    ///   - image: The image, which is fitted to the size.
+    ///   - size: The size in pixels; the image's own if nil, with sides in range.
+    /// - Returns: The latent, in the grid of the size and in the cascade's space.
+    /// - Throws: ``WuerstchenError`` with code `invalidRequest` where there is no compressor or no
+    ///   such size.
+    public func semanticLatent(of image: Image, size: ImageSize? = nil) throws -> SemanticLatent {
+        let edit = ImageEdit.reconstruction(of: image)
+        let grid = try grid(for: size ?? edit.size)
+        return try semanticLatent(
+            of: edit.fitted(to: size ?? edit.size).padded(to: fullSize(grid)), grid)
+    }
+
+    /// The same of an image that has the decoder's size.
+    func semanticLatent(of edit: ImageEdit, _ grid: SemanticGrid) throws -> SemanticLatent {
+        guard let compressor = try compressor?() else { throw missingCompressor }
+        let latent = try compressor.encode(edit.image.tensor, grid: grid)
+        guard latent.values.isFinite else {
+            throw WuerstchenError(
+                .notFinite,
+                "the semantic compressor gave values that are not numbers; its weights are damaged")
+        }
+        // Whatever the compressor takes its space for.
+        return SemanticLatent(embedding: latent.embedding, space: latentSpace)
+    }
+
+    var missingCompressor: WuerstchenError {
+        WuerstchenError(
+            .invalidRequest,
+            "\(name) has no semantic compressor, which turns an image into the latents that Stage C "
+                + "starts from; put its file into the checkpoint's folder as "
+                + CheckpointLayout.published.compressors.joined(separator: " or "))
+    }
+
+    /// The size of the image that the decoder makes of a grid.
+    func fullSize(_ grid: SemanticGrid) -> ImageSize {
+        func side(_ positions: Int) -> Int {
+            decoder.imageSide(forSemanticSide: positions, in: latentSpace) ?? 0
+        }
+        return ImageSize(width: side(grid.columns), height: side(grid.rows))
     }
 
     /// What to expect of images of a size that is far from what the networks were trained at: they

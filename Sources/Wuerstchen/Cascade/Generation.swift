@@ -44,6 +44,10 @@ public struct GenerationStep: Sendable {
     public let isPromptTruncated: Bool
     /// Whether the negative prompt was.
     public let isNegativePromptTruncated: Bool
+    /// The end of the prompt that was lost; empty where nothing was.
+    public let unreadPrompt: String
+    /// The end of the negative prompt that was lost.
+    public let unreadNegativePrompt: String
     /// Words of the prompt that the vocabulary does not have; see
     /// ``CLIPTokenizer/unknownWords(in:)``.
     public let unknownWords: [String]
@@ -63,6 +67,8 @@ struct GenerationRun: Sendable {
 
     private let cascade: Cascade
     private let request: GenerationRequest
+    /// The image that the request starts from, in the request's size.
+    private let original: ImageEdit?
     private let stageC: SamplingOptions
     private let size: ImageSize
     private let grid: SemanticGrid
@@ -71,7 +77,11 @@ struct GenerationRun: Sendable {
     /// the memory of a big request at that of one image of the published size.
     private let batchSize: Int
     private var text: TextEmbedding<StageC>?
+    /// The semantic latent of the image that the request starts from.
+    private var semantic: SemanticLatent?
     private var unknownWords: [String] = []
+    private var unreadPrompt = ""
+    private var unreadNegativePrompt = ""
     private var index = 0
     /// Images that are done.
     private var done = 0
@@ -80,16 +90,36 @@ struct GenerationRun: Sendable {
     init(_ cascade: Cascade, _ request: GenerationRequest) throws {
         try request.validate()
         self.cascade = cascade
+        size = cascade.size(of: request)
+        grid = try cascade.grid(for: size)
+        original = try request.edit?.fitted(to: size)
+        var request = request
+        request.edit = try original?.padded(to: cascade.fullSize(grid))
         self.request = request
         stageC = try request.stageC ?? cascade.stageC.description().defaultSampling
-        size = request.size ?? cascade.defaultSize
-        grid = try cascade.grid(for: size)
+        try cascade.stageC.validate(stageC)
+        var stepsOfStageC = stageC.timesteps.count
+        if let edit = request.edit {
+            if edit.stageCStrength == 0 || GenerationRun.skipsContent(edit, cascade.decoder) {
+                stepsOfStageC = 0
+            } else {
+                stepsOfStageC =
+                    try cascade.stageC.stepCount(stageC, from: edit.stageCStrength)
+            }
+            guard
+                cascade.compressor != nil || !edit.keepsContent
+                    || GenerationRun.skipsContent(edit, cascade.decoder)
+            else { throw cascade.missingCompressor }
+        }
         batchSize = min(
             request.count, max(1, 1024 * 1024 / (size.width * size.height)))
         let batches = (request.count + batchSize - 1) / batchSize
-        total =
-            batches
-            * (stageC.timesteps.count + (try cascade.decoder.stepCount(for: request)))
+        total = batches * (stepsOfStageC + (try cascade.decoder.stepCount(for: request)))
+    }
+
+    /// Whether an image goes through its decoder's latents alone.
+    private static func skipsContent(_ edit: ImageEdit, _ decoder: any LatentDecoder) -> Bool {
+        decoder.readsImages && edit.stageBStrength == 0
     }
 
     mutating func next() throws -> GenerationEvent? {
@@ -112,7 +142,8 @@ struct GenerationRun: Sendable {
                 // Nothing holds Stage C any more, so that the decoder can have its memory.
                 TensorMemory.trim()
                 state = .decoding(
-                    try cascade.decoder.decoding(of: latent, for: request, noise: noise))
+                    try cascade.decoder.decoding(
+                        of: latent, for: request, noise: self.noise(request.stageBSeed) ?? noise))
             case .decoding(var decoding):
                 state = .finished
                 if let step = try decoding.next() {
@@ -142,7 +173,38 @@ struct GenerationRun: Sendable {
         done..<min(done + batchSize, request.count)
     }
 
+    /// Random numbers for the images that are made next.
+    private func noise(_ seed: UInt64?) -> SeededNoise? {
+        seed.map { seed in SeededNoise(seeds: batch.map { seed &+ UInt64($0) }) }
+    }
+
     private mutating func begin() throws -> State {
+        let noise = SeededNoise(seeds: batch.map { request.seed &+ UInt64($0) })
+        var edit: LatentEdit?
+        if let image = request.edit {
+            if GenerationRun.skipsContent(image, cascade.decoder) {
+                // The decoder looks at nothing but their number.
+                let values = Tensor(
+                    repeating: 0,
+                    [
+                        batch.count, grid.rows, grid.columns,
+                        try cascade.stageC.description().latentChannels,
+                    ])
+                return .sampled(SemanticLatent(values: values, space: cascade.latentSpace), noise)
+            }
+            if image.keepsContent {
+                var latent = try semantic ?? cascade.semanticLatent(of: image, grid)
+                semantic = latent
+                guard image.stageCStrength > 0 else {
+                    latent.values = Tensor.concatenating(
+                        [Tensor](repeating: latent.values, count: batch.count))
+                    return .sampled(latent, noise)
+                }
+                edit = LatentEdit(
+                    latent.values, strength: image.stageCStrength,
+                    mask: image.mask?.tensor(rows: grid.rows, columns: grid.columns))
+            }
+        }
         let text: TextEmbedding<StageC>
         if let encoded = self.text {
             text = encoded
@@ -151,11 +213,14 @@ struct GenerationRun: Sendable {
             unknownWords = encoder.tokenizer.unknownWords(in: request.prompt)
             text = try encoder.encode(
                 request.prompt, negative: stageC.isGuided ? request.negativePrompt : nil)
+            unreadPrompt = encoder.tokenizer.unreadEnd(of: request.prompt)
+            if text.isNegativeTruncated {
+                unreadNegativePrompt = encoder.tokenizer.unreadEnd(of: request.negativePrompt)
+            }
         }
         self.text = text
         let sampler = try cascade.stageC().sampler(
-            text, grid: grid, imagesPerPrompt: batch.count,
-            noise: SeededNoise(seeds: batch.map { request.seed &+ UInt64($0) }),
+            text, grid: grid, imagesPerPrompt: batch.count, editing: edit, noise: noise,
             options: stageC)
         return .sampling(sampler)
     }
@@ -169,6 +234,7 @@ struct GenerationRun: Sendable {
             stageCount: step.count, predictedClean: step.predictedClean,
             isPromptTruncated: text?.isTruncated ?? false,
             isNegativePromptTruncated: text?.isNegativeTruncated ?? false,
+            unreadPrompt: unreadPrompt, unreadNegativePrompt: unreadNegativePrompt,
             unknownWords: unknownWords, semanticLatent: semantic)
     }
 
@@ -184,7 +250,9 @@ struct GenerationRun: Sendable {
         {
             image = try image.resized(to: ImageSize(width: width, height: height))
         }
-        return image.size == size ? image : try image.cropped(to: size)
+        let cropped = image.size == size ? image : try image.cropped(to: size)
+        guard let original, let mask = original.mask else { return cropped }
+        return try original.image.replaced(by: cropped, in: mask, seam: original.seam)
     }
 }
 

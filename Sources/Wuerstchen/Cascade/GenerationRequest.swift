@@ -21,11 +21,18 @@ public struct GenerationRequest: Sendable, Hashable {
     /// steps without guidance, or the steps that it was distilled to.
     public var stageB: SamplingOptions?
 
+    /// An image that the request starts from; nil for none.
+    public var edit: ImageEdit?
+    /// The seed of Stage B for the first image; nil to go on with the random numbers of Stage C, as
+    /// published. With the same seed and another for Stage B, the content stays and details change.
+    public var stageBSeed: UInt64?
+
     /// A request with the settings that the stages were made for.
     public init(
         _ prompt: String, negativePrompt: String = "",
         size: ImageSize? = nil, seed: UInt64 = 0, count: Int = 1,
-        stageC: SamplingOptions? = nil, stageB: SamplingOptions? = nil
+        stageC: SamplingOptions? = nil, stageB: SamplingOptions? = nil, edit: ImageEdit? = nil,
+        stageBSeed: UInt64? = nil
     ) {
         self.prompt = prompt
         self.negativePrompt = negativePrompt
@@ -34,6 +41,8 @@ public struct GenerationRequest: Sendable, Hashable {
         self.count = count
         self.stageC = stageC
         self.stageB = stageB
+        self.edit = edit
+        self.stageBSeed = stageBSeed
     }
 
     /// Checks everything that can be wrong with a request before any work is done.
@@ -47,6 +56,7 @@ public struct GenerationRequest: Sendable, Hashable {
         }
         try stageC?.validate()
         try stageB?.validate()
+        try edit?.validate()
     }
 
     /// The request as the text that goes into a PNG beside the image.
@@ -60,10 +70,14 @@ public struct GenerationRequest: Sendable, Hashable {
             ("prompt", prompt.storable), ("negative prompt", negativePrompt.storable),
             ("seed", "\(seed &+ UInt64(truncatingIfNeeded: image))"),
             ("size", size.map { "\($0.width)x\($0.height)" } ?? "as trained"),
-        ] + record("stage C", stageC) + record("stage B", stageB) + [
-            ("checkpoint", checkpoint),
-            Image.software,
-        ]
+        ] + record("stage C", stageC) + record("stage B", stageB)
+            + (stageBSeed.map {
+                [("stage B seed", "\($0 &+ UInt64(truncatingIfNeeded: image))")]
+            } ?? [])
+            + (edit?.record ?? []) + [
+                ("checkpoint", checkpoint),
+                Image.software,
+            ]
     }
 }
 
@@ -73,17 +87,42 @@ private func record(
     guard let options else { return [("\(stage) sampling", "as the stage was made for")] }
     return [
         ("\(stage) steps", "\(options.timesteps.count)"),
-        ("\(stage) guidance", "\(options.guidance)"), ("\(stage) sampling", options.record),
+        ("\(stage) guidance", options.guidanceRecord), ("\(stage) sampling", options.record),
     ]
 }
 
 extension SamplingOptions {
     /// The method, and the times unless they are equal steps from 1 to 0.
     fileprivate var record: String {
-        let name = "\(method)"
+        let name = method.rawValue + (endsClean ? " to the clean prediction" : "")
         let times = timesteps.times
         guard (try? Timesteps(count: timesteps.count)) != timesteps else { return name }
         return "\(name) \(times.map { "\($0)" }.joined(separator: " "))"
+    }
+}
+
+extension SamplingOptions {
+    /// The weight of guidance, and what is unusual about it.
+    fileprivate var guidanceRecord: String {
+        "\(guidance)"
+            + (guidanceInterval == 0...1
+                ? "" : " from \(guidanceInterval.lowerBound) to \(guidanceInterval.upperBound)")
+            + (guidanceRescale == 0 ? "" : " rescaled by \(guidanceRescale)")
+    }
+}
+
+extension ImageEdit {
+    /// What tells the edit from others: hashes of the samples of image and mask, and numbers.
+    fileprivate var record: [(key: String, value: String)] {
+        func hash(_ image: Image) -> String {
+            var hash = FNV1a()
+            hash.add(image.pixels)
+            return String(hash.value, radix: 16)
+        }
+        return [
+            ("image", "\(hash(image)) of \(image.width)x\(image.height)"),
+            ("stage C strength", "\(stageCStrength)"), ("stage B strength", "\(stageBStrength)"),
+        ] + (mask.map { [("mask", "\(hash($0.image)) with a seam of \(seam)")] } ?? [])
     }
 }
 

@@ -16,7 +16,8 @@ public protocol LatentDecoder: Sendable {
     ///
     /// - Parameters:
     ///   - latent: The latents of all images.
-    ///   - request: Prompt, steps and guidance.
+    ///   - request: Prompt, steps and guidance; and the image to start from, if there is one, in
+    ///     the size that the decoder makes of the latents.
     ///   - noise: The source of random numbers, as Stage C left it.
     /// - Returns: The decoding, before its first step.
     /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError`` when the
@@ -29,6 +30,9 @@ public protocol LatentDecoder: Sendable {
     ///
     /// - Throws: What loading the decoder throws.
     func defaultSampling() throws -> SamplingOptions?
+
+    /// Whether it starts from the image of a request by itself, in latents of its own.
+    var readsImages: Bool { get }
 
     /// The number of steps that decoding will take.
     ///
@@ -56,6 +60,9 @@ extension LatentDecoding {
 extension LatentDecoder {
     /// By default a decoder takes no steps.
     public func defaultSampling() throws -> SamplingOptions? { nil }
+
+    /// By default a decoder sees no images.
+    public var readsImages: Bool { false }
 
     /// Decodes from beginning to end.
     ///
@@ -120,9 +127,15 @@ public struct DiffusionDecoder: LatentDecoder {
         try stageB.description().defaultSampling
     }
 
+    /// Stage A turns images into latents that Stage B can start from.
+    public var readsImages: Bool { true }
+
     /// Stage B's steps.
     public func stepCount(for request: GenerationRequest) throws -> Int {
-        try (request.stageB ?? stageB.description().defaultSampling).timesteps.count
+        guard request.edit?.stageBStrength != 0 else { return 0 }
+        let options = try request.stageB ?? stageB.description().defaultSampling
+        try stageB.validate(options)
+        return try stageB.stepCount(options, from: request.edit?.stageBStrength)
     }
 
     /// Encodes the prompt for Stage B, if that reads text, and starts its sampler.
@@ -131,13 +144,36 @@ public struct DiffusionDecoder: LatentDecoder {
     ) throws -> any LatentDecoding {
         let description = try stageB.description()
         let options = request.stageB ?? description.defaultSampling
+        var edit: LatentEdit?
+        if let image = request.edit, image.keepsDetails {
+            let encoded = try encoded(image.image, count: latent.values.shape[0])
+            TensorMemory.trim()
+            guard image.stageBStrength > 0 else {
+                return DiffusionDecoding(sampler: nil, stageA: stageA, latent: encoded)
+            }
+            let shape = encoded.values.shape
+            edit = LatentEdit(
+                encoded.values, strength: image.stageBStrength,
+                mask: image.mask?.tensor(rows: shape[1], columns: shape[2]))
+        }
         let text =
             try description.readsText
             ? textEncoder().encode(
                 request.prompt, negative: options.isGuided ? request.negativePrompt : nil) : nil
         let sampler = try stageB().sampler(
-            latent, text: text, noise: noise, options: options)
+            latent, text: text, editing: edit, noise: noise, options: options)
         return DiffusionDecoding(sampler: sampler, stageA: stageA)
+    }
+
+    private func encoded(_ image: Image, count: Int) throws -> ImageLatent {
+        let values = try stageA().latent(of: image.tensor).values
+        guard values.isFinite else {
+            throw WuerstchenError(
+                .notFinite,
+                "Stage A made latents of the image that are not numbers; its weights are damaged")
+        }
+        return ImageLatent(
+            values: Tensor.concatenating([Tensor](repeating: values, count: count)))
     }
 }
 

@@ -46,6 +46,17 @@ extension Part where Value: TrainableStage {
     ///
     /// - Throws: As ``blueprint()``.
     public func description() throws -> StageDescription { try blueprint().description }
+
+    /// Refuses options that make no sense for the stage, where that is known without loading it.
+    func validate(_ options: SamplingOptions) throws {
+        try (known as? StageBlueprint<Value>)?.description.validate(options)
+    }
+
+    /// How many steps the options take from a strength on; nil for all of them.
+    func stepCount(_ options: SamplingOptions, from strength: Float?) throws -> Int {
+        guard let strength, strength < 1 else { return options.timesteps.count }
+        return try LatentEdit.options(options, from: strength, description()).timesteps.count
+    }
 }
 
 /// Whether the networks of a cascade stay in memory.

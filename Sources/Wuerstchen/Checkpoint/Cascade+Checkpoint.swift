@@ -6,7 +6,8 @@ extension Cascade {
     /// `wuerstchen/` in it, each as diffusers saves it.
     ///
     /// A preview decoder beside the two (`preview.safetensors` or `previewer.safetensors`) is used
-    /// where there is one.
+    /// where there is one, and so is a semantic compressor (`compressor.safetensors` or
+    /// `effnet_encoder.safetensors`).
     ///
     /// Whether everything is there and fits together is found out first, from configurations and
     /// the headers of weights; nothing is left for a stage to find when others have run.
@@ -53,6 +54,16 @@ extension Cascade {
         if let prior, let preview {
             try misfits.collect { try preview.requireFit(prior.stageC) }
         }
+        let compressor = CheckpointLayout.published.compressors.lazy
+            .map { directory.appendingPathComponent($0) }
+            .first { FileManager.default.fileExists(atPath: $0.path) }
+        if let compressor {
+            try misfits.collect {
+                _ = try SemanticCompressor(
+                    parameters: CheckpointParameters(contentsOf: compressor).withoutValues)
+                try prior.map { try SemanticCompressor.requireFit($0.stageC) }
+            }
+        }
         let size = try prior.flatMap { prior in
             try misfits.collect { try Cascade.defaultSize(prior) }
         }
@@ -82,6 +93,9 @@ extension Cascade {
             },
             decoder: try Cascade.decoder(main, space, memory), previewDecoder: preview,
             latentSpace: space, defaultSize: size)
+        self.compressor = try compressor.map { file in
+            try memory.part { try SemanticCompressor(contentsOf: file, latentSpace: space) }
+        }
         notes = prior.folder.notes + main.folder.notes + loraNotes
     }
 

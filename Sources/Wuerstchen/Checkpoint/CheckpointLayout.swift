@@ -51,6 +51,8 @@ public struct CheckpointLayout: Sendable, Hashable {
     public let configuration = "config.json"
     /// The semantic compressor, in the checkpoint's folder.
     public let compressor = "compressor.safetensors"
+    /// Names that the semantic compressor may have there; the first is ours.
+    public var compressors: [String] { [compressor, "effnet_encoder.safetensors"] }
     /// Names that a preview decoder may have in the checkpoint's folder; the first is ours.
     public let previews = ["preview.safetensors", "previewer.safetensors"]
 

@@ -142,13 +142,31 @@ public struct SemanticCompressor: Sendable {
                 "the compressor takes images of at least 43 pixels a side, not "
                     + "\(width)×\(height)")
         }
+        return resized(images, height: reduced(height), width: reduced(width))
+    }
+
+    /// The latents of images on a grid: they are resized to 32 pixels a position.
+    ///
+    /// - Parameters:
+    ///   - images: `[batch, height, width, 3]`, 0…1.
+    ///   - grid: Rows and columns of the latents.
+    /// - Returns: A latent for each.
+    /// - Throws: `CancellationError` when the task is cancelled.
+    func encode(_ images: Tensor, grid: SemanticGrid) throws -> SemanticLatent {
+        SemanticLatent(
+            embedding: try embed(
+                resized(images, height: 32 * grid.rows, width: 32 * grid.columns)),
+            space: latentSpace)
+    }
+
+    private func resized(_ images: Tensor, height: Int, width: Int) -> Tensor {
         let resampling: (Int, Int) -> Resampling
         switch backbone {
         case .efficientNet: resampling = Resampling.antialiasedBilinear
         case .residual: resampling = Resampling.bilinear
         }
         return images.resized(
-            rows: resampling(height, reduced(height)), columns: resampling(width, reduced(width)))
+            rows: resampling(images.shape[1], height), columns: resampling(images.shape[2], width))
     }
 
     /// What Stage B takes, from images at the compressor's own resolution.

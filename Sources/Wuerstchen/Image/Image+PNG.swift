@@ -37,6 +37,13 @@ extension Image {
         try PNGCodec.decode(readPNG(at: url), name: url.path, keepsText: true)
     }
 
+    /// The opacity of the image in a PNG file, as a grey image: white where nothing shines through.
+    static func opacity(contentsOf url: URL) throws -> Image {
+        try PNGCodec.decode(
+            readPNG(at: url), name: url.path, keepsText: false, showsOpacity: true
+        ).image
+    }
+
     /// The image as the bytes of a PNG file: 8-bit RGB, marked as sRGB.
     ///
     /// - Parameter text: Keywords and their text, as for ``write(to:text:)``.

@@ -17,12 +17,14 @@ enum PNGCodec {
     ///   - bytes: The file.
     ///   - name: What messages call it.
     ///   - keepsText: Whether text is read; otherwise it is passed over, and costs nothing.
+    ///   - showsOpacity: Whether the image is of the opacity in place of the colours: white where
+    ///     nothing shines through.
     /// - Returns: The image, its text by keyword, and what is wrong with the file beside its
     ///   pixels.
     /// - Throws: `WuerstchenError` that names the file and what is wrong with it, and
     ///   `CancellationError`.
     static func decode(
-        _ bytes: [UInt8], name: String, keepsText: Bool
+        _ bytes: [UInt8], name: String, keepsText: Bool, showsOpacity: Bool = false
     ) throws -> (image: Image, text: [String: String], notes: [String]) {
         let chunks = try PNGChunks(bytes, name: name, keepsText: keepsText)
         let image = try chunks.stream.withUnsafeBufferPointer { bytes in
@@ -33,7 +35,7 @@ enum PNGCodec {
             // What libpng is given the address of must stay where it is.
             return try withUnsafeMutablePointer(to: &file) { file in
                 defer { wuerstchen_png_close(file) }
-                return try decode(file, chunks.orientation, name: name)
+                return try decode(file, chunks.orientation, name: name, showsOpacity)
             }
         }
         return (image.0, image.1, chunks.notes.map { "\(name) \($0)" })
@@ -41,7 +43,7 @@ enum PNGCodec {
 
     private static func decode(
         _ file: UnsafeMutablePointer<wuerstchen_png_file>, _ orientation: ImageOrientation,
-        name: String
+        name: String, _ showsOpacity: Bool
     ) throws -> (Image, [String: String]) {
         func failure() -> WuerstchenError {
             malformed(name, "cannot be decoded (\(message(of: file)))")
@@ -74,7 +76,14 @@ enum PNGCodec {
                 try Task.checkCancellation()
                 guard wuerstchen_png_rows(file, &samples, count) != 0 else { throw failure() }
             }
-            appendOverWhite(samples[..<(count * rowLength)], to: &pixels)
+            let samples = samples[..<(count * rowLength)]
+            if showsOpacity {
+                for index in stride(from: 3, to: samples.count, by: 4) {
+                    pixels += [samples[index], samples[index], samples[index]]
+                }
+            } else {
+                appendOverWhite(samples, to: &pixels)
+            }
         }
         let upright = orientation.upright(size)
         return (

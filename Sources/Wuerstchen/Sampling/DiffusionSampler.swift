@@ -9,18 +9,28 @@ public struct DiffusionSampler: Sampler {
     private let schedule: NoiseSchedule
     private let options: SamplingOptions
     private let denoiser: GuidedDenoiser
+    private let kept: KeptLatents?
     private var index = 0
 
     package init(
         stage: String, schedule: NoiseSchedule, options: SamplingOptions, initial: Tensor,
         noise: any NoiseSource, denoiser: @escaping GuidedDenoiser.Network
     ) throws {
+        try self.init(
+            GuidedDenoiser(stage, guidance: try Guidance(options), denoiser), schedule: schedule,
+            options: options, initial: initial, kept: nil, noise: noise)
+    }
+
+    init(
+        _ denoiser: GuidedDenoiser, schedule: NoiseSchedule, options: SamplingOptions,
+        initial: Tensor, kept: KeptLatents?, noise: any NoiseSource
+    ) throws {
         try options.validate()
         self.schedule = schedule
         self.options = options
         self.noise = noise
-        self.denoiser = GuidedDenoiser(
-            stage, guidance: try SamplingOptions.weight(options.guidance), denoiser)
+        self.denoiser = denoiser
+        self.kept = kept
         latent = initial
     }
 
@@ -57,10 +67,16 @@ public struct DiffusionSampler: Sampler {
                 moved = Tensor.combine(1, moved, coefficients.deviation, fresh)
             }
             latent = moved
-        // Euler's and Heun's steps are a flow's, which has a sampler of its own.
-        case .ddim, .euler, .heun:
+        // The other steps are a flow's, which has a sampler of its own.
+        case .ddim, .euler, .heun, .dpmpp2M:
             latent = Tensor.combine(
                 nextAlphaBar.squareRoot(), clean, (1 - nextAlphaBar).squareRoot(), predicted)
+        }
+        if options.endsClean, nextTime == 0 { latent = clean }
+        if let kept {
+            latent = kept.replacing(
+                latent, signal: nextTime == 0 ? 1 : nextAlphaBar.squareRoot(),
+                deviation: nextTime == 0 ? 0 : (1 - nextAlphaBar).squareRoot())
         }
         defer { index += 1 }
         return SamplingStep(

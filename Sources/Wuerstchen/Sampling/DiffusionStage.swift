@@ -68,8 +68,11 @@ extension DiffusionStage {
     /// - Parameters:
     ///   - conditioning: What the network is given. Under guidance it covers twice the batch: first
     ///     what to lead to, then what to lead away from.
+    ///   - unguided: The first half of that alone, which saves the time of the other at times
+    ///     outside ``SamplingOptions/guidanceInterval``.
     ///   - shape: The latents' shape, `[batch, height, width, latentChannels]`.
-    ///   - initial: The latents to start from; noise by default.
+    ///   - initial: The noisy latents to start from; noise by default.
+    ///   - edit: Clean latents to start from; it cannot be given together with `initial`.
     ///   - noise: The source of random numbers, drawn on for the start (unless `initial` is given)
     ///     and at each step.
     ///   - options: Steps, guidance and method; ``DiffusionStage/defaultSampling`` if nil.
@@ -77,11 +80,12 @@ extension DiffusionStage {
     /// - Throws: ``WuerstchenError`` with code `invalidRequest` when the stage cannot be sampled so
     ///   or the shape does not fit.
     public func sampler(
-        _ conditioning: Conditioning, shape: Shape, initial: Tensor? = nil,
-        noise: any NoiseSource, options: SamplingOptions? = nil
+        _ conditioning: Conditioning, unguided: Conditioning? = nil, shape: Shape,
+        initial: Tensor? = nil, editing edit: LatentEdit? = nil, noise: any NoiseSource,
+        options: SamplingOptions? = nil
     ) throws -> any Sampler {
         let description = description
-        let options = options ?? description.defaultSampling
+        var options = options ?? description.defaultSampling
         try description.validate(options)
         guard shape.rank == 4, shape.channels == description.latentChannels,
             (0..<4).allSatisfy({ shape[$0] > 0 })
@@ -91,16 +95,40 @@ extension DiffusionStage {
                 "\(description.name) was asked for latents \(shape); it makes [batch, height, "
                     + "width, \(description.latentChannels)], at least one of each")
         }
+        guard edit == nil || initial == nil else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "\(description.name) was given both noisy and clean latents to start from; give one"
+            )
+        }
         var noise = noise
-        let start = try startingLatent(shape, initial, &noise, description.name)
+        var start = try startingLatent(shape, initial, &noise, description.name)
+        let map = description.flowMap
+        var kept: KeptLatents?
+        if let edit {
+            options = try LatentEdit.options(options, from: edit.strength, description)
+            let clean = try edit.latents(for: shape, description.name)
+            kept = try edit.mask(for: shape, description.name).map { mask in
+                KeptLatents(
+                    clean: options.method.solver == nil ? clean : map.normalized(clean),
+                    noise: start, mask: mask)
+            }
+            if edit.strength < 1 {
+                let point = map.point(time: options.timesteps.times[0])
+                start = Tensor.combine(Float(point.signal), clean, Float(point.noise), start)
+            }
+        }
+        let denoiser = GuidedDenoiser(
+            description.name, guidance: try Guidance(options),
+            unguided: unguided.map { network($0) }, network(conditioning))
         guard let solver = options.method.solver else {
             return try DiffusionSampler(
-                stage: description.name, schedule: schedule, options: options, initial: start,
-                noise: noise, denoiser: network(conditioning))
+                denoiser, schedule: schedule, options: options, initial: start, kept: kept,
+                noise: noise)
         }
         return FlowSampler(
-            try flow(conditioning, guidance: options.guidance), timesteps: options.timesteps,
-            solver: solver, initial: start, noise: noise)
+            FlowField(denoiser, map: map, predictsVelocity: description.flow != nil),
+            timesteps: options.timesteps, solver: solver, initial: start, kept: kept, noise: noise)
     }
 
     /// The stage as a velocity field. Unlike a sampler it can be asked at any time, however many

@@ -72,8 +72,9 @@ public struct FlowConfiguration: Sendable, Hashable, Codable {
         guard options.method.solver != nil else {
             throw WuerstchenError(
                 .invalidRequest,
-                "this \(stage) predicts a flow's velocity and is sampled along it (euler or heun), "
-                    + "not by \(options.method); leave its sampling options out")
+                "this \(stage) predicts a flow's velocity and is sampled along it (euler, heun or "
+                    + "dpmpp-2m), not by \(options.method.rawValue); leave its sampling options out"
+            )
         }
         guard let steps else { return }
         let standard = sampling(schedule)

@@ -39,9 +39,14 @@ public struct FlowField: Sendable {
         _ name: String, map: FlowMap, guidance: Float = 1, predictsVelocity: Bool,
         network: @escaping @Sendable (_ latents: Tensor, _ times: [Float]) throws -> Tensor
     ) throws {
+        self.init(
+            GuidedDenoiser(name, guidance: try Guidance(weight: guidance), network), map: map,
+            predictsVelocity: predictsVelocity)
+    }
+
+    init(_ denoiser: GuidedDenoiser, map: FlowMap, predictsVelocity: Bool) {
         self.map = map
-        denoiser = GuidedDenoiser(
-            name, guidance: try SamplingOptions.weight(guidance), network)
+        self.denoiser = denoiser
         self.predictsVelocity = predictsVelocity
     }
 

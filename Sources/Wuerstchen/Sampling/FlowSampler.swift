@@ -1,3 +1,4 @@
+private import Foundation
 public import TensorCore
 
 /// Samples by following a velocity field from noise to data, in as many steps as wanted.
@@ -14,7 +15,10 @@ public struct FlowSampler: Sampler {
     private let points: [FlowMap.Point]
     private let endsClean: Bool
     private let solver: FlowSolver
+    private let kept: KeptLatents?
     private var index = 0
+    /// The last step's clean latents and where it began.
+    private var previous: (clean: Tensor, flowTime: Double)?
 
     /// A sampler before its first step.
     ///
@@ -30,9 +34,18 @@ public struct FlowSampler: Sampler {
         _ field: FlowField, timesteps: Timesteps, solver: FlowSolver = .euler,
         initial: Tensor, noise: any NoiseSource
     ) {
+        self.init(
+            field, timesteps: timesteps, solver: solver, initial: initial, kept: nil, noise: noise)
+    }
+
+    init(
+        _ field: FlowField, timesteps: Timesteps, solver: FlowSolver, initial: Tensor,
+        kept: KeptLatents?, noise: any NoiseSource
+    ) {
         self.field = field
         self.noise = noise
         self.solver = solver
+        self.kept = kept
         points = timesteps.times.map { field.map.point(time: $0) }
         endsClean = timesteps.times.last == 0
         latent = field.map.flowState(initial, at: points[0])
@@ -44,7 +57,7 @@ public struct FlowSampler: Sampler {
     /// How often all steps together evaluate the field: a step to clean latents is Euler's in any
     /// case.
     public var evaluations: Int {
-        solver == .euler ? count : 2 * count - (endsClean ? 1 : 0)
+        solver == .heun ? 2 * count - (endsClean ? 1 : 0) : count
     }
 
     /// Takes the next step.
@@ -55,22 +68,54 @@ public struct FlowSampler: Sampler {
         let isLast = index == count - 1
         let place = "step \(index + 1) of \(count)"
         let seen = try field.checked(latent, at: here, place)
-        if isLast, endsClean {
-            latent = field.map.latents(seen.clean)
+        let isDone = isLast && endsClean
+        if isDone {
+            latent = seen.clean
         } else {
-            var velocity = seen.velocity
-            let width = Float(there - here)
-            if solver == .heun {
-                let end = Tensor.combine(1, latent, width, velocity)
-                let other = try field.checked(end, at: there, place)
-                velocity = Tensor.combine(0.5, velocity, 0.5, other.velocity)
-            }
-            latent = Tensor.combine(1, latent, width, velocity)
-            if isLast { latent = field.map.diffusionState(latent, at: points[count]) }
+            latent = try step(seen, from: here, to: there, place)
+        }
+        previous = (seen.clean, here)
+        if let kept {
+            latent = kept.replacing(
+                latent, signal: isDone ? 1 : Float(there), deviation: isDone ? 0 : Float(1 - there))
+        }
+        if isLast {
+            latent =
+                isDone
+                ? field.map.latents(latent) : field.map.diffusionState(latent, at: points[count])
         }
         defer { index += 1 }
         return SamplingStep(
             index: index, count: count, latent: latent,
             predictedClean: field.map.latents(seen.clean), predictedNoise: seen.noise)
+    }
+
+    private func step(
+        _ seen: FlowField.Prediction, from here: Double, to there: Double, _ place: String
+    ) throws -> Tensor {
+        let width = Float(there - here)
+        switch solver {
+        case .euler:
+            return Tensor.combine(1, latent, width, seen.velocity)
+        case .heun:
+            let end = Tensor.combine(1, latent, width, seen.velocity)
+            let other = try field.checked(end, at: there, place)
+            return Tensor.combine(
+                1, latent, width, Tensor.combine(0.5, seen.velocity, 0.5, other.velocity))
+        case .dpmpp2M:
+            // In λ = log(τ / (1 − τ)) the linear part is solved exactly, and what remains is an
+            // integral over the clean latents: constant at first, then along a line.
+            var clean = seen.clean
+            if let previous, previous.flowTime > 0 {
+                func lambda(_ flowTime: Double) -> Double { log(flowTime / (1 - flowTime)) }
+                let share = Float(
+                    (lambda(there) - lambda(here))
+                        / (2 * (lambda(here) - lambda(previous.flowTime))))
+                clean = Tensor.combine(1 + share, clean, -share, previous.clean)
+            }
+            let rest = (1 - there) / (1 - here)
+            return Tensor.combine(
+                Float(rest), latent, Float(there - here * rest), clean)
+        }
     }
 }

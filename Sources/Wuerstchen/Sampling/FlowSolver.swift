@@ -8,6 +8,9 @@ public enum FlowSolver: String, Sendable, Hashable, CaseIterable, Codable {
     /// Along the mean of the velocities at both ends (Heun): twice the work, an error of second
     /// order.
     case heun
+    /// Along a line through the clean latents of this step and the last (DPM-Solver++(2M), Lu et
+    /// al., 2022): an error of second order for the work of Euler's.
+    case dpmpp2M = "dpmpp-2m"
 }
 
 extension FlowField {

@@ -14,6 +14,9 @@ public enum SamplingMethod: String, Sendable, Hashable, CaseIterable {
     /// Steps along the mean of the velocities at both ends (Heun's method): twice the work and an
     /// error of second order.
     case heun
+    /// Steps along a line through the clean latents of this step and the last (DPM-Solver++(2M),
+    /// Lu et al., 2022): one pass a step and an error of second order.
+    case dpmpp2M = "dpmpp-2m"
 }
 
 /// How a stage samples.
@@ -26,6 +29,17 @@ public struct SamplingOptions: Sendable, Hashable {
     public var guidance: Float
     /// How a latent gets from one time to the next.
     public var method: SamplingMethod
+    /// The times, within 0…1, at which there is guidance. At others its second pass is left out
+    /// (Kynkäänniemi et al., "Applying Guidance in a Limited Interval", 2024).
+    public var guidanceInterval: ClosedRange<Float> = 0...1
+    /// How far a guided prediction is scaled to the deviation of the prompt's, from 0, not at all,
+    /// to 1: less glaring under strong guidance (Lin et al., "Common Diffusion Noise Schedules and
+    /// Sample Steps Are Flawed", 2024).
+    public var guidanceRescale: Float = 0
+    /// Whether the last step of ``SamplingMethod/ddpm`` and ``SamplingMethod/ddim`` gives the clean
+    /// latents that it predicts, rather than leave the trace of noise that the published schedule
+    /// does. The other methods do so in any case.
+    public var endsClean = false
 
     /// Options of the given values.
     public init(timesteps: Timesteps, guidance: Float, method: SamplingMethod = .ddpm) {
@@ -42,21 +56,57 @@ public struct SamplingOptions: Sendable, Hashable {
     /// Whether there is guidance: conditioning then covers twice the batch.
     public var isGuided: Bool { SamplingOptions.isGuided(by: guidance) }
 
+    /// Whether some steps are guided and others are not.
+    var isPartlyGuided: Bool {
+        isGuided
+            && !timesteps.times.dropLast().allSatisfy { guidanceInterval.contains($0) }
+    }
+
     /// Whether a weight of guidance needs the unconditional prediction too: up to 1 it does not.
     package static func isGuided(by guidance: Float) -> Bool { guidance > 1 }
 
-    func validate() throws { _ = try SamplingOptions.weight(guidance) }
+    func validate() throws {
+        _ = try Guidance(self)
+        guard guidanceInterval.lowerBound >= 0, guidanceInterval.upperBound <= 1 else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "guidance from \(guidanceInterval.lowerBound) to \(guidanceInterval.upperBound); "
+                    + "these are times between 0, clean, and 1, noise")
+        }
+        guard (0...1).contains(guidanceRescale) else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "guidance is rescaled by \(guidanceRescale); that is a share from 0 to 1")
+        }
+    }
+}
 
-    /// The weight of guidance; nil for none.
+/// Classifier-free guidance in numbers.
+package struct Guidance: Sendable {
+    /// The weight; nil for none.
+    package let weight: Float?
+    /// The times at which it counts.
+    package var interval: ClosedRange<Float> = 0...1
+    /// How far predictions are scaled to the deviation of the prompt's.
+    package var rescale: Float = 0
+
+    /// Guidance of a weight at all times.
     ///
     /// - Throws: ``WuerstchenError`` with code `invalidRequest` for what is no number of ordinary
     ///   size.
-    static func weight(_ guidance: Float) throws -> Float? {
-        guard guidance.isFinite, abs(guidance) <= 1000 else {
+    package init(weight: Float) throws {
+        guard weight.isFinite, abs(weight) <= 1000 else {
             throw WuerstchenError(
                 .invalidRequest,
-                "guidance is \(guidance); it must be a number of ordinary size, such as 4")
+                "guidance is \(weight); it must be a number of ordinary size, such as 4")
         }
-        return isGuided(by: guidance) ? guidance : nil
+        self.weight = SamplingOptions.isGuided(by: weight) ? weight : nil
+    }
+
+    /// The guidance of some options.
+    init(_ options: SamplingOptions) throws {
+        try self.init(weight: options.guidance)
+        interval = options.guidanceInterval
+        rescale = options.guidanceRescale
     }
 }

@@ -57,6 +57,7 @@ extension SamplingMethod {
         case .ddpm, .ddim: nil
         case .euler: .euler
         case .heun: .heun
+        case .dpmpp2M: .dpmpp2M
         }
     }
 }

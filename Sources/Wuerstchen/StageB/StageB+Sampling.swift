@@ -43,7 +43,8 @@ extension StageB: TrainableStage {
     ///   - semantic: What Stage C or the semantic compressor made.
     ///   - text: Prompts whose number divides that of the images: each belongs to an equal run of
     ///     neighbours. Nil only for a stage that does not read text.
-    ///   - initial: The latents to start from; noise by default.
+    ///   - initial: The noisy latents to start from; noise by default.
+    ///   - edit: Clean latents to start from.
     ///   - noise: The source of random numbers, drawn on for the start (unless `initial` is given)
     ///     and at each step.
     ///   - options: Steps, guidance and method; ``DiffusionStage/defaultSampling`` if nil.
@@ -52,7 +53,7 @@ extension StageB: TrainableStage {
     ///   when the text does not, or when guidance finds no negative prompts.
     public func sampler(
         _ semantic: SemanticLatent, text: TextEmbedding<StageB>?, initial: Tensor? = nil,
-        noise: any NoiseSource, options: SamplingOptions? = nil
+        editing edit: LatentEdit? = nil, noise: any NoiseSource, options: SamplingOptions? = nil
     ) throws -> any Sampler {
         let options = options ?? defaultSampling
         try description.validate(options)
@@ -62,7 +63,10 @@ extension StageB: TrainableStage {
             configuration.latentChannels,
         ]
         return try self.sampler(
-            conditioning, shape: shape, initial: initial, noise: noise, options: options)
+            conditioning,
+            unguided: options.isPartlyGuided
+                ? self.conditioning(semantic, text, isGuided: false) : nil,
+            shape: shape, initial: initial, editing: edit, noise: noise, options: options)
     }
 
     /// The stage as a velocity field under some semantic latents and prompts. Unlike a sampler it
@@ -74,11 +78,11 @@ extension StageB: TrainableStage {
     ///     guidance. Nil only for a stage that does not read text.
     ///   - guidance: The weight of guidance; up to 1 there is none.
     /// - Returns: The field.
-    /// - Throws: ``WuerstchenError`` as ``sampler(_:text:initial:noise:options:)`` does.
+    /// - Throws: ``WuerstchenError`` as ``sampler(_:text:initial:editing:noise:options:)`` does.
     public func flow(
         _ semantic: SemanticLatent, text: TextEmbedding<StageB>?, guidance: Float = 1
     ) throws -> FlowField {
-        let weight = try SamplingOptions.weight(guidance)
+        let weight = try Guidance(weight: guidance).weight
         return try flow(
             conditioning(semantic, text, isGuided: weight != nil), guidance: guidance)
     }

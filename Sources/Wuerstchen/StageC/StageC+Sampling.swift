@@ -54,7 +54,8 @@ extension StageC: TrainableStage {
     ///     for each prompt.
     ///   - grid: Rows and columns of the latent.
     ///   - imagesPerPrompt: The images that each prompt gives.
-    ///   - initial: The latents to start from; noise by default.
+    ///   - initial: The noisy latents to start from; noise by default.
+    ///   - edit: Clean latents to start from.
     ///   - noise: The source of random numbers, drawn on for the start (unless `initial` is given)
     ///     and at each step.
     ///   - options: Steps, guidance and method; ``DiffusionStage/defaultSampling`` if nil.
@@ -63,7 +64,8 @@ extension StageC: TrainableStage {
     ///   negative prompts.
     public func sampler(
         _ text: TextEmbedding<StageC>, grid: SemanticGrid, imagesPerPrompt: Int = 1,
-        initial: Tensor? = nil, noise: any NoiseSource, options: SamplingOptions? = nil
+        initial: Tensor? = nil, editing edit: LatentEdit? = nil, noise: any NoiseSource,
+        options: SamplingOptions? = nil
     ) throws -> any Sampler {
         let options = options ?? defaultSampling
         try description.validate(options)
@@ -77,7 +79,9 @@ extension StageC: TrainableStage {
         let batch = text.prompts.shape[0] * imagesPerPrompt
         let shape: Shape = [batch, grid.rows, grid.columns, configuration.latentChannels]
         return try self.sampler(
-            conditioning, shape: shape, initial: initial, noise: noise, options: options)
+            conditioning,
+            unguided: options.isPartlyGuided ? self.conditioning(text, isGuided: false) : nil,
+            shape: shape, initial: initial, editing: edit, noise: noise, options: options)
     }
 
     /// The stage as a velocity field under some prompts. Unlike a sampler it does not mind how many
@@ -90,7 +94,7 @@ extension StageC: TrainableStage {
     /// - Throws: ``WuerstchenError`` when the text does not fit the network or guidance finds no
     ///   negative prompts.
     public func flow(_ text: TextEmbedding<StageC>, guidance: Float = 1) throws -> FlowField {
-        let weight = try SamplingOptions.weight(guidance)
+        let weight = try Guidance(weight: guidance).weight
         return try flow(conditioning(text, isGuided: weight != nil), guidance: guidance)
     }
 

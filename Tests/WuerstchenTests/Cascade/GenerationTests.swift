@@ -93,6 +93,8 @@ import Wuerstchen
             for try await event in cascade.generation(of: request) {
                 if case .step(let step) = event {
                     #expect(step.isPromptTruncated == (prompt == long))
+                    #expect(step.unreadPrompt.isEmpty == (prompt != long))
+                    #expect(step.unreadNegativePrompt.isEmpty == (negative != long))
                     #expect(step.isNegativePromptTruncated == (negative == long))
                 }
             }

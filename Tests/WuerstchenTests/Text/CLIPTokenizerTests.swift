@@ -147,6 +147,7 @@ struct CLIPTokenizerTests {
         #expect(cut.ids == exact.ids && cut.count == 5 && cut.isTruncated)
         #expect(cut.mask.allSatisfy { $0 })
         #expect(tokenizer.encode("the catthe").isTruncated)
+        #expect(tokenizer.unreadEnd(of: "the catthe") == "catthe")
     }
 
     @Test("Words without a symbol are unknown to a small vocabulary, to a large one those of bytes")
