@@ -29,13 +29,14 @@ struct DiffusionArguments: ParsableArguments {
             """)
     var weighting: NoiseWeighting?
 
-    /// How a stage of the miniature's kind of latents learns.
+    /// How a stage learns.
     func noise<Stage: TrainableStage>(
-        _ configuration: Stage.Configuration, _ standard: NoiseWeighting
+        _ configuration: Stage.Configuration, _ space: SemanticLatentSpace,
+        _ standard: NoiseWeighting
     ) -> NoisePrediction<Stage> {
         var noise = NoisePrediction(
             StageBlueprint<Stage>(
-                configuration: configuration, latentSpace: MiniatureArchitecture.latentSpace),
+                configuration: configuration, latentSpace: space),
             weighting: weighting ?? standard)
         noise.checkpointsActivations = recompute
         return noise

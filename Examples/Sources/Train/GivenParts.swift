@@ -33,17 +33,19 @@ struct TextParts {
     }
 }
 
-func loadCompressor(_ path: String?, _ precision: Precision) throws -> SemanticCompressor {
+func loadCompressor(
+    _ path: String?, _ precision: Precision, _ space: SemanticLatentSpace
+) throws -> SemanticCompressor {
     let file =
         try path.map { URL(fileURLWithPath: $0) }
         ?? Miniature.folder().appendingPathComponent(CheckpointLayout.published.compressor)
     return try SemanticCompressor(
         parameters: CheckpointParameters(contentsOf: file), precision: precision,
-        latentSpace: MiniatureArchitecture.latentSpace)
+        latentSpace: space)
 }
 
 /// A configuration file, or what takes its place.
-func read<Value: Decodable>(_ path: String?, _ standard: Value) throws -> Value {
+func loaded<Value: Decodable>(_ path: String?, _ standard: Value) throws -> Value {
     try path.map { try read(URL(fileURLWithPath: $0)) } ?? standard
 }
 

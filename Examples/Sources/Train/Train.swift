@@ -15,8 +15,9 @@ import WuerstchenTraining
             interrupted training (Ctrl-C, a crash, a power cut) bit-exactly.
             """,
         subcommands: [
-            TrainStageA.self, TrainCompressorAndB.self, TrainStageC.self, TrainPreview.self,
-            TrainLoRA.self, TrainMiniature.self, ExportMiniature.self,
+            TrainCascade.self, ExportCascade.self, AssembleCheckpoint.self, TrainStageA.self,
+            TrainCompressorAndB.self, TrainStageC.self, TrainPreview.self, TrainLoRA.self,
+            TrainMiniature.self, ExportMiniature.self,
         ])
 }
 
@@ -85,11 +86,14 @@ struct PartArguments<Defaults: TrainingDefaults>: ParsableArguments {
     ///   - isLater: Whether another part comes first, so that this one need not be begun when the
     ///     training is resumed.
     ///   - start: Parameters to begin with in place of initial ones.
+    ///   - export: Writes the averaged parameters to the checkpoint, now and then and at the end.
     /// - Returns: The averaged parameters.
     /// - Throws: What training throws.
+    @discardableResult
     func run<Objective: TrainingObjective>(
         _ objective: Objective, in part: String? = nil, isLater: Bool = false,
-        start: [String: Tensor] = [:]
+        start: [String: Tensor] = [:],
+        export: @escaping @Sendable (TrainableParameters) throws -> Void = { _ in }
     ) throws -> TrainableParameters {
         var folder = training.folder
         if let part { folder.appendPathComponent(part) }
@@ -98,10 +102,14 @@ struct PartArguments<Defaults: TrainingDefaults>: ParsableArguments {
         if part != nil, !force { try requireNothingForeign(in: training.folder) }
         var run = try TrainingRun(objective, training.options(compute), in: folder)
         run.replacesForeignFiles = force
-        return TrainableParameters(
+        run.whenSaved = { try export(TrainableParameters($0)) }
+        let trained = TrainableParameters(
             try run.run(
                 resumes: training.resume && (run.isBegun || !isLater), start: start,
                 progress: &progress))
+        // Also of a run that had taken all its steps before.
+        try export(trained)
+        return trained
     }
 
     /// Where trained parts are written in the published layout.

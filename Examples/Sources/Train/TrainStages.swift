@@ -12,6 +12,8 @@ struct TrainStageA: AsyncParsableCommand {
 
     @OptionGroup var arguments: PartArguments<PartDefaults>
 
+    @OptionGroup var start: StartArguments
+
     @Option(help: "Its config.json. (default: the miniature's)")
     var configuration: String?
 
@@ -37,21 +39,29 @@ struct TrainStageA: AsyncParsableCommand {
 
     func run() async throws {
         let (arguments, crop, configuration) = (arguments, crop, configuration)
-        let adversary = adversary
+        let (adversary, start) = (adversary, start)
         try await interruptible {
-            var architecture = try read(configuration, MiniatureArchitecture.stageA)
+            let architecture = try start.configuration(
+                configuration, \.stageA, MiniatureArchitecture.stageA)
             let sources = try arguments.sources(crop: crop)
             try sources.describe()
+            guard start.keep == 0 else {
+                throw ValidationError("--keep is for Stages B and C")
+            }
             var objective = StageAObjective(configuration: architecture, images: sources.images)
             if adversary > 0 { objective.auxiliary = [AdversarialLoss.patches(weight: adversary)] }
             objective.validationImages = sources.heldOut
-            let parameters = try arguments.run(objective).scope("stage_a")
-            // The deviation of the latents becomes the unit of Stage B's.
-            let stage = try StageA(
-                configuration: architecture, parameters: ParameterValues(parameters))
-            architecture.latentScale = try stage.measuredLatentScale(
-                sources.images.batch(0, count: 16).pixels)
-            try arguments.export.write(parameters, architecture, to: \.stageA)
+            let begun = try start.parameters(\.stageA, under: "stage_a")
+            try arguments.run(objective, start: begun) { trained in
+                let parameters = trained.scope("stage_a")
+                // The deviation of the latents becomes the unit of Stage B's.
+                let stage = try StageA(
+                    configuration: architecture, parameters: ParameterValues(parameters))
+                var scaled = architecture
+                scaled.latentScale = try stage.measuredLatentScale(
+                    sources.images.batch(0, count: 16).pixels)
+                try arguments.export.write(parameters, scaled, to: \.stageA)
+            }
         }
     }
 }
@@ -62,6 +72,8 @@ struct TrainCompressorAndB: AsyncParsableCommand {
         abstract: "Train the semantic compressor, with a preview decoder, and then Stage B on it.")
 
     @OptionGroup var arguments: PartArguments<PartDefaults>
+
+    @OptionGroup var start: StartArguments
 
     @Option(help: "A folder with Stage A: config.json and weights. (default: the miniature's)")
     var stageA: String?
@@ -97,10 +109,16 @@ struct TrainCompressorAndB: AsyncParsableCommand {
         }
     }
 
+    /// A compressor that is trained already.
+    private var compressorFile: String? {
+        start.path(compressor, or: CheckpointLayout.published.compressor)
+    }
+
     func validate() throws {
-        guard compressor == nil || compressorNetwork == nil else {
+        guard compressorFile == nil || compressorNetwork == nil else {
             throw ValidationError(
-                "--compressor-network is for a new compressor: that of --compressor has its own")
+                "--compressor-network is for a new compressor: that of --compressor or --start has its own"
+            )
         }
     }
 
@@ -113,21 +131,25 @@ struct TrainCompressorAndB: AsyncParsableCommand {
         let layout = CheckpointLayout.published
         let sources = try arguments.sources(readsCaptions: !diffusion.noCaptions)
         let vqgan =
-            try stageA.map { URL(fileURLWithPath: $0) }
+            try start.path(stageA, or: layout.stageA.path).map { URL(fileURLWithPath: $0) }
             ?? Miniature.folder().appendingPathComponent(layout.stageA.path)
         let stageA = try StageA(
             configuration: read(vqgan.appendingPathComponent(layout.configuration)),
             parameters: CheckpointParameters(directory: vqgan, stem: layout.stageA.stem),
             precision: arguments.compute.precision)
-        let encoder = try TextParts(diffusion.text, pipeline: layout.decoder)
-        let architecture = try read(configuration, MiniatureArchitecture.stageB)
+        let encoder = try TextParts(
+            start.path(diffusion.text, or: layout.decoder), pipeline: layout.decoder)
+        let architecture = try start.configuration(
+            configuration, \.stageB, MiniatureArchitecture.stageB)
+        let space = try start.latentSpace()
         var objective = StageBObjective(
-            diffusion.noise(architecture, .inverseSignal), captions: diffusion.captions(encoder),
-            images: sources.images, stageA: stageA, compressor: nil)
+            diffusion.noise(architecture, space, .inverseSignal),
+            captions: diffusion.captions(encoder),
+            images: try start.mixed(sources.images, arguments), stageA: stageA, compressor: nil)
         objective.validationImages = sources.heldOut
         // What does not fit should show now, not when the compressor has been trained.
         try objective.validate()
-        let given = try compressor.map { try loadedCompressor(at: $0) }
+        let given = try compressorFile.map { try loadedCompressor(at: $0) }
         try sources.describe(captionsFor: diffusion.noCaptions ? nil : encoder.tokenizer)
 
         // For both of its trainings, and the checkpoint that they write to.
@@ -135,30 +157,34 @@ struct TrainCompressorAndB: AsyncParsableCommand {
         defer { withExtendedLifetime(lock) {} }
         let compressorValues = try given ?? trainedCompressor(sources)
         objective.compressorArchitecture = CompressorNetwork(of: compressorValues).architecture
-        var start = try encoder.parameters()
+        var begun = try encoder.parameters()
+            .merging(start.parameters(\.stageB, under: StageB.scope)) { $1 }
         if joint {
-            start.merge(TrainableParameters(compressorValues, under: "compressor").values) { $1 }
+            begun.merge(TrainableParameters(compressorValues, under: "compressor").values) { $1 }
         } else {
             objective.compressor = try SemanticCompressor(
                 parameters: ParameterValues(compressorValues),
-                precision: arguments.compute.precision,
-                latentSpace: MiniatureArchitecture.latentSpace)
+                precision: arguments.compute.precision, latentSpace: space)
         }
-        let trained = try arguments.run(
-            objective, in: "stage-b", isLater: compressor == nil, start: start)
-        try arguments.export.writeDecoderIndex(
-            space: objective.noise.blueprint.latentSpace,
-            schedule: objective.noise.blueprint.schedule)
-        try arguments.export.copyTokenizer(encoder.tokenizerFolder, to: \.decoder)
-        try arguments.export.write(
-            trained.scope("text"), encoder.configuration, to: \.decoderTextEncoder)
-        try arguments.export.write(
-            trained.scope("stage_b"), architecture, to: \.stageB,
-            textEncoders: [arguments.export.url(of: \.decoderTextEncoder)]
-                + (diffusion.learnText ? [] : [encoder.folder]))
-        if joint {
-            try arguments.export.write(
-                trained.scope("compressor"), toFile: CheckpointLayout.published.compressor)
+        let (arguments, schedule) = (arguments, objective.noise.blueprint.schedule)
+        let (learnsText, joint) = (diffusion.learnText, joint)
+        try arguments.run(
+            objective, in: "stage-b", isLater: compressorFile == nil, start: begun
+        ) { trained in
+            let export = arguments.export
+            try export.writeDecoderIndex(space: space, schedule: schedule)
+            try export.copyTokenizer(encoder.tokenizerFolder, to: \.decoder)
+            try export.write(
+                trained.scope("text"), encoder.configuration, to: \.decoderTextEncoder)
+            try export.write(
+                trained.scope("stage_b"), architecture, to: \.stageB,
+                textEncoders: [export.url(of: \.decoderTextEncoder)]
+                    + (learnsText ? [] : [encoder.folder]))
+            if joint || given != nil {
+                try export.write(
+                    joint ? trained.scope("compressor") : compressorValues,
+                    toFile: CheckpointLayout.published.compressor)
+            }
         }
     }
 
@@ -178,12 +204,13 @@ struct TrainCompressorAndB: AsyncParsableCommand {
                     labels: scenes, validationLabels: sources.heldOut as? SceneImages)
             ]
         }
-        let trained = try arguments.run(objective, in: "compressor")
-        let values = trained.scope("compressor")
-        try arguments.export.write(values, toFile: CheckpointLayout.published.compressor)
-        try arguments.export.write(
-            trained.scope("preview"), toFile: CheckpointLayout.published.previews[0])
-        return values
+        let export = arguments.export
+        return try arguments.run(objective, in: "compressor") { trained in
+            try export.write(
+                trained.scope("compressor"), toFile: CheckpointLayout.published.compressor)
+            try export.write(
+                trained.scope("preview"), toFile: CheckpointLayout.published.previews[0])
+        }.scope("compressor")
     }
 }
 
@@ -193,13 +220,28 @@ struct TrainStageC: AsyncParsableCommand {
 
     @OptionGroup var arguments: PartArguments<PartDefaults>
 
+    @OptionGroup var start: StartArguments
+
     @Option(help: "The compressor whose latents are learnt. (default: the miniature's)")
     var compressor: String?
 
     @Option(help: "Stage C's config.json. (default: the miniature's)")
     var configuration: String?
 
+    @Flag(
+        help: """
+            Compress every image of a folder once, in its middle, and keep the latents in the \
+            training's folder: many times faster than reading images at every step.
+            """)
+    var cache = false
+
     @OptionGroup var diffusion: DiffusionArguments
+
+    func validate() throws {
+        guard !cache || start.keep == 0 else {
+            throw ValidationError("--cache keeps the latents of one folder; leave out --keep")
+        }
+    }
 
     func run() async throws {
         let command = self
@@ -208,28 +250,77 @@ struct TrainStageC: AsyncParsableCommand {
 
     private func train() throws {
         let sources = try arguments.sources(readsCaptions: !diffusion.noCaptions)
-        let compressor = try loadCompressor(compressor, arguments.compute.precision)
-        let encoder = try TextParts(diffusion.text, pipeline: CheckpointLayout.published.prior)
-        let architecture = try read(configuration, MiniatureArchitecture.stageC)
+        let preview = try previewDecoder()
+        let layout = CheckpointLayout.published
+        let space = try start.latentSpace()
+        let compressor = try loadCompressor(
+            compressorFile, arguments.compute.precision, space)
+        let encoder = try TextParts(
+            start.path(diffusion.text, or: layout.prior), pipeline: layout.prior)
+        let architecture = try start.configuration(
+            configuration, \.stageC, MiniatureArchitecture.stageC)
         var objective = StageCObjective(
-            diffusion.noise(architecture, .clean), captions: diffusion.captions(encoder),
-            semantics: CompressedImages(sources.images, compressor: compressor))
+            diffusion.noise(architecture, space, .clean), captions: diffusion.captions(encoder),
+            semantics: CompressedImages(
+                try start.mixed(sources.images, arguments), compressor: compressor))
         objective.validationSemantics = sources.heldOut.map {
             CompressedImages($0, compressor: compressor)
         }
+        objective.preview = preview
         try objective.validate()
         try sources.describe(captionsFor: diffusion.noCaptions ? nil : encoder.tokenizer)
-        let trained = try arguments.run(objective, start: encoder.parameters())
-        try arguments.export.writePriorIndex(
-            space: objective.noise.blueprint.latentSpace, side: arguments.imageSide,
-            schedule: objective.noise.blueprint.schedule)
-        try arguments.export.copyTokenizer(encoder.tokenizerFolder, to: \.prior)
-        try arguments.export.write(
-            trained.scope("text"), encoder.configuration, to: \.priorTextEncoder)
-        try arguments.export.write(
-            trained.scope("stage_c"), architecture, to: \.stageC,
-            textEncoders: [arguments.export.url(of: \.priorTextEncoder)]
-                + (diffusion.learnText ? [] : [encoder.folder]))
+        if cache {
+            objective.semantics = try cached(sources.images, "latents", compressor)
+            objective.validationSemantics = try sources.heldOut.map {
+                try cached($0, "latents-held-out", compressor)
+            }
+        }
+        let (arguments, learnsText) = (arguments, diffusion.learnText)
+        let schedule = objective.noise.blueprint.schedule
+        let begun = try encoder.parameters()
+            .merging(start.parameters(\.stageC, under: StageC.scope)) { $1 }
+        try arguments.run(objective, start: begun) { trained in
+            let export = arguments.export
+            try export.writePriorIndex(
+                space: space, side: arguments.imageSide, schedule: schedule)
+            try export.copyTokenizer(encoder.tokenizerFolder, to: \.prior)
+            try export.write(
+                trained.scope("text"), encoder.configuration, to: \.priorTextEncoder)
+            try export.write(
+                trained.scope("stage_c"), architecture, to: \.stageC,
+                textEncoders: [export.url(of: \.priorTextEncoder)]
+                    + (learnsText ? [] : [encoder.folder]))
+        }
+    }
+
+    private var compressorFile: String? {
+        start.path(compressor, or: CheckpointLayout.published.compressor)
+    }
+
+    /// What draws the samples: the decoder beside the compressor, if there is one.
+    private func previewDecoder() throws -> PreviewDecoder? {
+        let folder =
+            try compressorFile.map { URL(fileURLWithPath: $0).deletingLastPathComponent() }
+            ?? Miniature.folder()
+        let files = CheckpointLayout.published.previews.map { folder.appendingPathComponent($0) }
+        return try files.first { FileManager.default.fileExists(atPath: $0.path) }.map {
+            try PreviewDecoder(contentsOf: $0)
+        }
+    }
+
+    private func cached(
+        _ images: any ImageSource, _ name: String, _ compressor: SemanticCompressor
+    ) throws -> any SemanticSource {
+        guard let folder = images as? ImageFolder else {
+            throw ValidationError("--cache is for --images")
+        }
+        let status = StatusLine()
+        try FileManager.default.createDirectory(
+            at: arguments.training.folder, withIntermediateDirectories: true)
+        let file = arguments.training.folder.appendingPathComponent("\(name).safetensors")
+        return try CompressedFolder(folder, compressor: compressor, file: file) {
+            status.show("\($0) of \(folder.imageCount) latents")
+        }
     }
 }
 
@@ -248,11 +339,14 @@ struct TrainPreview: AsyncParsableCommand {
             let sources = try command.arguments.sources()
             try sources.describe()
             let compressor = try loadCompressor(
-                command.compressor, command.arguments.compute.precision)
-            let objective = PreviewObjective(images: sources.images, compressor: compressor)
-            let trained = try command.arguments.run(objective)
-            try command.arguments.export.write(
-                trained.scope("preview"), toFile: CheckpointLayout.published.previews[0])
+                command.compressor, command.arguments.compute.precision,
+                MiniatureArchitecture.latentSpace)
+            var objective = PreviewObjective(images: sources.images, compressor: compressor)
+            objective.validationImages = sources.heldOut
+            try command.arguments.run(objective) { trained in
+                try command.arguments.export.write(
+                    trained.scope("preview"), toFile: CheckpointLayout.published.previews[0])
+            }
         }
     }
 }

@@ -98,3 +98,18 @@ struct PieceReader {
         }
     }
 }
+
+extension CLIPTokenizer {
+    /// The pieces that a text is encoded in one by one, in UTF-8: its words, single digits and runs
+    /// of symbols.
+    package static func pieces(of text: String) -> [[UInt8]] {
+        var reader = PieceReader(text, addedTokens: AddedTokens([]))
+        var pieces: [[UInt8]] = []
+        while case .piece(let piece) = reader.next() {
+            var bytes: [UInt8] = []
+            _ = reader.read(piece, into: &bytes, limit: .max)
+            pieces.append(bytes)
+        }
+        return pieces
+    }
+}

@@ -1,5 +1,6 @@
 public import TensorCore
 public import WuerstchenNN
+internal import WuerstchenTraining
 
 /// Linear classifiers of what a drawn scene shows, on features that should carry it.
 ///
@@ -89,18 +90,5 @@ public struct AttributeHeads: Sendable {
             }
         }
         return result
-    }
-}
-
-extension Tensor {
-    /// For each row of the innermost axis the channel of the largest element.
-    func largestChannels() -> [Int] {
-        withUnsafeElements { elements in
-            stride(from: 0, to: count, by: max(1, shape.channels)).map { first in
-                (1..<shape.channels).reduce(0) {
-                    elements[first + $1] > elements[first + $0] ? $1 : $0
-                }
-            }
-        }
     }
 }

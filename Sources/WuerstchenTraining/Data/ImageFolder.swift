@@ -112,19 +112,29 @@ public struct ImageFolder: ImageSource {
     /// - Throws: `CancellationError` when the task is cancelled, or `WuerstchenError` when no image
     ///   can be read any more.
     public func batch(_ number: Int, count: Int) throws -> ImageBatch {
+        try firstReadableBucket(for: number, count: count) { bucket, indices in
+            try read(indices, of: buckets[bucket], number: number)
+        }
+    }
+
+    /// What a function makes of the images of a batch, given as a bucket's index and the images'
+    /// indices within it. Where it gives nil, another bucket takes its turn.
+    ///
+    /// - Throws: What the function throws, or `WuerstchenError` when it gives nil for all.
+    func firstReadableBucket<Result>(
+        for number: Int, count: Int, _ make: (Int, [Int]) throws -> Result?
+    ) throws -> Result {
         precondition(number >= 0 && count > 0, "batch \(number) of \(count) images")
         let schedule = BatchSchedule(
             bucketCounts: buckets.map(\.images.count), count: count, seed: options.seed)
         let place = schedule.place(of: number)
         for offset in buckets.indices {
             let bucket = (place.bucket + offset) % buckets.count
-            let indices = schedule.images(of: place, in: bucket)
-            if let batch = try read(indices, of: buckets[bucket], number: number) { return batch }
+            if let result = try make(bucket, schedule.images(of: place, in: bucket)) {
+                return result
+            }
         }
-        throw WuerstchenError(
-            .unreadableFile,
-            "none of the images in \(url.path) can be decoded; check that they are still there "
-                + "and whole")
+        throw nothingReadable
     }
 
     /// The images with these indices, or nil where none of the bucket can be read.
@@ -134,26 +144,61 @@ public struct ImageFolder: ImageSource {
             var random = ImageRandom(seed: options.seed, .framing, number, place)
             let mirrors = random.below(2) == 1 && options.mirrors && !isValidation
             let crops = options.crop == .random && !isValidation
-            for offset in bucket.images.indices {
-                let image = bucket.images[(indices[place] + offset) % bucket.images.count]
-                guard !problems.knows(image.name) else { continue }
-                do {
-                    let decoded = try Image(contentsOf: url.file(image.name))
-                    let framing = ImageFraming(
-                        of: decoded.size, to: bucket.size, for: options.sizes)
-                    var position = crops ? random : nil
-                    let part = try framing.apply(to: decoded, random: &position, mirrors: mirrors)
-                    let pixels = Tensor(bytes: part.pixels, [1, part.height, part.width, 3])
-                    return (pixels, caption(of: image))
-                } catch {
-                    problems.skip(image.name, error)
-                }
+            return firstReadable(from: indices[place], of: bucket) { image, decoded in
+                let framing = ImageFraming(of: decoded.size, to: bucket.size, for: options.sizes)
+                var position = crops ? random : nil
+                let part = try framing.apply(to: decoded, random: &position, mirrors: mirrors)
+                return (part.wholeTensor, caption(of: bucket.images[image]))
             }
-            return nil
         }.compactMap(\.self)
         guard found.count == indices.count else { return nil }
         return ImageBatch(
             pixels: .concatenating(found.map(\.pixels)), captions: found.map(\.caption))
+    }
+
+    /// What a function makes of an image, or of the next one of the bucket where it is damaged; nil
+    /// where none can be read.
+    private func firstReadable<Result>(
+        from index: Int, of bucket: Bucket, _ make: (Int, Image) throws -> Result
+    ) -> Result? {
+        for offset in bucket.images.indices {
+            let index = (index + offset) % bucket.images.count
+            let name = bucket.images[index].name
+            guard !problems.knows(name) else { continue }
+            do {
+                return try make(index, Image(contentsOf: url.file(name)))
+            } catch {
+                problems.skip(name, error)
+            }
+        }
+        return nil
+    }
+
+    /// Images of a bucket with these indices, their middles, in the order that they lie in; with
+    /// the index of the image that stands in where one is damaged.
+    ///
+    /// - Returns: Pixels and indices, or nil where none of the bucket can be read.
+    /// - Throws: `CancellationError` when the task is cancelled.
+    func middles(
+        _ range: Range<Int>, of bucket: Bucket
+    ) throws -> (pixels: Tensor, indices: [Int])? {
+        let found = try cancellableMap(range.count) { place in
+            firstReadable(from: range.lowerBound + place, of: bucket) { index, decoded in
+                let framing = ImageFraming(of: decoded.size, to: bucket.size, for: options.sizes)
+                var middle: ImageRandom?
+                let part = try framing.apply(to: decoded, random: &middle, mirrors: false)
+                return (part.wholeTensor, index)
+            }
+        }.compactMap(\.self)
+        guard found.count == range.count else { return nil }
+        return (.concatenating(found.map(\.0)), found.map(\.1))
+    }
+
+    private var nothingReadable: WuerstchenError {
+        WuerstchenError(
+            .unreadableFile,
+            "none of the images in \(url.path) can be decoded; check that they are still there "
+                + "and whole")
     }
 
     func caption(of image: ImageFile) -> String {
@@ -171,4 +216,9 @@ public struct ImageFolder: ImageSource {
             throw error
         }
     }
+}
+
+extension Image {
+    /// `[1, height, width, 3]`, 0…1.
+    fileprivate var wholeTensor: Tensor { Tensor(bytes: pixels, [1, height, width, 3]) }
 }

@@ -143,20 +143,7 @@ public struct CheckpointExport: Sendable {
     ) throws {
         let target = folder.appendingPathComponent(
             "\(layout[keyPath: pipeline])/\(layout.tokenizer)")
-        try makeFolder(target)
-        do {
-            for file in try FileManager.default.contentsOfDirectory(
-                at: tokenizer, includingPropertiesForKeys: nil)
-            {
-                try AtomicFile.replace(
-                    target.appendingPathComponent(file.lastPathComponent),
-                    with: Data(contentsOf: file))
-            }
-        } catch {
-            throw WuerstchenError(
-                .unwritableFile, "\(tokenizer.path) cannot be copied to \(target.path)",
-                underlying: error)
-        }
+        try copyFiles(of: tokenizer, to: target)
     }
 
     private func writeIndex(
@@ -184,4 +171,25 @@ private struct AnyField: Encodable {
     let value: any Encodable & Sendable
 
     func encode(to encoder: any Encoder) throws { try value.encode(to: encoder) }
+}
+
+/// Copies the files of a folder, such as a tokenizer's, to another, which is made if it is not
+/// there.
+///
+/// - Throws: `WuerstchenError` with code `unwritableFile`.
+func copyFiles(of folder: URL, to target: URL) throws {
+    try makeFolder(target)
+    do {
+        for file in try FileManager.default.contentsOfDirectory(
+            at: folder, includingPropertiesForKeys: nil)
+        {
+            try AtomicFile.replace(
+                target.appendingPathComponent(file.lastPathComponent),
+                with: Data(contentsOf: file))
+        }
+    } catch {
+        throw WuerstchenError(
+            .unwritableFile, "\(folder.path) cannot be copied to \(target.path)",
+            underlying: error)
+    }
 }

@@ -107,7 +107,7 @@ extension Double {
 
 extension Duration {
     /// The duration for a person to read.
-    fileprivate var readable: String {
+    var readable: String {
         let seconds = Int(components.seconds)
         if seconds < 60 { return "\(seconds) s" }
         if seconds < 3600 { return "\(seconds / 60) min \(seconds % 60) s" }

@@ -110,6 +110,8 @@ public struct PreviewObjective: TrainingObjective {
     public let name = "preview"
     /// The images.
     public var images: any ImageSource
+    /// Images that are not learnt from.
+    @Incidental public var validationImages: (any ImageSource)? = nil
     /// The compressor.
     public var compressor: SemanticCompressor
     /// How reconstructions are judged.
@@ -140,6 +142,28 @@ public struct PreviewObjective: TrainingObjective {
         return TrainingLoss(
             reconstruction(decoded, target),
             metrics: ["psnr": peakSignalToNoise(decoded.detached(), target)])
+    }
+
+    /// The same over images that are not learnt from.
+    public var validation: PreviewObjective? {
+        validationImages.map {
+            var result = self
+            result.images = $0
+            return result
+        }
+    }
+
+    /// Images and what the preview decoder shows of their latents.
+    public func contactSheet(_ parameters: [String: Tensor]) throws -> ContactSheet? {
+        let batch = try (validationImages ?? images).batch(0, count: 8)
+        let preview = try PreviewDecoder(
+            residual: StepParameters(fixed: parameters).source("preview"))
+        var sheet = ContactSheet(title: "preview decoder", imageSide: 128)
+        try sheet.addRow("images", batch.pixels)
+        try sheet.addRow(
+            "previews", preview.pixels(of: compressor.encode(batch.pixels).values),
+            captions: batch.captions)
+        return sheet
     }
 }
 

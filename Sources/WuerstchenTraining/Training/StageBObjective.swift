@@ -78,9 +78,8 @@ public struct StageBObjective: TrainingObjective {
     /// The loss of a batch.
     public func loss(_ parameters: StepParameters, _ step: TrainingStep) throws -> TrainingLoss {
         var random = step.random
-        let batch = try images.batch(step.batch, count: step.batchSize)
-        let compressor = try compressor(parameters, step.precision)
-        var semantic = try compressor.embed(compressor.reduced(batch.pixels))
+        let batch = try encoded(parameters, step)
+        var semantic = batch.semantic
         if random.uniform() < semanticDropout {
             semantic = Tensor(repeating: 0, semantic.shape)
         } else if random.uniform() < semanticNoise {
@@ -93,11 +92,24 @@ public struct StageBObjective: TrainingObjective {
         let text = try captions(
             captions.dropping(batch.captions, &random), parameters, precision: step.precision)
         let stage = try noise.stage(parameters, precision: step.precision)
-        let clean = try stageA.latent(of: batch.pixels).values
         let outcome = try noise(
-            stage, clean, conditioning: stage.prepare(semantic: semantic, text: text),
+            stage, batch.latents, conditioning: stage.prepare(semantic: semantic, text: text),
             random: &random)
         return TrainingLoss(outcome.loss)
+    }
+
+    /// The latents of a batch, from where they are kept if the images have them and the compressor
+    /// stays as it is.
+    private func encoded(_ parameters: StepParameters, _ step: TrainingStep) throws -> EncodedBatch
+    {
+        if compressor != nil, let kept = images as? any EncodedImageSource {
+            return try kept.encoded(step.batch, count: step.batchSize)
+        }
+        let batch = try images.batch(step.batch, count: step.batchSize)
+        let compressor = try compressor(parameters, step.precision)
+        return EncodedBatch(
+            semantic: try compressor.embed(compressor.reduced(batch.pixels)),
+            latents: try stageA.latent(of: batch.pixels).values, captions: batch.captions)
     }
 
     private func compressor(
@@ -131,7 +143,7 @@ public struct StageBObjective: TrainingObjective {
         let latent = try stage.sample(semantic, text: TextEmbedding(prompts: text), seed: 1)
         var sheet = ContactSheet(title: "Stage B", imageSide: 128)
         try sheet.addRow("images", batch.pixels)
-        try sheet.addRow("from latents", stageA.pixels(of: latent))
+        try sheet.addRow("from latents", stageA.pixels(of: latent), captions: batch.captions)
         return sheet
     }
 }

@@ -19,8 +19,10 @@ public struct Trainer<Objective: TrainingObjective> {
     private let reducer: any GradientReducer
     private let retention = BufferPool.Retention()
     /// Whether ``state`` is what a whole step left, all of it numbers.
-    private var isSound = true
+    private(set) var isSound = true
     private var lastCheckpoint = ContinuousClock.now
+    /// The step whose state ``next()`` saved last; nil before the first.
+    private(set) var savedStep: Int?
     private var pace = TrainingPace()
     /// A smoothed loss, to notice when it explodes.
     private var usualLoss: Float?
@@ -138,6 +140,7 @@ public struct Trainer<Objective: TrainingObjective> {
         {
             try state.write(to: file)
             lastCheckpoint = .now
+            savedStep = state.step
         }
         pace.countStep(images: options.batchSize)
         return TrainingReport(

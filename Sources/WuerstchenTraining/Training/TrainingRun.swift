@@ -17,6 +17,10 @@ public struct TrainingRun<Objective: TrainingObjective>: Sendable {
     /// Whether a training that begins writes over files that no training wrote.
     public var replacesForeignFiles = false
 
+    /// Called with the averages of the parameters after each checkpoint, also that of a run that is
+    /// stopped; to export them.
+    public var whenSaved: (@Sendable ([String: Tensor]) throws -> Void)?
+
     /// A run in a folder, which is made if it is not there.
     ///
     /// - Throws: `WuerstchenError` with code `unwritableFile`; before that, what options and
@@ -77,6 +81,9 @@ public struct TrainingRun<Objective: TrainingObjective>: Sendable {
                 progress.show(report)
             }
             while var report = try trainer.next() {
+                if trainer.savedStep == trainer.state.step {
+                    try whenSaved?(trainer.state.average.values)
+                }
                 let now = ContinuousClock.now
                 if trainer.isFinished || (now - lastLook).seconds > lookInterval {
                     try look(&report, trainer.state, log)
@@ -91,6 +98,7 @@ public struct TrainingRun<Objective: TrainingObjective>: Sendable {
             }
         } catch let error as CancellationError {
             try trainer.save()
+            if trainer.isSound { try whenSaved?(trainer.state.average.values) }
             throw error
         } catch {
             // An image that cannot be read or a log that cannot be written takes nothing from the

@@ -1,0 +1,170 @@
+import ArgumentParser
+import ExampleSupport
+import Foundation
+import Wuerstchen
+import WuerstchenTraining
+
+struct TrainCascade: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "cascade",
+        abstract: "Train a whole cascade on a folder of captioned PNGs, or go on with it.",
+        discussion: """
+            Learns a tokenizer from the captions, measures how fast this machine is, says how long \
+            each piece will take, and trains Stage A, the compressor, the text encoder, the preview \
+            decoder, Stage B and Stage C. In the folder are `checkpoint`, for text-to-image \
+            --checkpoint, and `report.html` with samples; each piece has a report of its own. The \
+            same command goes on with a training that was stopped (Ctrl-C, a crash, a power cut).
+            """)
+
+    @Argument(help: "The folder of the training; it is made if it is not there.")
+    var folder: String
+
+    @OptionGroup var source: ImageArguments
+
+    @Option(help: "Hours in all, shared among the pieces. (default: 2, or as --size takes)")
+    var hours: Double?
+
+    @Option(
+        help: """
+            The networks: tiny (128×128 images), small (256×256 images, the miniature's) or published \
+            (512×512 images). Without --hours, they take as many steps as the miniature did. \
+            (default: tiny for up to an hour, else small)
+            """)
+    var size: CascadeSize?
+
+    @Option(help: "The folder of a tokenizer. (default: one learnt from the captions)")
+    var tokenizer: String?
+
+    @Option(help: "The share of the images that is held out, 0 to 0.5; 0 for none.")
+    var heldOut = 0.05
+
+    @Option(help: "Images of a step. (default: each piece's own, 8 to 128)")
+    var batch: Int?
+
+    @Flag(help: "Say how long the pieces will take, and train nothing.")
+    var planOnly = false
+
+    @OptionGroup var compute: ComputeArguments
+
+    enum CascadeSize: String, ExpressibleByArgument, CaseIterable {
+        case tiny, small, published
+
+        var architecture: CascadeArchitecture {
+            switch self {
+            case .tiny: .tiny
+            case .small: .small
+            case .published: .published
+            }
+        }
+    }
+
+    func validate() throws {
+        guard source.images != nil else {
+            throw ValidationError(
+                "--pictures FOLDER is needed: PNGs with captions; `train miniature` has drawn scenes"
+            )
+        }
+        guard (0...0.5).contains(heldOut) else {
+            throw ValidationError("--held-out must be from 0 to 0.5")
+        }
+        if let batch, !(2...65536).contains(batch) {
+            throw ValidationError("--batch must be 2 to 65536")
+        }
+        if let hours {
+            guard hours > 0, hours <= 10_000 else {
+                throw ValidationError("--hours must be positive and at most 10000")
+            }
+        }
+    }
+
+    /// The hours that there are; nil where a size alone says how long training takes.
+    private var limit: Double? { hours ?? (size == nil ? 2 : nil) }
+
+    func run() async throws {
+        let command = self
+        try await interruptible { try command.train() }
+    }
+
+    private func train() throws {
+        guard let images = source.url else { return }
+        let status = StatusLine()
+        let size = size ?? ((limit ?? 2) <= 1 ? .tiny : .small)
+        var options = CascadeTraining.Options(size.architecture)
+        options.tokenizer = tokenizer.map { URL(fileURLWithPath: $0) }
+        options.heldOutShare = heldOut
+        options.includesSubfolders = source.subfolders
+        options.batchSize = batch
+        (options.seed, options.precision) = (compute.seed, compute.precision)
+        let training = try CascadeTraining(
+            in: URL(fileURLWithPath: folder), images: images, options: options,
+            report: status.note)
+        status.note("\(training.images.summary(tokenizer: training.tokenizer))")
+        status.note("measuring how fast this machine is")
+        let plan = try training.plan(limit: limit.map { $0 * 3600 })
+        status.note("the plan, for \(size.rawValue) networks\n\(plan)")
+        guard !planOnly else { return }
+        var progress = TrainingProgress()
+        try training.run(progress: &progress)
+        status.note("the checkpoint is in \(training.checkpoint.path)")
+    }
+}
+
+struct ExportCascade: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "export",
+        abstract: "Write what `train cascade` has so far as a checkpoint, at any time.",
+        discussion: """
+            Needs every piece to have begun. The other parts of `train` write the `checkpoint` in \
+            their folder with every checkpoint of the training, and when they are stopped.
+            """)
+
+    @Argument(help: "The folder of the training.")
+    var folder: String
+
+    @Option(name: .shortAndLong, help: "The folder of the checkpoint. (default: FOLDER/checkpoint)")
+    var output: String?
+
+    @Flag(help: "Write into a folder that is there and has something in it.")
+    var force = false
+
+    func run() throws {
+        let run = URL(fileURLWithPath: folder)
+        let target =
+            output.map { URL(fileURLWithPath: $0) } ?? run.appendingPathComponent("checkpoint")
+        let inside = (try? FileManager.default.contentsOfDirectory(atPath: target.path)) ?? []
+        guard output == nil || force || inside.isEmpty else {
+            throw ValidationError(
+                "\(target.path) is there and not empty; overwrite it with --force")
+        }
+        try CascadeTraining.export(run, to: target)
+    }
+}
+
+struct AssembleCheckpoint: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "assemble",
+        abstract: "Make one checkpoint of parts that were trained one by one.",
+        discussion: "Parts that were not made from each other are refused.")
+
+    @Argument(help: "The folder of `train stage-a`.")
+    var stageA: String
+
+    @Argument(help: "The folder of `train compressor-and-b`.")
+    var stageB: String
+
+    @Argument(help: "The folder of `train stage-c`.")
+    var stageC: String
+
+    @Option(name: .shortAndLong, help: "The folder of the checkpoint.")
+    var output: String
+
+    @Flag(help: "Write into a folder that is there and has something in it.")
+    var force = false
+
+    func run() throws {
+        try CheckpointAssembly(
+            stageA: URL(fileURLWithPath: stageA), stageB: URL(fileURLWithPath: stageB),
+            stageC: URL(fileURLWithPath: stageC)
+        ).write(to: URL(fileURLWithPath: output), replaces: force)
+    }
+}

@@ -1,0 +1,67 @@
+/// A piece of the training of a cascade. Later ones stand on earlier ones.
+public enum CascadePiece: String, Sendable, Codable, CaseIterable, CodingKeyRepresentable {
+    /// The VQGAN.
+    case stageA = "stage-a"
+    /// The semantic compressor, with the preview decoder.
+    case compressor
+    /// The text encoder, on captions alone.
+    case text
+    /// The preview decoder once more, on the compressor as it is when it is done.
+    case preview
+    /// Stage B with its text encoder, on Stage A and the compressor.
+    case stageB = "stage-b"
+    /// Stage C with its text encoder, on the compressor.
+    case stageC = "stage-c"
+
+    /// The piece in words.
+    public var title: String {
+        switch self {
+        case .stageA: "Stage A"
+        case .compressor: "compressor"
+        case .text: "text encoder"
+        case .preview: "preview decoder"
+        case .stageB: "Stage B"
+        case .stageC: "Stage C"
+        }
+    }
+
+    /// How a piece of a small cascade is trained: what the miniature was, with as many steps.
+    public var options: TrainingOptions {
+        switch self {
+        case .stageA:
+            TrainingOptions(steps: 2400, batchSize: 16, peakRate: 2e-3, weightDecay: 1e-4)
+        case .compressor:
+            TrainingOptions(steps: 3000, batchSize: 12, peakRate: 2e-3, weightDecay: 1e-4)
+        case .text: TrainingOptions(steps: 700, batchSize: 128, peakRate: 1e-3)
+        case .preview:
+            TrainingOptions(steps: 4000, batchSize: 16, peakRate: 1e-3, weightDecay: 1e-4)
+        case .stageB:
+            TrainingOptions(steps: 20000, batchSize: 8, peakRate: 1e-3, weightDecay: 1e-3)
+        case .stageC:
+            TrainingOptions(steps: 18000, batchSize: 48, peakRate: 1e-3, averageDecay: 0.999)
+        }
+    }
+
+    /// The same with another number of steps, over which the rate rises and falls.
+    public func options(steps: Int) -> TrainingOptions {
+        var result = options
+        result.rate =
+            TrainingOptions(
+                steps: steps, batchSize: result.batchSize, peakRate: result.rate.peak
+            ).rate
+        result.steps = steps
+        return result
+    }
+
+    /// The share of the time for training that the piece gets.
+    public var share: Double {
+        switch self {
+        case .stageA: 0.12
+        case .compressor: 0.12
+        case .text: 0.03
+        case .preview: 0.07
+        case .stageB: 0.31
+        case .stageC: 0.35
+        }
+    }
+}

@@ -1,0 +1,236 @@
+public import Foundation
+internal import TensorCore
+public import Wuerstchen
+internal import WuerstchenNN
+
+/// The training of a whole cascade on a folder of captioned images: everything from a tokenizer to
+/// a checkpoint in the published layout, in as much time as there is.
+///
+/// All of it is in one folder: a folder for each ``CascadePiece``, the tokenizer, the latents that
+/// are computed once, `checkpoint` with what is trained so far, `report.html` with samples, and
+/// `cascade.json` with the sizes and the plan. A training that was stopped goes on where it was,
+/// bit-exactly.
+public struct CascadeTraining: Sendable {
+    /// The folder of the training.
+    public let folder: URL
+    /// The images, held-out ones set aside.
+    public let images: ImageFolder
+    /// The sizes of the networks.
+    public let architecture: CascadeArchitecture
+    /// What everything random depends on.
+    public let seed: UInt64
+    /// Splits captions into tokens.
+    public let tokenizer: CLIPTokenizer
+    /// Images cut out for Stage A.
+    let crops: ImageFolder
+    /// Seconds between looks at samples and validation images of a piece.
+    public var lookInterval: Double = 180
+    /// Seconds between checkpoints.
+    public var checkpointInterval: Double = 120
+    private let batchSize: Int?
+    private let precision: Precision
+    var pieces: TrainedPieces { TrainedPieces(in: folder) }
+
+    /// What a cascade is trained with besides the images.
+    public struct Options: Sendable {
+        /// The sizes of the networks.
+        public var architecture: CascadeArchitecture
+        /// The folder of a tokenizer; nil for one that is learnt from the captions.
+        public var tokenizer: URL?
+        /// The share of the images that is not learnt from.
+        public var heldOutShare = 0.05
+        /// Whether the folders in the folder are looked into.
+        public var includesSubfolders = false
+        /// What everything random depends on.
+        public var seed: UInt64 = 0
+        /// The numbers that networks multiply.
+        public var precision = Precision.bfloat16
+        /// Images of a step in place of each piece's own, to need less memory or time.
+        public var batchSize: Int?
+
+        /// Options with an architecture.
+        public init(_ architecture: CascadeArchitecture = .small) {
+            self.architecture = architecture
+        }
+    }
+
+    /// A training that begins or goes on in a folder, which is made if it is not there. Nothing is
+    /// trained yet.
+    ///
+    /// - Parameters:
+    ///   - folder: The folder of the training.
+    ///   - images: The folder of captioned images.
+    ///   - options: What to train.
+    ///   - report: Called with a sentence about each file that cannot be used; from any thread.
+    /// - Throws: `WuerstchenError` when networks do not fit together, the folder of images has no
+    ///   captions, or the training was begun with other sizes or another seed.
+    public init(
+        in folder: URL, images: URL, options: Options = Options(),
+        report: @escaping @Sendable (String) -> Void = { _ in }
+    ) throws {
+        try options.architecture.validate()
+        var architecture = options.architecture
+        var choice = ImageFolderOptions(
+            sizes: .buckets(AspectBuckets(side: architecture.side)),
+            heldOutShare: options.heldOutShare, includesSubfolders: options.includesSubfolders,
+            seed: options.seed)
+        let found = try ImageFolder(images, options: choice, report: report)
+        try found.summary().requireCaptions()
+        choice.sizes = .crops(side: architecture.crop, shorterSide: architecture.side)
+        (choice.crop, choice.readsCaptions) = (.random, false)
+        crops = try ImageFolder(images, options: choice)
+        let pieces = TrainedPieces(in: folder)
+        let record = try CascadeRecord.read(in: folder)
+        if record == nil { try requireNothingForeign(in: folder) }
+        tokenizer = try Self.tokenizer(
+            in: pieces, from: options.tokenizer, captions: found.allCaptions)
+        architecture.text.positions = tokenizer.length
+        architecture.text.vocabularySize = tokenizer.vocabularySize
+        if let record {
+            architecture.stageA.latentScale = record.architecture.stageA.latentScale
+            guard record.architecture == architecture, record.seed == options.seed else {
+                throw WuerstchenError(
+                    .invalidRequest,
+                    "\(folder.path) was begun with other sizes, another tokenizer or another seed "
+                        + "(\(record.seed)); go on as it was begun, or choose another folder")
+            }
+        }
+        self.folder = folder
+        self.images = found
+        self.architecture = architecture
+        (seed, precision, batchSize) = (options.seed, options.precision, options.batchSize)
+    }
+
+    /// The tokenizer of a training: the one that it has, a given one, or one learnt from captions.
+    private static func tokenizer(
+        in pieces: TrainedPieces, from given: URL?, captions: [String]
+    ) throws -> CLIPTokenizer {
+        let files = FileManager.default
+        if !files.fileExists(atPath: pieces.tokenizer.path) {
+            if let given {
+                _ = try CLIPTokenizer(contentsOf: given)
+                try copyFiles(of: given, to: pieces.tokenizer)
+            } else {
+                try CaptionTokenizer(captions: captions).write(to: pieces.tokenizer)
+            }
+        }
+        return try CLIPTokenizer(contentsOf: pieces.tokenizer)
+    }
+
+    /// The settings of a piece with a number of steps.
+    func options(_ piece: CascadePiece, steps: Int) -> TrainingOptions {
+        var result = piece.options(steps: steps)
+        (result.seed, result.precision) = (seed, precision)
+        result.checkpointInterval = checkpointInterval
+        if let batchSize { result.batchSize = batchSize }
+        if let part = architecture.microBatch, piece != .text {
+            result.microBatches = max(1, result.batchSize / part)
+            while result.batchSize % result.microBatches != 0 { result.microBatches -= 1 }
+        }
+        return result
+    }
+
+    /// The plan: as it was settled, or made from the speed of a few steps of each piece.
+    ///
+    /// - Parameters:
+    ///   - limit: The seconds that there are in all; nil to take as many steps as the recipe does.
+    ///     Another limit than before divides what is left of it among the pieces to come.
+    ///   - now: What time it is.
+    /// - Returns: The plan, which is kept in the folder.
+    /// - Throws: `CancellationError`, and what reading images and writing files throw.
+    public func plan(
+        limit: Double?, now: () -> ContinuousClock.Instant = { .now }
+    ) throws -> CascadeSchedule {
+        var record: CascadeRecord
+        if let found = try CascadeRecord.read(in: folder) {
+            record = found
+            if let limit, limit != record.schedule.limit { record.schedule.setLimit(limit) }
+        } else {
+            let start = now()
+            let speeds = try CascadeSpeeds(of: self, now: now)
+            record = CascadeRecord(
+                architecture: architecture, seed: seed,
+                schedule: CascadeSchedule(
+                    limit: limit, pieces: speeds.secondsPerStep, other: speeds.other))
+            record.schedule.add(otherSeconds: (now() - start).seconds)
+        }
+        try record.write(in: folder)
+        return record.schedule
+    }
+
+    /// Trains what is not done, and leaves a checkpoint with a report and samples.
+    ///
+    /// - Parameters:
+    ///   - progress: Where to report.
+    ///   - now: What time it is.
+    /// - Throws: `CancellationError` when the task is cancelled, after saving what there is, and
+    ///   what ``TrainingRun/run(resumes:start:progress:)`` throws.
+    public func run(
+        progress: inout TrainingProgress, now: () -> ContinuousClock.Instant = { .now }
+    ) throws {
+        let lock = try FolderLock(folder)
+        defer { withExtendedLifetime(lock) {} }
+        _ = try plan(limit: nil, now: now)
+        guard var record = try CascadeRecord.read(in: folder) else { return }
+        for piece in record.schedule.pieces where record.schedule.entries[piece]?.isDone != true {
+            let steps = record.schedule.begin(piece)
+            try record.write(in: folder)
+            var start = now()
+            let prepared = try prepare(piece, record, &progress)
+            record.schedule.add(otherSeconds: (now() - start).seconds)
+            start = now()
+            progress.note(
+                "\(piece.title): \(steps) steps"
+                    + (record.schedule.seconds(of: piece).map {
+                        ", about \(Duration.seconds($0).readable)"
+                    } ?? ""))
+            do {
+                try prepared(options(piece, steps: steps), &progress)
+            } catch {
+                record.schedule.add(seconds: (now() - start).seconds, to: piece)
+                try? record.write(in: folder)
+                throw error
+            }
+            record.schedule.add(seconds: (now() - start).seconds, to: piece)
+            if piece == .stageA {
+                record.architecture.stageA.latentScale = try measuredStageA().configuration
+                    .latentScale
+            }
+            record.schedule.finish(piece)
+            try record.write(in: folder)
+        }
+        try export()
+        try CascadeReport(self, record).write()
+    }
+
+    /// Where the checkpoint is kept that a training leaves.
+    public var checkpoint: URL { folder.appendingPathComponent("checkpoint") }
+
+    private func export() throws { try Self.export(folder, to: checkpoint) }
+
+    /// Writes what is trained so far as a checkpoint in the published layout. The images need not be
+    /// there any more.
+    ///
+    /// - Parameters:
+    ///   - folder: The folder of the training.
+    ///   - target: The folder of the checkpoint.
+    /// - Throws: `WuerstchenError` when there is no such training, when a piece has not begun, or
+    ///   when files cannot be written.
+    public static func export(_ folder: URL, to target: URL) throws {
+        guard let record = try CascadeRecord.read(in: folder) else {
+            throw WuerstchenError(
+                .fileNotFound,
+                "\(folder.path) holds no training of a cascade (cascade.json); give the folder that "
+                    + "`train cascade` was begun in")
+        }
+        let pieces = TrainedPieces(in: folder)
+        let missing = CascadePiece.allCases.filter { !pieces.isBegun($0) }
+        guard missing.isEmpty else {
+            throw WuerstchenError(
+                .fileNotFound,
+                "\(folder.path): \(missing.map(\.title).formatted(.list(type: .and))) not begun yet; a "
+                    + "checkpoint takes all pieces, so go on with the training first")
+        }
+        try pieces.export(record.architecture, to: target)
+    }
+}

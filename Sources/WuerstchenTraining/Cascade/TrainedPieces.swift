@@ -1,0 +1,144 @@
+public import Foundation
+public import TensorCore
+public import Wuerstchen
+internal import WuerstchenNN
+
+/// The pieces of a cascade in a folder, each in one of its own, of which later ones stand on
+/// earlier ones.
+public struct TrainedPieces: Sendable {
+    /// The folder of the whole training.
+    public let folder: URL
+
+    /// The pieces in a folder.
+    public init(in folder: URL) {
+        self.folder = folder
+    }
+
+    /// The folder of a piece.
+    public func folder(of piece: some RawRepresentable<String>) -> URL {
+        folder.appendingPathComponent(piece.rawValue)
+    }
+
+    /// The folder of the tokenizer.
+    public var tokenizer: URL { folder.appendingPathComponent("tokenizer") }
+
+    /// The file that a piece's training goes on from.
+    func stateFile(of piece: some RawRepresentable<String>) -> URL {
+        folder(of: piece).appendingPathComponent("state.safetensors")
+    }
+
+    /// Whether there is anything of a piece.
+    public func isBegun(_ piece: some RawRepresentable<String>) -> Bool {
+        FileManager.default.fileExists(atPath: stateFile(of: piece).path)
+    }
+
+    /// The averaged parameters of one network of a piece, whose training need not be over.
+    ///
+    /// - Parameters:
+    ///   - piece: The piece.
+    ///   - scope: The network, such as `stage_a`.
+    /// - Returns: The parameters by name.
+    /// - Throws: `WuerstchenError` when the piece has not begun, or what is there is something else.
+    public func average(
+        of piece: some RawRepresentable<String>, _ scope: String
+    ) throws -> [String: Tensor] {
+        let file = stateFile(of: piece)
+        guard isBegun(piece) else {
+            throw WuerstchenError(
+                .fileNotFound, "\(file.path) is not there; train \(piece.rawValue) first")
+        }
+        let state = try TrainingState(contentsOf: file)
+        let values = TrainableParameters(state.average.values).scope(scope)
+        guard !values.isEmpty else {
+            throw WuerstchenError(.malformedFile, "\(file.path) has no parameters of \(scope)")
+        }
+        return values
+    }
+
+    /// The same under the network's scope, for another piece to begin with.
+    ///
+    /// - Throws: As ``average(of:_:)``.
+    public func start(
+        from piece: some RawRepresentable<String>, _ scope: String
+    ) throws -> [String: Tensor] {
+        TrainableParameters(try average(of: piece, scope), under: scope).values
+    }
+
+    /// The compressor, in the numbers that it is trained in.
+    ///
+    /// - Throws: As ``average(of:_:)``.
+    public func compressor() throws -> SemanticCompressor {
+        try SemanticCompressor(
+            parameters: ParameterValues(average(of: CascadePiece.compressor, "compressor")),
+            precision: .bfloat16, latentSpace: CascadeArchitecture.latentSpace)
+    }
+
+    /// Stage A, whose latents' deviation over some images becomes the unit of Stage B's.
+    ///
+    /// - Parameters:
+    ///   - configuration: Its numbers.
+    ///   - pixels: Some images, `[batch, height, width, 3]`, 0…1.
+    /// - Returns: Stage A.
+    /// - Throws: As ``average(of:_:)``.
+    public func stageA(
+        _ configuration: StageA.Configuration, measuredOn pixels: @autoclosure () throws -> Tensor
+    ) throws -> StageA {
+        let stage = try stageA(configuration)
+        var configuration = configuration
+        configuration.latentScale = try stage.measuredLatentScale(pixels())
+        return try stageA(configuration)
+    }
+
+    /// Stage A with the unit of its latents.
+    func stageA(_ configuration: StageA.Configuration) throws -> StageA {
+        try StageA(
+            configuration: configuration,
+            parameters: ParameterValues(average(of: CascadePiece.stageA, "stage_a")),
+            precision: .bfloat16)
+    }
+
+    /// Writes what is trained as a checkpoint in the published layout, with compressor and preview
+    /// decoder, in 16-bit floats.
+    ///
+    /// - Parameters:
+    ///   - architecture: The sizes of the networks, Stage A with the unit of its latents.
+    ///   - target: The checkpoint's folder.
+    /// - Throws: `WuerstchenError` when a piece has not begun or files cannot be written.
+    public func export(_ architecture: CascadeArchitecture, to target: URL) throws {
+        typealias Piece = CascadePiece
+        let export = CheckpointExport(to: target)
+        let space = CascadeArchitecture.latentSpace
+        try export.writePriorIndex(
+            space: space, side: architecture.side, schedule: NoiseSchedule())
+        try export.writeDecoderIndex(space: space, schedule: NoiseSchedule())
+        for pipeline in [\CheckpointLayout.prior, \.decoder] {
+            try export.copyTokenizer(tokenizer, to: pipeline)
+        }
+        try export.write(average(of: Piece.stageA, "stage_a"), architecture.stageA, to: \.stageA)
+        try export.write(average(of: Piece.stageB, "stage_b"), architecture.stageB, to: \.stageB)
+        try export.write(
+            average(of: Piece.stageB, "text"), architecture.text, to: \.decoderTextEncoder)
+        try export.write(average(of: Piece.stageC, "stage_c"), architecture.stageC, to: \.stageC)
+        try export.write(
+            average(of: Piece.stageC, "text"), architecture.text, to: \.priorTextEncoder)
+        try export.write(
+            average(of: Piece.compressor, "compressor"),
+            toFile: CheckpointLayout.published.compressor)
+        try export.write(
+            average(of: Piece.preview, "preview"), toFile: CheckpointLayout.published.previews[0])
+    }
+}
+
+extension TrainingRun {
+    /// Trains to the end, from where an earlier training in the folder stopped if there is one.
+    ///
+    /// - Parameters:
+    ///   - start: Parameters to begin with in place of initial ones.
+    ///   - progress: Where to report.
+    /// - Throws: As ``run(resumes:start:progress:)``.
+    public func goOn(
+        start: [String: Tensor] = [:], progress: inout TrainingProgress
+    ) throws {
+        _ = try run(resumes: isBegun, start: start, progress: &progress)
+    }
+}
