@@ -32,8 +32,8 @@ public struct CascadeLoRA: Sendable {
 
     /// Writes the file in the naming of PEFT and diffusers, such as
     /// `prior.blocks.2.attention.to_q.lora_A.weight`. That naming has no place for alpha, so that
-    /// B is stored times alpha / rank. Rank, alpha and the fingerprints of the base's weights are in
-    /// the file's metadata.
+    /// B is stored times alpha / rank. Rank, alpha and the fingerprints of the base's weights are
+    /// in the file's metadata.
     ///
     /// - Parameters:
     ///   - file: The file.

@@ -8,7 +8,8 @@ public import TensorCore
 /// network has to know of it. ``AdaptedParameters`` puts it beside a network's parameters, and
 /// ``MergedParameters`` into them.
 public struct LoRA: Sendable {
-    /// What is added to the weight of one linear layer or 1×1 convolution: `alpha / rank · up · down`.
+    /// What is added to the weight of one linear layer or 1×1 convolution:
+    /// `alpha / rank · up · down`.
     public struct Layer: Sendable {
         /// A, `[rank, inputs]`.
         public var down: Tensor

@@ -204,7 +204,8 @@ public struct Parameters {
 
     /// The parameter of a name in PyTorch's layout; zeros when there is none of the expected shape,
     /// which ``load(from:precision:ignoring:_:)`` reports with all others. What adapters add to a
-    /// weight is in it, as much of it as counts now; see ``weightMatrix(_:_:_:storedAs:role:initializer:)``.
+    /// weight is in it, as much of it as counts now; see
+    /// ``weightMatrix(_:_:_:storedAs:role:initializer:)``.
     ///
     /// - Parameters:
     ///   - name: The parameter's name in this part of the network.

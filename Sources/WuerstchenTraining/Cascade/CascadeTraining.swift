@@ -208,8 +208,8 @@ public struct CascadeTraining: Sendable {
 
     private func export() throws { try Self.export(folder, to: checkpoint) }
 
-    /// Writes what is trained so far as a checkpoint in the published layout. The images need not be
-    /// there any more.
+    /// Writes what is trained so far as a checkpoint in the published layout. The images need not
+    /// be there any more.
     ///
     /// - Parameters:
     ///   - folder: The folder of the training.

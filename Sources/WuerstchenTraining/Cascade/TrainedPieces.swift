@@ -38,7 +38,8 @@ public struct TrainedPieces: Sendable {
     ///   - piece: The piece.
     ///   - scope: The network, such as `stage_a`.
     /// - Returns: The parameters by name.
-    /// - Throws: `WuerstchenError` when the piece has not begun, or what is there is something else.
+    /// - Throws: `WuerstchenError` when the piece has not begun, or what is there is something
+    ///   else.
     public func average(
         of piece: some RawRepresentable<String>, _ scope: String
     ) throws -> [String: Tensor] {

@@ -7,7 +7,8 @@ public import WuerstchenNN
 ///
 /// B begins with zeros, so that the first step sees the networks as they were, bit for bit. The
 /// gradients pass through frozen weights, of which there are none. The state of such a training
-/// holds the adapters and what else the objective learns, such as a discriminator, not the networks.
+/// holds the adapters and what else the objective learns, such as a discriminator, not the
+/// networks.
 public struct LoRAObjective<Base: TrainingObjective>: TrainingObjective {
     /// What is learnt.
     public var base: Base

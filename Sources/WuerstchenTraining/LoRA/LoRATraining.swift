@@ -39,8 +39,8 @@ public struct LoRATraining: Sendable {
     ///
     /// - Parameter semantics: Latents and captions.
     /// - Returns: The objective.
-    /// - Throws: `WuerstchenError` when the stage predicts no noise, and what reading the checkpoint
-    ///   throws.
+    /// - Throws: `WuerstchenError` when the stage predicts no noise, and what reading the
+    ///   checkpoint throws.
     public func stageC(_ semantics: any SemanticSource) throws -> LoRAObjective<StageCObjective> {
         let text = try cascade.textEncoder()
         var objective = StageCObjective(

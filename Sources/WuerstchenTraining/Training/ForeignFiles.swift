@@ -3,8 +3,8 @@ internal import TensorCore
 internal import Wuerstchen
 
 /// Refuses the folder of a training that begins if it holds files that it would write over, and
-/// that no training wrote: a report, a LoRA or a folder of weights, without a training's state in the
-/// folder or in one of those in it.
+/// that no training wrote: a report, a LoRA or a folder of weights, without a training's state in
+/// the folder or in one of those in it.
 ///
 /// - Throws: `WuerstchenError` with code `unwritableFile` that names the file.
 public func requireNothingForeign(in folder: URL) throws {

@@ -18,7 +18,8 @@ import _WuerstchenTestSupport
             }, to: file)
     }
 
-    /// The networks of ``LoRACase/stageC`` and ``LoRACase/stageB``, and one layer of a text encoder.
+    /// The networks of ``LoRACase/stageC`` and ``LoRACase/stageB``, and one layer of a text
+    /// encoder.
     private func layers() throws -> [CascadeLoRA.Network: [String: Shape]] {
         [
             .stageC: try LoRACase.stageC.layers(), .stageB: try LoRACase.stageB.layers(),
