@@ -17,7 +17,7 @@ public struct PackedWeight: Sendable {
     /// The weight, where it is tracked.
     let tracked: Tensor?
     /// What is added to the weight without being packed with it. Linear layers take it into
-    /// account; convolutions over more than one pixel and ``unpacked()`` do not.
+    /// account; convolutions over more than one pixel and `unpacked()` do not.
     public package(set) var updates: [LowRankUpdate] = []
 
     enum Form: Sendable {
