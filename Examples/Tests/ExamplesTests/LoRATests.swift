@@ -39,10 +39,7 @@ import Wuerstchen
         let other = try examples.run("train", command + ["--resume", "--alpha", "3"])
         #expect(other.status != 0 && other.errors.contains("alpha"), "\(other.errors)")
         let resumed = try examples.run("train", command + ["--resume"])
-        // The digest of a tokenizer may differ between processes, and resuming is refused.
-        withKnownIssue(isIntermittent: true) {
-            #expect(resumed.status == 0, "\(resumed.errors)")
-        }
+        #expect(resumed.status == 0, "\(resumed.errors)")
 
         func make(_ loras: String...) throws -> ExamplesTests.Outcome {
             try examples.run(

@@ -15,9 +15,8 @@ public struct LoRAObjective<Base: TrainingObjective>: TrainingObjective {
     /// The adapters, by the scope of the network that they are of, such as `stage_c`.
     public var adapters: [String: LoRAConfiguration] { configurations.values }
     /// The networks' parameters, under their scopes.
-    public var frozen: [String: Tensor] { weights.values }
+    public let frozen: [String: Tensor]
     private let configurations: AdapterSettings
-    private let weights: FrozenWeights
 
     /// An objective that adapters learn.
     ///
@@ -31,7 +30,7 @@ public struct LoRAObjective<Base: TrainingObjective>: TrainingObjective {
         _ base: Base, frozen: [String: Tensor], adapters: [String: LoRAConfiguration]
     ) {
         self.base = base
-        weights = FrozenWeights(values: frozen)
+        self.frozen = frozen
         configurations = AdapterSettings(values: adapters)
     }
 
@@ -144,24 +143,7 @@ extension LoRA {
     }
 }
 
-/// Weights that a training does not change: a setting that is compared as a whole.
-private struct FrozenWeights: Sendable, CustomTrainingSettings {
-    let values: [String: Tensor]
-
-    var trainingSettings: TrainingSettings {
-        var result = TrainingSettings()
-        result["digest"] = .text(
-            SettingsDigest(of: values.map { Named(name: $0, value: $1) }).description)
-        return result
-    }
-
-    private struct Named {
-        let name: String
-        let value: Tensor
-    }
-}
-
-/// The adapters of a training, as settings that are the same in every process.
+/// The adapters of a training, as settings of their own rather than one digest.
 private struct AdapterSettings: Sendable, CustomTrainingSettings {
     let values: [String: LoRAConfiguration]
 

@@ -29,7 +29,12 @@ struct SettingsDigest: CustomStringConvertible {
         let mirror = Mirror(reflecting: value)
         switch mirror.displayStyle {
         case .dictionary:
-            for child in mirror.children { add(text: "\(child.value)") }
+            for entry in mirror.children {
+                // Not its description, which for some types holds where this process has them, and
+                // of tensors only the beginning.
+                let parts = Mirror(reflecting: entry.value).children
+                add(text: parts.map { "\(SettingsDigest(of: $0.value))" }.joined(separator: ":"))
+            }
         case .collection:
             if let first = mirror.children.first, TrainingSettings.Value(leaf: first.value) != nil {
                 return add(text: "\(value)")

@@ -304,6 +304,19 @@ import _WuerstchenTestSupport
         }
     }
 
+    @Test("a dictionary's digest is the same in every process, and sees all of each value")
+    func dictionaries() {
+        // Its description says where in memory the type is.
+        struct Merge { var rank: Int, result: Int }
+        let merges = [UInt64(7): Merge(rank: 1, result: 2), 8: Merge(rank: 2, result: 3)]
+        #expect(SettingsDigest(of: merges).description == "2a7a1ceff82bfaf6")
+        var values = [Float](repeating: 0, count: 1000)
+        let zeros = SettingsDigest(of: ["weight": Tensor(values, [1000])]).description
+        values[500] = 1
+        #expect(SettingsDigest(of: ["weight": Tensor(values, [1000])]).description != zeros)
+        #expect(SettingsDigest(of: ["bias": Tensor(values, [1000])]).description != zeros)
+    }
+
     private func digest(of values: [String: Tensor], _ precision: Precision) throws -> String {
         SettingsDigest(
             of: try SemanticCompressor(
