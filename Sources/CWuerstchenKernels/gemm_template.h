@@ -282,21 +282,7 @@ INLINE void convert_row(uint32_t *words, float *scale, float *offset, const void
 #endif
 }
 
-static void convert(void *words, ptrdiff_t ld, float *scale, float *offset, const float *x,
-                    ptrdiff_t ldx, ptrdiff_t rows, ptrdiff_t depth, const float *factors) {
-    for (ptrdiff_t r = 0; r < rows; ++r)
-        convert_row((uint32_t *)words + r * ld, scale ? scale + r : NULL,
-                    offset ? offset + r : NULL, x + r * ldx, false, depth, factors);
-}
-
-static void convert_bfloat16(void *words, ptrdiff_t ld, float *scale, float *offset,
-                             const void *x, ptrdiff_t ldx, ptrdiff_t rows, ptrdiff_t depth,
-                             const float *factors) {
-    for (ptrdiff_t r = 0; r < rows; ++r)
-        convert_row((uint32_t *)words + r * ld, scale ? scale + r : NULL,
-                    offset ? offset + r : NULL, (const uint32_t *)x + r * ldx, true, depth,
-                    factors);
-}
+#include "gemm_convert.h"
 
 #if WG_FEATURES < 4
 static void pack_transposed(uint32_t *words, const float *x, ptrdiff_t ldx, ptrdiff_t columns,

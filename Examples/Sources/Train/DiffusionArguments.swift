@@ -3,17 +3,8 @@ import Wuerstchen
 import WuerstchenScenes
 public import WuerstchenTraining
 
-/// What the diffusion stages are trained with besides.
-struct DiffusionArguments: ParsableArguments {
-    @Option(help: "A pipeline's folder with text_encoder and tokenizer. (default: the miniature's)")
-    var text: String?
-
-    @Flag(help: "Train the text encoder too.")
-    var learnText = false
-
-    @Flag(help: "Train without text: the captions of a folder are not read.")
-    var noCaptions = false
-
+/// How a diffusion stage learns to predict noise.
+struct DenoisingArguments: ParsableArguments {
     @Flag(
         help: """
             Compute activations anew for gradients instead of keeping them: less memory, a third more \
@@ -28,6 +19,20 @@ struct DiffusionArguments: ParsableArguments {
             of the clean latent).
             """)
     var weighting: NoiseWeighting?
+}
+
+/// What the diffusion stages are trained with besides.
+struct DiffusionArguments: ParsableArguments {
+    @Option(help: "A pipeline's folder with text_encoder and tokenizer. (default: the miniature's)")
+    var text: String?
+
+    @Flag(help: "Train the text encoder too.")
+    var learnText = false
+
+    @Flag(help: "Train without text: the captions of a folder are not read.")
+    var noCaptions = false
+
+    @OptionGroup var denoising: DenoisingArguments
 
     /// How a stage learns.
     func noise<Stage: TrainableStage>(
@@ -37,8 +42,8 @@ struct DiffusionArguments: ParsableArguments {
         var noise = NoisePrediction(
             StageBlueprint<Stage>(
                 configuration: configuration, latentSpace: space),
-            weighting: weighting ?? standard)
-        noise.checkpointsActivations = recompute
+            weighting: denoising.weighting ?? standard)
+        noise.checkpointsActivations = denoising.recompute
         return noise
     }
 

@@ -48,19 +48,7 @@ struct TrainLoRA: AsyncParsableCommand {
             """)
     var compressor: String?
 
-    @Flag(
-        help: """
-            Compute activations anew for gradients instead of keeping them: less memory, a third more \
-            time.
-            """)
-    var recompute = false
-
-    @Option(
-        help: """
-            How errors at different noise levels count: p2, clean (the default for Stage C), \
-            inverseSignal (the default for Stage B) or cleanError.
-            """)
-    var weighting: NoiseWeighting?
+    @OptionGroup var denoising: DenoisingArguments
 
     enum AdaptedStages: String, ExpressibleByArgument, CaseIterable {
         case stageC = "stage-c"
@@ -88,8 +76,8 @@ struct TrainLoRA: AsyncParsableCommand {
         training.configuration = LoRAConfiguration(
             rank: rank, alpha: alpha, layers: LoRALayers(named: layers))
         training.adaptsText = learnText
-        training.weighting = weighting
-        training.checkpointsActivations = recompute
+        training.weighting = denoising.weighting
+        training.checkpointsActivations = denoising.recompute
         let sources = try arguments.sources(
             side: training.cascade.defaultSize.width, readsCaptions: true)
         let file =

@@ -302,8 +302,7 @@ struct TrainStageC: AsyncParsableCommand {
         let folder =
             try compressorFile.map { URL(fileURLWithPath: $0).deletingLastPathComponent() }
             ?? Miniature.folder()
-        let files = CheckpointLayout.published.previews.map { folder.appendingPathComponent($0) }
-        return try files.first { FileManager.default.fileExists(atPath: $0.path) }.map {
+        return try CheckpointLayout.published.previewFile(in: folder).map {
             try PreviewDecoder(contentsOf: $0)
         }
     }

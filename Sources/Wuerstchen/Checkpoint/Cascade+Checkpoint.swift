@@ -54,14 +54,12 @@ extension Cascade {
         if let prior, let preview {
             try misfits.collect { try preview.requireFit(prior.stageC) }
         }
-        let compressor = CheckpointLayout.published.compressors.lazy
-            .map { directory.appendingPathComponent($0) }
-            .first { FileManager.default.fileExists(atPath: $0.path) }
+        let compressor = CheckpointLayout.published.compressorFile(in: directory)
         if let compressor {
             try misfits.collect {
                 _ = try SemanticCompressor(
                     parameters: CheckpointParameters(contentsOf: compressor).withoutValues)
-                try prior.map { try SemanticCompressor.requireFit($0.stageC) }
+                try prior?.stageC.requireFit(semanticChannels: SemanticCompressor.latentChannels)
             }
         }
         let size = try prior.flatMap { prior in
@@ -146,13 +144,9 @@ extension Cascade {
     }
 
     private static func previewDecoder(in directory: URL) throws -> PreviewDecoder {
-        for name in CheckpointLayout.published.previews {
-            let file = directory.appendingPathComponent(name)
-            if FileManager.default.fileExists(atPath: file.path) {
-                return try PreviewDecoder(contentsOf: file)
-            }
-        }
-        return PreviewDecoder()
+        try CheckpointLayout.published.previewFile(in: directory).map {
+            try PreviewDecoder(contentsOf: $0)
+        } ?? PreviewDecoder()
     }
 }
 

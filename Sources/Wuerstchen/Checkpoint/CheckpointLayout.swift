@@ -1,3 +1,5 @@
+public import Foundation
+
 /// Where the parts of a checkpoint lie: the names of its folders and files.
 ///
 /// A checkpoint has two pipelines as diffusers saves them, the prior (text to semantic latents) and
@@ -68,5 +70,20 @@ public struct CheckpointLayout: Sendable, Hashable {
         stageB = Network(pipeline: decoder, folder: "decoder")
         stageA = Network(pipeline: decoder, folder: "vqgan")
         decoderTextEncoder = Network(pipeline: decoder, folder: "text_encoder", stem: "model")
+    }
+}
+
+extension CheckpointLayout {
+    /// The preview decoder's file in a checkpoint's folder; nil where there is none.
+    public func previewFile(in checkpoint: URL) -> URL? { first(of: previews, in: checkpoint) }
+
+    /// The semantic compressor's file in a checkpoint's folder; nil where there is none.
+    public func compressorFile(in checkpoint: URL) -> URL? {
+        first(of: compressors, in: checkpoint)
+    }
+
+    private func first(of names: [String], in checkpoint: URL) -> URL? {
+        names.map { checkpoint.appendingPathComponent($0) }
+            .first { FileManager.default.fileExists(atPath: $0.path) }
     }
 }

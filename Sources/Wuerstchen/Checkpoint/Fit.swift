@@ -81,16 +81,3 @@ private func requireEqual(
         "\(taker) \(taken) channels (\(field)) and \(maker) \(made)"
             + (otherField.map { " (\($0))" } ?? "") + "; take parts that belong together")
 }
-
-extension SemanticCompressor {
-    /// Refuses a Stage C of other latents.
-    ///
-    /// - Throws: ``WuerstchenError`` with code `invalidConfiguration`.
-    static func requireFit(_ stageC: StageC.Configuration) throws {
-        guard stageC.latentChannels != latentChannels else { return }
-        throw WuerstchenError(
-            .invalidConfiguration,
-            "Stage C makes latents of \(stageC.latentChannels) channels (c_in) and the semantic "
-                + "compressor \(latentChannels); take parts that belong together")
-    }
-}

@@ -25,7 +25,7 @@ struct BytePairEncoding: Sendable {
     ///   - unknown: The id of bytes whose symbol is not in the vocabulary.
     /// - Throws: `invalidVocabulary` if a merge occurs twice or needs a symbol that is not there.
     init(vocabulary: Vocabulary, merges: MergeList, unknown: Int) throws {
-        let alphabet = Self.byteAlphabet()
+        let alphabet = CLIPTokenizer.byteAlphabet
         byteSymbols = ["", Self.endOfWord].flatMap { suffix in
             alphabet.map { vocabulary.ids[$0 + suffix] ?? unknown }
         }
@@ -131,10 +131,12 @@ struct BytePairEncoding: Sendable {
     private static func key(_ left: Int, _ right: Int) -> UInt64 {
         UInt64(left) << 32 | UInt64(right)
     }
+}
 
+extension CLIPTokenizer {
     /// The printable character that stands for each byte in vocabularies: itself where it is
     /// visible in Latin-1, and otherwise the next free one from U+0100 on.
-    private static func byteAlphabet() -> [String] {
+    package static let byteAlphabet: [String] = {
         var substitute: UInt32 = 0x100
         return (UInt32(0)...255).map { byte in
             switch byte {
@@ -145,7 +147,7 @@ struct BytePairEncoding: Sendable {
                 return Unicode.Scalar(substitute).map { String(Character($0)) } ?? ""
             }
         }
-    }
+    }()
 }
 
 /// A merge that may be done: the lowest rank comes first, and the leftmost among equals.

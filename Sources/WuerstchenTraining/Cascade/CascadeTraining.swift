@@ -141,6 +141,13 @@ public struct CascadeTraining: Sendable {
     public func plan(
         limit: Double?, now: () -> ContinuousClock.Instant = { .now }
     ) throws -> CascadeSchedule {
+        try record(limit: limit, now: now).schedule
+    }
+
+    /// The record with the plan of ``plan(limit:now:)``.
+    private func record(
+        limit: Double?, now: () -> ContinuousClock.Instant
+    ) throws -> CascadeRecord {
         var record: CascadeRecord
         if let found = try CascadeRecord.read(in: folder) {
             record = found
@@ -155,7 +162,7 @@ public struct CascadeTraining: Sendable {
             record.schedule.add(otherSeconds: (now() - start).seconds)
         }
         try record.write(in: folder)
-        return record.schedule
+        return record
     }
 
     /// Trains what is not done, and leaves a checkpoint with a report and samples.
@@ -170,8 +177,7 @@ public struct CascadeTraining: Sendable {
     ) throws {
         let lock = try FolderLock(folder)
         defer { withExtendedLifetime(lock) {} }
-        _ = try plan(limit: nil, now: now)
-        guard var record = try CascadeRecord.read(in: folder) else { return }
+        var record = try record(limit: nil, now: now)
         for piece in record.schedule.pieces where record.schedule.entries[piece]?.isDone != true {
             let steps = record.schedule.begin(piece)
             try record.write(in: folder)

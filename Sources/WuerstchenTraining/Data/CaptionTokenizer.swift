@@ -24,7 +24,7 @@ public struct CaptionTokenizer: Sendable {
         let pieces = captions.map { CLIPTokenizer.pieces(of: $0) }
         var counts: [[UInt8]: Int] = [:]
         for piece in pieces.joined() { counts[piece, default: 0] += 1 }
-        var pairs = PairMerging(counts, alphabet: Self.bytes, Self.endOfWord)
+        var pairs = PairMerging(counts, Self.endOfWord)
         merges = pairs.merges(atMost: vocabularySize - 2 * Self.bytes.count - 2)
         let symbols = pairs.symbolCounts
         let tokens = pieces.map { $0.reduce(0) { $0 + (symbols[$1] ?? 0) } }.max() ?? 0
@@ -40,7 +40,7 @@ public struct CaptionTokenizer: Sendable {
     ///   - vocabularySize: The most symbols.
     package init(words: [[UInt8]: Int], length: Int, vocabularySize: Int) {
         self.length = length
-        var pairs = PairMerging(words, alphabet: Self.bytes, Self.endOfWord)
+        var pairs = PairMerging(words, Self.endOfWord)
         merges = pairs.merges(atMost: vocabularySize - 2 * Self.bytes.count - 2)
     }
 
@@ -55,11 +55,9 @@ public struct CaptionTokenizer: Sendable {
 
     /// The printable characters that stand for the 256 bytes. They come in CLIP's order: first the
     /// bytes that stand for themselves, then the others, as the characters from U+0100 on.
-    private static let bytes: [String] = {
-        let printable: [UInt32] = Array(0x21...0x7E) + Array(0xA1...0xAC) + Array(0xAE...0xFF)
-        let others = (0..<256 - UInt32(printable.count)).map { 0x100 + $0 }
-        return (printable + others).compactMap { Unicode.Scalar($0).map { String($0) } }
-    }()
+    private static let bytes = CLIPTokenizer.byteAlphabet.sorted {
+        $0.unicodeScalars.lexicographicallyPrecedes($1.unicodeScalars)
+    }
 
     /// Writes the files that `CLIPTokenizer` reads, the same ones for the same captions.
     ///
@@ -121,16 +119,11 @@ private struct PairMerging {
     /// In which words a pair came up; it need not any more.
     private var places: [SymbolPair: Set<Int>] = [:]
 
-    init(_ words: [[UInt8]: Int], alphabet: [String], _ endOfWord: String) {
-        // `alphabet` is in the order of ids: bytes that stand for themselves come first.
-        let order =
-            Array(UInt8(0x21)...0x7E) + Array(UInt8(0xA1)...0xAC) + Array(UInt8(0xAE)...0xFF)
-        let others = (UInt8.min...UInt8.max).filter { !order.contains($0) }
-        let letters = Dictionary(uniqueKeysWithValues: zip(order + others, alphabet))
+    init(_ words: [[UInt8]: Int], _ endOfWord: String) {
         self.words = words.filter { !$0.key.isEmpty }
             .sorted { $0.key.lexicographicallyPrecedes($1.key) }
             .map { bytes, count in
-                var symbols = bytes.compactMap { letters[$0] }
+                var symbols = bytes.map { CLIPTokenizer.byteAlphabet[Int($0)] }
                 symbols[symbols.count - 1] += endOfWord
                 return (bytes, symbols, count)
             }

@@ -148,7 +148,7 @@ public struct ImageFolder: ImageSource {
                 let framing = ImageFraming(of: decoded.size, to: bucket.size, for: options.sizes)
                 var position = crops ? random : nil
                 let part = try framing.apply(to: decoded, random: &position, mirrors: mirrors)
-                return (part.wholeTensor, caption(of: bucket.images[image]))
+                return (part.tensor, caption(of: bucket.images[image]))
             }
         }.compactMap(\.self)
         guard found.count == indices.count else { return nil }
@@ -187,7 +187,7 @@ public struct ImageFolder: ImageSource {
                 let framing = ImageFraming(of: decoded.size, to: bucket.size, for: options.sizes)
                 var middle: ImageRandom?
                 let part = try framing.apply(to: decoded, random: &middle, mirrors: false)
-                return (part.wholeTensor, index)
+                return (part.tensor, index)
             }
         }.compactMap(\.self)
         guard found.count == range.count else { return nil }
@@ -216,9 +216,4 @@ public struct ImageFolder: ImageSource {
             throw error
         }
     }
-}
-
-extension Image {
-    /// `[1, height, width, 3]`, 0…1.
-    fileprivate var wholeTensor: Tensor { Tensor(bytes: pixels, [1, height, width, 3]) }
 }
