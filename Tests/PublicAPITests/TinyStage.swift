@@ -47,6 +47,12 @@ struct TinyStage: TrainableStage {
         network(x, timestepEmbedding(times, width: TinyStage.embedding) + conditioning)
     }
 
+    /// What is in front of the last layer.
+    func hidden(_ x: Tensor, times: [Float], conditioning: Tensor) -> Tensor {
+        network.features(
+            x, timestepEmbedding(times, width: TinyStage.embedding) + conditioning)
+    }
+
     /// What captions are to the network, a row of numbers for each.
     static func words(_ captions: [String]) -> Tensor {
         let values = captions.flatMap { caption in
@@ -84,8 +90,12 @@ private struct Network: Sendable {
     }
 
     func callAsFunction(_ x: Tensor, _ embedding: Tensor) -> Tensor {
+        output(features(x, embedding))
+    }
+
+    func features(_ x: Tensor, _ embedding: Tensor) -> Tensor {
         let y = input(x)
-        return output(hidden(condition(y, embedding), .gelu, residual: y))
+        return hidden(condition(y, embedding), .gelu, residual: y)
     }
 }
 
@@ -93,6 +103,14 @@ private struct Network: Sendable {
 struct TinyObjective: TrainingObjective {
     let name = "tiny-stage"
     let noise = NoisePrediction(StageBlueprint<TinyStage>(configuration: .init()))
+
+    /// Latents that are high or low, as captions say.
+    static func latents(of captions: [String], _ random: inout RandomStream) -> Tensor {
+        Tensor.concatenating(
+            captions.map {
+                random.normal([1, 2, 2, 2]).scaled(by: 0.3, shift: $0 == "up" ? 1 : -1)
+            })
+    }
 
     func initialParameters(seed: UInt64) throws -> TrainableParameters {
         var parameters = TrainableParameters()
@@ -105,10 +123,7 @@ struct TinyObjective: TrainingObjective {
         let captions = (0..<step.batchSize).map { _ in
             ["up", "down"][random.integer(below: 2)]
         }
-        let clean = Tensor.concatenating(
-            captions.map {
-                random.normal([1, 2, 2, 2]).scaled(by: 0.3, shift: $0 == "up" ? 1 : -1)
-            })
+        let clean = TinyObjective.latents(of: captions, &random)
         let seen = captions.map { random.uniform() < 0.1 ? "" : $0 }
         let outcome = try noise(
             noise.stage(parameters, precision: step.precision), clean,

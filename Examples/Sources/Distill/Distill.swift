@@ -12,12 +12,13 @@ import WuerstchenTraining
         discussion: """
             First a teacher makes couplings: pairs of noise and the latent that it becomes. Reflow \
             trains a student whose flow is straighter, so that a few steps do. One-step trains one that \
-            takes a single step, best from the couplings and weights of a reflowed student. Decoder \
+            takes a single step, best from the couplings and weights of a reflowed student. Lightning \
+            and windows need no couplings: they train students of several steps on images. Decoder \
             makes Stage A smaller, where a one-step image spends most of its time.
             """,
         subcommands: [
-            MakeCouplings.self, Reflow.self, OneStep.self, TrainDecoder.self,
-            MeasureFlow.self,
+            MakeCouplings.self, Reflow.self, OneStep.self, Lightning.self, Windows.self,
+            TrainDecoder.self, MeasureFlow.self,
         ])
 }
 

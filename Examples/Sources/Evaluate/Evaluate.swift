@@ -112,7 +112,8 @@ import WuerstchenTraining
         let sheet = sheet.map { URL(fileURLWithPath: $0) }
         try replacement.check((sheet.map { [$0] } ?? []) + exported())
         let folder = try cascade.checkpoint.folder()
-        let cascade = try cascade.cascade(precision: precision)
+        let cascade = try cascade.cascade(
+            precision: precision, stageCSteps: stageCSteps, stageBSteps: stageBSteps)
         var evaluation = CascadeEvaluation(
             cascade: cascade,
             compressor: try SemanticCompressor(

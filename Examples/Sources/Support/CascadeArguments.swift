@@ -17,7 +17,8 @@ public struct CheckpointArguments: ParsableArguments, Sendable {
     @Option(
         help: """
             A Stage C in place of the checkpoint's: a folder with config.json and weights, such as \
-            the folder `student` that distill writes.
+            the folder `student` that distill writes. Where images are made it can be the folder of \
+            several students, of which --stage-c-steps picks one.
             """)
     public var stageC: String?
 
@@ -25,7 +26,8 @@ public struct CheckpointArguments: ParsableArguments, Sendable {
     @Option(
         help: """
             A Stage B in place of the checkpoint's: a folder with config.json and weights, such as \
-            the folder `student` that distill writes.
+            the folder `student` that distill writes. Where images are made it can be the folder of \
+            several students, of which --stage-b-steps picks one.
             """)
     public var stageB: String?
 
@@ -116,13 +118,17 @@ public struct CascadeArguments: ParsableArguments, Sendable {
         }
     }
 
-    /// The cascade.
+    /// The cascade, with the students of some steps where stages are folders of several; the most
+    /// steps that there are for nil.
     public func cascade(
-        variant: String? = nil, precision: Precision, memory: MemoryPolicy = .resident
+        variant: String? = nil, precision: Precision, memory: MemoryPolicy = .resident,
+        stageCSteps: Int? = nil, stageBSteps: Int? = nil
     ) throws -> Cascade {
         try Cascade(
             contentsOf: checkpoint.folder(), variant: variant, precision: precision, memory: memory,
-            replacing: fast ? Miniature.students() : checkpoint.stages,
+            replacing: fast
+                ? Miniature.students()
+                : checkpoint.stages.choosing(stageC: stageCSteps, stageB: stageBSteps),
             loras: loras.map(\.file))
     }
 }

@@ -136,7 +136,8 @@ struct TextToImage: AsyncParsableCommand {
         let sheetFile = try sheet.map { try checkedSheet($0) }
         let previewFolder = try previews.map { try PreviewFolder($0, replacement) }
         var cascade = try cascade.cascade(
-            variant: variant, precision: precision, memory: memory)
+            variant: variant, precision: precision, memory: memory, stageCSteps: stageCSteps,
+            stageBSteps: stageBSteps)
         if decoder == .preview { cascade.decoder = cascade.previewDecoder }
 
         let request = try request(cascade, seed: seed)

@@ -312,6 +312,49 @@ import WuerstchenTraining
         #expect(misused.status != 0 && misused.errors.contains("one step"), "\(misused.errors)")
     }
 
+    @Test("Each student of a progressive distillation is the next one's teacher, and all are found")
+    func lightning() throws {
+        defer { try? FileManager.default.removeItem(at: folder) }
+        func distill(_ output: String, _ more: String...) throws -> Outcome {
+            try run(
+                "distill",
+                ["lightning", output, "--teacher-steps", "4", "--iterations", "1", "--batch", "2"]
+                    + ["--adversarial-iterations", "2"] + more)
+        }
+        for stage in ["stage-c", "stage-b"] {
+            let made = try distill(stage, "--stage", stage, "--steps", "2,1")
+            #expect(made.status == 0, "\(made.errors)")
+            for name in ["\(stage)-2-steps", "\(stage)-1-steps", "adversary"] {
+                #expect(made.errors.contains(name), "\(made.errors)")
+            }
+        }
+        let resumed = try distill("stage-c", "--stage", "stage-c", "--steps", "2,1", "--resume")
+        #expect(resumed.status == 0, "\(resumed.errors)")
+        let others = try distill("stage-c", "--stage", "stage-c", "--steps", "2,1")
+        #expect(others.status != 0 && others.errors.contains("resume"), "\(others.errors)")
+        let adapted = try distill(
+            "lora", "--stage", "stage-c", "--teacher-steps", "8", "--steps", "4,2", "--lora", "4")
+        #expect(adapted.status == 0, "\(adapted.errors)")
+        let refused = try distill("x", "--stage", "stage-c", "--steps", "8,3")
+        #expect(refused.status != 0 && refused.errors.contains("cannot teach 3"))
+        let windows = try run(
+            "distill",
+            [
+                "windows", "windows", "--stage", "stage-b", "--windows", "2", "--teacher-steps",
+                "2", "--iterations", "1", "--batch", "2",
+            ])
+        #expect(windows.status == 0, "\(windows.errors)")
+        let students = ["--stage-c", "stage-c", "--stage-b", "windows"]
+        let image = try run(
+            "text-to-image",
+            ["a boat", "--stage-c-steps", "1", "--stage-b-steps", "4"] + students)
+        #expect(image.status == 0 && image.errors.contains("Stage B 4/4"), "\(image.errors)")
+        for (steps, words) in [("3", "2, 1"), ("8", "2, 1")] {
+            let wrong = try run("text-to-image", ["a boat", "--stage-c-steps", steps] + students)
+            #expect(wrong.status != 0 && wrong.errors.contains(words), "\(wrong.errors)")
+        }
+    }
+
     @Test("Scenes come with captions of the same names, the same for the same seed")
     func scenes() throws {
         defer { try? FileManager.default.removeItem(at: folder) }

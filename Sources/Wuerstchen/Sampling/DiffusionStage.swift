@@ -20,8 +20,8 @@ public protocol DiffusionStage: Sendable {
     /// How noise grows with time.
     var schedule: NoiseSchedule { get }
 
-    /// What the network is trained to predict: noise, or the velocity where the description has a
-    /// flow.
+    /// What the network is trained to predict: noise, or where the description has a flow, its
+    /// velocity or clean latents as that says.
     ///
     /// - Parameters:
     ///   - x: The noisy latents, `[batch, height, width, latentChannels]`.
@@ -60,7 +60,7 @@ extension DiffusionStage {
     ) throws -> Tensor {
         let predicted = try predict(x, times: times, conditioning: conditioning)
         guard let flow = description.flow else { return predicted }
-        return flow.map(schedule).noise(predicted, x, times)
+        return flow.map(schedule).noise(predicted, flow.prediction, x, times)
     }
 
     /// A sampler that turns noise into latents step by step.
@@ -127,7 +127,8 @@ extension DiffusionStage {
                 noise: noise)
         }
         return FlowSampler(
-            FlowField(denoiser, map: map, predictsVelocity: description.flow != nil),
+            FlowField(
+                denoiser, map: map, predicting: description.flow?.prediction ?? .noise),
             timesteps: options.timesteps, solver: solver, initial: start, kept: kept, noise: noise)
     }
 
@@ -144,7 +145,7 @@ extension DiffusionStage {
         let description = description
         return try FlowField(
             description.name, map: description.flowMap, guidance: guidance,
-            predictsVelocity: description.flow != nil, network: network(conditioning))
+            predicting: description.flow?.prediction ?? .noise, network: network(conditioning))
     }
 
     private func network(_ conditioning: Conditioning) -> GuidedDenoiser.Network {

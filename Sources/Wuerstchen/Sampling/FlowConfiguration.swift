@@ -1,12 +1,19 @@
 internal import TensorCore
 
 /// What a stage that is a rectified flow carries in its `config.json`, under `flow`: its network
-/// predicts velocities `u − ε` instead of noise, and this is how it wants to be sampled.
+/// predicts velocities `u − ε`, or clean latents, instead of noise, and this is how it wants to be
+/// sampled.
 ///
 /// Loading such a stage picks its sampler; see ``DiffusionStage/defaultSampling``.
 public struct FlowConfiguration: Sendable, Hashable, Codable {
     /// The number of steps that it was distilled to; nil for a flow that takes any number.
     public var steps: Int?
+    /// The number of equal windows of time in each of which the flow is straight, for one that is
+    /// sampled in a multiple of so many steps; nil for others.
+    public var windows: Int?
+    /// What the network predicts: the velocity, or the clean latent, which a student of one step
+    /// has no input to subtract from.
+    public var prediction = PredictionKind.velocity
     /// The weight of the guidance that is distilled into the network, which needs no second,
     /// unconditional pass for it; 1 for none.
     public var guidance: Float
@@ -16,7 +23,7 @@ public struct FlowConfiguration: Sendable, Hashable, Codable {
     public var deviation: Double
 
     enum CodingKeys: String, CodingKey {
-        case steps
+        case steps, windows, prediction
         case guidance = "baked_guidance"
         case mean = "latent_mean"
         case deviation = "latent_deviation"
@@ -27,12 +34,25 @@ public struct FlowConfiguration: Sendable, Hashable, Codable {
         self.init()
         let fields = try decoder.container(keyedBy: CodingKeys.self)
         steps = try fields.decodeIfPresent(Int.self, forKey: .steps)
+        windows = try fields.decodeIfPresent(Int.self, forKey: .windows)
+        try fields.update(&prediction, .prediction)
         try fields.update(&guidance, .guidance)
         try fields.update(&mean, .mean)
         try fields.update(&deviation, .deviation)
     }
 
-    /// A flow of the given properties.
+    /// Encodes the field, without what is as usual.
+    public func encode(to encoder: any Encoder) throws {
+        var fields = encoder.container(keyedBy: CodingKeys.self)
+        try fields.encodeIfPresent(steps, forKey: .steps)
+        try fields.encodeIfPresent(windows, forKey: .windows)
+        if prediction != .velocity { try fields.encode(prediction, forKey: .prediction) }
+        try fields.encode(guidance, forKey: .guidance)
+        try fields.encode(mean, forKey: .mean)
+        try fields.encode(deviation, forKey: .deviation)
+    }
+
+    /// A flow of the given properties, whose network predicts the velocity.
     public init(steps: Int? = nil, guidance: Float = 1, mean: Double = 0, deviation: Double = 1) {
         self.steps = steps
         self.guidance = guidance
@@ -45,6 +65,18 @@ public struct FlowConfiguration: Sendable, Hashable, Codable {
     }
 
     func validate() throws {
+        guard prediction != .noise else {
+            throw WuerstchenError(
+                .invalidConfiguration,
+                "flow has the prediction noise; a flow's network predicts velocity or clean")
+        }
+        guard steps == nil || windows == nil, windows.map({ (1...1000).contains($0) }) ?? true
+        else {
+            throw WuerstchenError(
+                .invalidConfiguration,
+                "flow has steps \(steps.map { "\($0)" } ?? "any") and windows \(windows ?? 0); it can "
+                    + "have one of the two, and 1 to 1000 windows")
+        }
         guard steps.map({ (1...10_000).contains($0) }) ?? true, guidance.isFinite,
             abs(guidance) <= 1000, abs(mean) <= 1000, (0.001...1000).contains(deviation)
         else {
@@ -61,10 +93,14 @@ public struct FlowConfiguration: Sendable, Hashable, Codable {
         steps == 1 ? "one step" : "\(steps) steps"
     }
 
-    /// How to sample: the steps that it was made for, or eight.
+    /// How to sample: the steps that it was made for, one for each window, or eight.
     func sampling(_ schedule: NoiseSchedule) -> SamplingOptions {
+        sampling(schedule, steps: steps ?? windows ?? 8)
+    }
+
+    private func sampling(_ schedule: NoiseSchedule, steps: Int) -> SamplingOptions {
         SamplingOptions(
-            timesteps: map(schedule).equalTimesteps(steps ?? 8), guidance: 0, method: .euler)
+            timesteps: map(schedule).equalTimesteps(steps), guidance: 0, method: .euler)
     }
 
     /// Refuses what would give images that the network was not made for.
@@ -76,6 +112,7 @@ public struct FlowConfiguration: Sendable, Hashable, Codable {
                     + "dpmpp-2m), not by \(options.method.rawValue); leave its sampling options out"
             )
         }
+        if let windows { return try validate(options, schedule, stage, windows) }
         guard let steps else { return }
         let standard = sampling(schedule)
         guard options.timesteps == standard.timesteps, options.method == .euler,
@@ -85,6 +122,23 @@ public struct FlowConfiguration: Sendable, Hashable, Codable {
                 .invalidRequest,
                 "this \(stage) was distilled to \(FlowConfiguration.words(steps: steps)) "
                     + "without guidance and does nothing else; leave its sampling options out")
+        }
+    }
+
+    /// The same for a flow of windows, none of which a step may cross the end of.
+    private func validate(
+        _ options: SamplingOptions, _ schedule: NoiseSchedule, _ stage: String, _ windows: Int
+    ) throws {
+        let count = options.timesteps.count
+        guard count.isMultiple(of: windows), !options.isGuided,
+            options.timesteps == sampling(schedule, steps: count).timesteps
+        else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "this \(stage) is straight in each of \(windows) windows: it takes "
+                    + (1...3).map { "\($0 * windows)" }.joined(separator: ", ")
+                    + " or another multiple of \(windows) equal steps without guidance, not \(count)"
+            )
         }
     }
 }

@@ -21,7 +21,7 @@ public struct FlowField: Sendable {
     /// The flow's variables.
     public let map: FlowMap
     private let denoiser: GuidedDenoiser
-    private let predictsVelocity: Bool
+    private let kind: PredictionKind
 
     /// The field of a network.
     ///
@@ -29,25 +29,25 @@ public struct FlowField: Sendable {
     ///   - name: The network's name, for messages.
     ///   - map: The flow's variables.
     ///   - guidance: The weight of classifier-free guidance; up to 1 there is none.
-    ///   - predictsVelocity: Whether the network predicts the flow's velocity rather than noise.
+    ///   - kind: What the network predicts.
     ///   - network: The prediction for diffusion's noisy latents, `[batch, height, width,
     ///     channels]`, in their shape, and the time of each. Under guidance the latents come
     ///     twice, first to be seen with what to lead to, then with what to lead away from.
     /// - Throws: ``WuerstchenError`` with code `invalidRequest` for a weight that is no number of
     ///   ordinary size.
     public init(
-        _ name: String, map: FlowMap, guidance: Float = 1, predictsVelocity: Bool,
+        _ name: String, map: FlowMap, guidance: Float = 1, predicting kind: PredictionKind,
         network: @escaping @Sendable (_ latents: Tensor, _ times: [Float]) throws -> Tensor
     ) throws {
         self.init(
             GuidedDenoiser(name, guidance: try Guidance(weight: guidance), network), map: map,
-            predictsVelocity: predictsVelocity)
+            predicting: kind)
     }
 
-    init(_ denoiser: GuidedDenoiser, map: FlowMap, predictsVelocity: Bool) {
+    init(_ denoiser: GuidedDenoiser, map: FlowMap, predicting kind: PredictionKind) {
         self.map = map
         self.denoiser = denoiser
-        self.predictsVelocity = predictsVelocity
+        self.kind = kind
     }
 
     /// What the network sees at one time.
@@ -75,11 +75,15 @@ public struct FlowField: Sendable {
             bySample: points.map { Float($0.scale) },
             shift: points.map { Float($0.signal * map.mean) })
         let predicted = try denoiser(x, points.map(\.time))
-        guard !predictsVelocity else {
+        if kind != .noise {
+            let velocity =
+                kind == .velocity ? predicted : FlowMap.velocity(to: predicted, y, at: flowTimes)
             return Prediction(
-                velocity: predicted,
-                clean: y + predicted.scaled(bySample: flowTimes.map { Float(1 - $0) }),
-                noise: y - predicted.scaled(bySample: flowTimes.map { Float($0) }))
+                velocity: velocity,
+                clean: kind == .clean
+                    ? predicted
+                    : y + predicted.scaled(bySample: flowTimes.map { Float(1 - $0) }),
+                noise: y - velocity.scaled(bySample: flowTimes.map { Float($0) }))
         }
         // u = (y − (1 − τ) ε) / τ, where τ is no smaller than what a clamped schedule reaches.
         let clean =

@@ -96,13 +96,38 @@ public struct FlowMap: Sendable, Hashable {
         return Timesteps(unchecked: [1] + inner + [0])
     }
 
-    /// The noise that a velocity implies in latents of diffusion's.
-    func noise(_ velocity: Tensor, _ x: Tensor, _ times: [Float]) -> Tensor {
+    /// The noise that a flow's network implies in latents of diffusion's.
+    func noise(
+        _ predicted: Tensor, _ kind: PredictionKind, _ x: Tensor, _ times: [Float]
+    ) -> Tensor {
         let points = times.map { point(time: $0) }
-        return x.scaled(
+        let (y, flowTimes) = (flowState(x, at: points), points.map(\.flowTime))
+        let velocity =
+            kind == .clean ? FlowMap.velocity(to: predicted, y, at: flowTimes) : predicted
+        return y - velocity.scaled(bySample: flowTimes.map { Float($0) })
+    }
+
+    /// The velocity that leads from a flow's latents to clean ones in the time that is left.
+    static func velocity(to clean: Tensor, _ y: Tensor, at flowTimes: [Double]) -> Tensor {
+        // Where no time is left there is nowhere to go, and nothing to divide by.
+        (clean - y).scaled(bySample: flowTimes.map { Float(1 / max(1 - $0, 1e-3)) })
+    }
+
+    /// The end of the flow: clean latents, which a clamped schedule never quite reaches.
+    package var end: Point { point(time: 0, signal: 1, noise: 0) }
+
+    /// The flow's latents at diffusion's, at a point for each sample.
+    package func flowState(_ x: Tensor, at points: [Point]) -> Tensor {
+        x.scaled(
             bySample: points.map { Float(1 / $0.scale) },
             shift: points.map { Float(-$0.signal * mean / $0.scale) })
-            - velocity.scaled(bySample: points.map { Float($0.flowTime) })
+    }
+
+    /// Diffusion's latents at the flow's, at a point for each sample.
+    package func diffusionState(_ y: Tensor, at points: [Point]) -> Tensor {
+        y.scaled(
+            bySample: points.map { Float($0.scale) },
+            shift: points.map { Float($0.signal * mean) })
     }
 
     /// The flow's clean latents u for those that a stage makes.

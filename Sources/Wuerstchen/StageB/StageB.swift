@@ -160,6 +160,28 @@ public struct StageB: Sendable {
     public func predict(
         _ x: Tensor, times: [Float], conditioning: Conditioning
     ) throws -> Tensor {
+        try require(x, times, conditioning)
+        return try predict(x, times: times, conditioning: conditioning, trace: nil)
+    }
+
+    /// What the network sees in a latent on its way down: the deepest level, which is its encoder's
+    /// end.
+    ///
+    /// - Parameters:
+    ///   - x: The noisy latent, `[batch, height, width, latentChannels]`.
+    ///   - times: For each sample the time, 0 for clean to 1 for noise.
+    ///   - conditioning: What ``prepare(semantic:text:)`` made of the semantic latent and the text.
+    /// - Returns: The features of one level.
+    /// - Throws: As ``predict(_:times:conditioning:)``.
+    public func features(
+        _ x: Tensor, times: [Float], conditioning: Conditioning
+    ) throws -> [Tensor] {
+        try require(x, times, conditioning)
+        return try network.features(
+            x, times: times, conditioning: conditioning, checkpoints: checkpointsActivations)
+    }
+
+    private func require(_ x: Tensor, _ times: [Float], _ conditioning: Conditioning) throws {
         try requireLatents(
             x, channels: configuration.latentChannels, times: times, "Stage B")
         guard x.shape[1] == conditioning.height, x.shape[2] == conditioning.width else {
@@ -168,7 +190,6 @@ public struct StageB: Sendable {
                 "Stage B was prepared for \(conditioning.height)×\(conditioning.width) positions and "
                     + "given latents \(x.shape)")
         }
-        return try predict(x, times: times, conditioning: conditioning, trace: nil)
     }
 
     package func predict(

@@ -153,14 +153,8 @@ struct StageBNetwork: Sendable {
         trace: Trace?
     ) throws -> Tensor {
         let time = timestepEmbedding(times, width: timestepChannels)
-        var y = embedding(x.pixelUnshuffled(patchSize)).layerNormalized()
-        var skips: [Tensor] = []
-        for (index, level) in down.enumerated() {
-            if let downsampler = level.downsampler { y = downsampler(y.layerNormalized()) }
-            try run(level.blocks, on: &y, nil, time, index, conditioning, checkpoints)
-            trace?("down_level_\(index)", y)
-            skips.append(y)
-        }
+        var skips = try encode(x, time, conditioning, checkpoints: checkpoints, trace: trace)
+        guard var y = skips.last else { preconditionFailure("a network without levels") }
         for (number, level) in up.enumerated() {
             let index = skips.count - 1
             let skip = number > 0 ? skips.removeLast() : nil
@@ -169,6 +163,32 @@ struct StageBNetwork: Sendable {
             if let upsampler = level.upsampler { y = upsampler(y.layerNormalized()) }
         }
         return output(y.layerNormalized()).pixelShuffled(patchSize)
+    }
+
+    /// What each level has come to on the way down, the finest first.
+    private func encode(
+        _ x: Tensor, _ time: Tensor, _ conditioning: StageB.Conditioning, checkpoints: Bool,
+        trace: Trace?
+    ) throws -> [Tensor] {
+        var y = embedding(x.pixelUnshuffled(patchSize)).layerNormalized()
+        var levels: [Tensor] = []
+        for (index, level) in down.enumerated() {
+            if let downsampler = level.downsampler { y = downsampler(y.layerNormalized()) }
+            try run(level.blocks, on: &y, nil, time, index, conditioning, checkpoints)
+            trace?("down_level_\(index)", y)
+            levels.append(y)
+        }
+        return levels
+    }
+
+    /// What the deepest level has come to on the way down.
+    func features(
+        _ x: Tensor, times: [Float], conditioning: StageB.Conditioning, checkpoints: Bool
+    ) throws -> [Tensor] {
+        try encode(
+            x, timestepEmbedding(times, width: timestepChannels), conditioning,
+            checkpoints: checkpoints, trace: nil
+        ).suffix(1)
     }
 
     private func run(

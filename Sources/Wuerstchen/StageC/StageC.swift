@@ -83,6 +83,14 @@ public struct StageC: Sendable {
         try predict(x, times: times, conditioning: conditioning, trace: nil)
     }
 
+    func features(
+        _ x: Tensor, times: [Float], text: [Tensor.KeyValues], after taps: [Int]
+    ) throws -> [Tensor] {
+        try requireLatents(x, channels: configuration.latentChannels, times: times, "Stage C")
+        return try network.features(
+            x, times: times, text: text, after: taps, checkpoints: checkpointsActivations)
+    }
+
     package func predict(
         _ x: Tensor, times: [Float], conditioning: Conditioning, trace: Trace?
     ) throws -> Tensor {

@@ -63,6 +63,28 @@ struct StageCNetwork: Sendable {
     func callAsFunction(
         _ x: Tensor, times: [Float], text: [Tensor.KeyValues], checkpoints: Bool, trace: Trace?
     ) throws -> Tensor {
+        let y = try run(
+            x, times: times, text: text, checkpoints: checkpoints, trace: trace
+        ) { _, _ in }
+        return output(y.layerNormalized())
+    }
+
+    /// What the stack has come to after some of its triples, counted from 1.
+    func features(
+        _ x: Tensor, times: [Float], text: [Tensor.KeyValues], after taps: [Int],
+        checkpoints: Bool
+    ) throws -> [Tensor] {
+        var found: [Tensor] = []
+        _ = try run(x, times: times, text: text, checkpoints: checkpoints, trace: nil) {
+            if taps.contains($0) { found.append($1) }
+        }
+        return found
+    }
+
+    private func run(
+        _ x: Tensor, times: [Float], text: [Tensor.KeyValues], checkpoints: Bool, trace: Trace?,
+        _ visit: (Int, Tensor) -> Void
+    ) throws -> Tensor {
         let embedding = timestepEmbedding(times, width: timestepChannels)
         trace?("r_embed", embedding)
         var y = projection(x)
@@ -76,7 +98,8 @@ struct StageCNetwork: Sendable {
             try Task.checkCancellation()
             y = y.checkpointed(if: checkpoints) { triple.attention($0, text: text[index]) }
             trace?("block_\(3 * index + 2)", y)
+            visit(index + 1, y)
         }
-        return output(y.layerNormalized())
+        return y
     }
 }

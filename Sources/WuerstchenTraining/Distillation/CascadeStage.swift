@@ -2,7 +2,7 @@ public import Foundation
 public import Wuerstchen
 
 /// A stage that is part of a cascade, and that can be distilled there.
-public protocol CascadeStage: TrainableStage where Configuration: DistillableConfiguration {
+public protocol CascadeStage: FeatureStage where Configuration: DistillableConfiguration {
     /// Where the stage lies in a checkpoint.
     static var network: CheckpointLayout.Network { get }
     /// The share of couplings without caption if no other is wanted.
@@ -22,6 +22,18 @@ public protocol CascadeStage: TrainableStage where Configuration: DistillableCon
     ///
     /// - Throws: As ``part(in:)``, and what loading throws.
     static func context(in cascade: Cascade) throws -> any StageContext<Self>
+
+    /// The stage's latents of images, and what they are conditioned on.
+    ///
+    /// - Parameters:
+    ///   - images: The images and captions.
+    ///   - compressor: What makes semantic latents of them.
+    ///   - cascade: The cascade.
+    /// - Returns: The latents.
+    /// - Throws: As ``part(in:)``, and what loading throws.
+    static func latents(
+        of images: any ImageSource, compressor: SemanticCompressor, in cascade: Cascade
+    ) throws -> any LatentSource
 
     /// Rows and columns of its latents for those of a semantic latent; nil where the stage cannot
     /// run on it.
@@ -45,6 +57,13 @@ extension StageC: CascadeStage {
     /// The cascade's text encoder and preview decoder.
     public static func context(in cascade: Cascade) throws -> any StageContext<StageC> {
         StageCContext(textEncoder: try cascade.textEncoder(), preview: cascade.previewDecoder)
+    }
+
+    /// What the compressor makes of the images.
+    public static func latents(
+        of images: any ImageSource, compressor: SemanticCompressor, in cascade: Cascade
+    ) -> any LatentSource {
+        SemanticLatents(CompressedImages(images, compressor: compressor))
     }
 
     /// The semantic latent's own.
@@ -74,6 +93,14 @@ extension StageB: CascadeStage {
         let decoder = try cascade.diffusionDecoder()
         return StageBContext(
             textEncoder: try decoder.textEncoder(), stageA: try decoder.stageA())
+    }
+
+    /// What Stage A makes of the images.
+    public static func latents(
+        of images: any ImageSource, compressor: SemanticCompressor, in cascade: Cascade
+    ) throws -> any LatentSource {
+        ImageLatents(
+            images, stageA: try cascade.diffusionDecoder().stageA(), compressor: compressor)
     }
 
     /// Those of an image latent.

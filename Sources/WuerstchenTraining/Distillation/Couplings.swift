@@ -108,10 +108,7 @@ public struct Couplings: Sendable {
     ///   - teacher: The teacher's folder.
     /// - Throws: `WuerstchenError` with code `invalidRequest`.
     public func requireTeacher(_ stage: String, in teacher: URL) throws {
-        guard record.stage == stage else {
-            throw WuerstchenError(
-                .invalidRequest, "these are couplings of \(record.stage), not \(stage)")
-        }
+        try requireStage(stage)
         let fingerprint = try weightsFingerprint(of: teacher)
         guard record.teacher == fingerprint else {
             throw WuerstchenError(
@@ -119,6 +116,17 @@ public struct Couplings: Sendable {
                 "the couplings were made by another teacher (\(record.teacher)) than the stage in "
                     + "\(teacher.path) (\(fingerprint)), which is to be distilled; make couplings "
                     + "with it, or distill the stage that made them")
+        }
+    }
+
+    /// Refuses couplings that are not of a stage.
+    ///
+    /// - Parameter stage: The stage's name, such as `stage-c`.
+    /// - Throws: `WuerstchenError` with code `invalidRequest`.
+    public func requireStage(_ stage: String) throws {
+        guard record.stage == stage else {
+            throw WuerstchenError(
+                .invalidRequest, "these are couplings of \(record.stage), not \(stage)")
         }
     }
 

@@ -135,22 +135,20 @@ public struct FlowOutput: AdversarialOutput {
 /// The distance of latents to others, relative to those' own deviation:
 /// `√(E‖a − b‖² / E‖b − mean(b)‖²)`, 0 for the same. Of a single latent its own size is taken.
 public func relativeDistance(_ a: Tensor, _ b: Tensor) -> Float {
-    let width = b.count / max(1, b.shape[0])
     guard b.shape[0] > 1 else {
         let size = b.count == 0 ? 0 : b.meanSquare().elements[0]
         return size > 0 ? ((a - b).meanSquare().elements[0] / size).squareRoot() : 0
     }
-    let rows = b.reshaped(to: [b.shape[0], width])
-    let mean = Tensor.concatenating(
-        [Tensor](repeating: rows.columnMeans(), count: b.shape[0]))
-    return ((a - b).meanSquare().elements[0] / (rows - mean).meanSquare().elements[0])
-        .squareRoot()
+    return ((a - b).meanSquare().elements[0] / b.spread).squareRoot()
 }
 
 extension Tensor {
-    /// `[1, columns]` of the means over the rows of a matrix.
-    fileprivate func columnMeans() -> Tensor {
-        (0..<shape[0]).dropFirst().reduce(self[0..<1]) { $0 + self[$1..<$1 + 1] }
-            .scaled(by: 1 / Float(max(1, shape[0])))
+    /// The mean squared distance of samples from their mean, over all elements.
+    var spread: Float {
+        let rows = reshaped(to: [shape[0], count / max(1, shape[0])])
+        let sum = (0..<shape[0]).dropFirst().reduce(rows[0..<1]) { $0 + rows[$1..<$1 + 1] }
+        let mean = sum.scaled(by: 1 / Float(max(1, shape[0])))
+        return (rows - Tensor.concatenating([Tensor](repeating: mean, count: shape[0])))
+            .meanSquare().elements[0]
     }
 }

@@ -125,6 +125,9 @@ public struct LoRAObjective<Base: TrainingObjective>: TrainingObjective {
         try base.measurements(adapted(parameters))
     }
 
+    /// What the objective warns of.
+    public func warnings(_ log: [MetricsLog.Entry]) -> [String] { base.warnings(log) }
+
     /// The objective's, of the adapted networks.
     public func contactSheet(_ parameters: [String: Tensor]) throws -> ContactSheet? {
         try base.contactSheet(adapted(parameters))

@@ -48,6 +48,9 @@ public protocol AuxiliaryLoss<Output>: Sendable {
     /// - Throws: What data and networks throw.
     func measurements(_ output: Output) throws -> [String: Float]
 
+    /// What a person should know of a log; see ``TrainingObjective/warnings(_:)``.
+    func warnings(_ log: [MetricsLog.Entry]) -> [String]
+
     /// The same over images that are not learnt from; nil, the default, where it has no part in
     /// validation.
     var validation: Self? { get }
@@ -67,6 +70,9 @@ extension AuxiliaryLoss {
 
     /// By default there is nothing more to measure.
     public func measurements(_ output: Output) throws -> [String: Float] { [:] }
+
+    /// By default there is nothing to warn of.
+    public func warnings(_ log: [MetricsLog.Entry]) -> [String] { [] }
 
     /// By default it has no part in validation.
     public var validation: Self? { nil }
@@ -100,6 +106,9 @@ public protocol ExtendableObjective: TrainingObjective {
 extension ExtendableObjective {
     /// The learning rate of auxiliary losses' parameters is up to them.
     public func rateFactor(_ name: String) -> Float { auxiliary.rateFactor(name) ?? 1 }
+
+    /// What auxiliary losses warn of.
+    public func warnings(_ log: [MetricsLog.Entry]) -> [String] { auxiliary.warnings(log) }
 
     /// Lets auxiliary losses finish the step.
     public func finish(
@@ -144,6 +153,10 @@ extension Array {
     ) throws where Element == any AuxiliaryLoss<Output> {
         for loss in self { try loss.finish(&parameters, step) }
     }
+
+    /// What all these losses warn of.
+    func warnings<Output>(_ log: [MetricsLog.Entry]) -> [String]
+    where Element == any AuxiliaryLoss<Output> { flatMap { $0.warnings(log) } }
 
     /// The same losses over images that are not learnt from.
     func validation<Output>() -> [any AuxiliaryLoss<Output>]

@@ -14,6 +14,8 @@ struct RunReport {
     var entries: [MetricsLog.Entry]
     /// What the run makes; nil where there is nothing to see.
     var sheet: ContactSheet?
+    /// What a person should know of the numbers.
+    var warnings: [String] = []
 
     /// The page.
     ///
@@ -26,6 +28,7 @@ struct RunReport {
                 "<p>Step \(latest.step) of \(steps)</p>\n"
                     + "<progress max=\"\(steps)\" value=\"\(latest.step)\"></progress>")
         }
+        parts += warnings.map { "<p><strong>\($0.escapedForHTML)</strong></p>" }
         let losses = [series("loss"), series("validation")].filter { !$0.points.isEmpty }
         if !losses.isEmpty { parts.append("<h2>Loss</h2>\n" + LineChart(losses).html) }
         if let sheet {

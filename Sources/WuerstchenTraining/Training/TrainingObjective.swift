@@ -54,6 +54,13 @@ public protocol TrainingObjective: Sendable {
     /// - Throws: What data and networks throw.
     func measurements(_ parameters: [String: Tensor]) throws -> [String: Float]
 
+    /// What a person should know of the numbers so far, such as that an adversary has won. It is
+    /// said, and stands at the top of the report.
+    ///
+    /// - Parameter log: The log up to now.
+    /// - Returns: A sentence for each warning, which says what to do.
+    func warnings(_ log: [MetricsLog.Entry]) -> [String]
+
     /// Images that show how far training is.
     ///
     /// - Parameter parameters: The parameters to look at, by name.
@@ -76,6 +83,9 @@ extension TrainingObjective {
 
     /// By default there is nothing to see.
     public func contactSheet(_ parameters: [String: Tensor]) throws -> ContactSheet? { nil }
+
+    /// By default there is nothing to warn of.
+    public func warnings(_ log: [MetricsLog.Entry]) -> [String] { [] }
 
     /// By default there is nothing more to measure.
     public func measurements(_ parameters: [String: Tensor]) throws -> [String: Float] { [:] }

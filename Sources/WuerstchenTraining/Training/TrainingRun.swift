@@ -77,7 +77,7 @@ public struct TrainingRun<Objective: TrainingObjective>: Sendable {
                 var report = TrainingReport(
                     step: trainer.state.step, total: options.steps,
                     loss: trainer.state.loss.map(Double.init) ?? .nan)
-                try look(&report, trainer.state, log)
+                try look(&report, trainer.state, log, &progress)
                 progress.show(report)
             }
             while var report = try trainer.next() {
@@ -86,7 +86,7 @@ public struct TrainingRun<Objective: TrainingObjective>: Sendable {
                 }
                 let now = ContinuousClock.now
                 if trainer.isFinished || (now - lastLook).seconds > lookInterval {
-                    try look(&report, trainer.state, log)
+                    try look(&report, trainer.state, log, &progress)
                     lastLook = .now
                     lastLog = .now
                     trainer.skipPause()
@@ -114,7 +114,8 @@ public struct TrainingRun<Objective: TrainingObjective>: Sendable {
     /// Looks at what the parameters do, and adds that to a report and the report to the log. What
     /// the log has of the last step thus says that there was a look at it.
     private func look(
-        _ report: inout TrainingReport, _ state: TrainingState, _ log: MetricsLog
+        _ report: inout TrainingReport, _ state: TrainingState, _ log: MetricsLog,
+        _ progress: inout TrainingProgress
     ) throws {
         let parameters = state.average.values
         if let loss = try validationLoss(parameters) {
@@ -126,10 +127,13 @@ public struct TrainingRun<Objective: TrainingObjective>: Sendable {
         }
         let sheet = try objective.contactSheet(parameters)
         try log.append(report)
+        let entries = try log.entries()
+        let warnings = objective.warnings(entries)
+        for warning in warnings { progress.note("step \(state.step): \(warning)") }
         let page = try RunReport(
             name: objective.name, steps: options.steps,
             settings: RunReport.settings(state.settings ?? TrainingSettings()),
-            entries: log.entries(), sheet: sheet
+            entries: entries, sheet: sheet, warnings: warnings
         ).page()
         try page.write(to: folder.appendingPathComponent("report.html"))
     }

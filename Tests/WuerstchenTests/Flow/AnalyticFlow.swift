@@ -10,7 +10,7 @@ struct AnalyticFlow {
 
     /// The network that predicts noise, `σ (x − α m) / (α² s² + σ²)`, as a field.
     func field(_ map: FlowMap, guidance: Float = 1) throws -> FlowField {
-        try FlowField("test", map: map, guidance: guidance, predictsVelocity: false) { x, times in
+        try FlowField("test", map: map, guidance: guidance, predicting: .noise) { x, times in
             let points = times.map { map.point(time: $0) }
             let factors = points.map {
                 $0.noise / ($0.signal * $0.signal * deviation * deviation + $0.noise * $0.noise)
@@ -24,7 +24,7 @@ struct AnalyticFlow {
     /// The network that predicts the velocity
     /// `m + (τ s² − (1 − τ)) / ((1 − τ)² + τ² s²) · (y − τ m)` of unit variables.
     func nativeField(_ map: FlowMap) throws -> FlowField {
-        try FlowField("test", map: map, predictsVelocity: true) { x, times in
+        try FlowField("test", map: map, predicting: .velocity) { x, times in
             let points = times.map { map.point(time: $0) }
             let slopes = points.map { point -> Double in
                 let (t, s) = (point.flowTime, deviation * deviation)

@@ -61,7 +61,7 @@ import _WuerstchenTestSupport
                 abs(found.cost - (mean * mean + (deviation - 1) * (deviation - 1))) < 5e-3)
         }
         let straight = try FlowField(
-            "test", map: FlowMap(isClamped: false), predictsVelocity: true
+            "test", map: FlowMap(isClamped: false), predicting: .velocity
         ) { x, _ in Tensor(repeating: 2, x.shape) }
         #expect(try straight.straightness(from: AnalyticFlow.noise(64)).ratio < 1e-9)
     }
@@ -69,7 +69,7 @@ import _WuerstchenTestSupport
     @Test("pure noise is all that a native flow's first step sees")
     func start() throws {
         let field = try FlowField(
-            "test", map: FlowMap(mean: 0.4, deviation: 2, isClamped: false), predictsVelocity: true
+            "test", map: FlowMap(mean: 0.4, deviation: 2, isClamped: false), predicting: .velocity
         ) { x, times in
             #expect(times.allSatisfy { $0 == 1 })
             return x.scaled(by: 3)
@@ -87,7 +87,7 @@ import _WuerstchenTestSupport
     @Test("what is not a number is refused, and a tolerance that makes no sense")
     func refused() throws {
         let field = try FlowField(
-            "Stage X", map: FlowMap(isClamped: false), predictsVelocity: true
+            "Stage X", map: FlowMap(isClamped: false), predicting: .velocity
         ) { x, _ in Tensor(repeating: .nan, x.shape) }
         let noise = AnalyticFlow.noise(64)
         expectError(.notFinite, "Stage X") {

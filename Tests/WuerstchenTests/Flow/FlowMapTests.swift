@@ -57,7 +57,7 @@ import Wuerstchen
         #expect(abs(Double(y.elements[0]) - state) < 1e-6)
         #expect(abs(point.flowTime - flowTime) < 1e-6)
         #expect(abs(map.diffusionState(y, at: point).elements[0] - 1) < 1e-6)
-        let field = try FlowField("test", map: map, predictsVelocity: false) { x, _ in
+        let field = try FlowField("test", map: map, predicting: .noise) { x, _ in
             Tensor(repeating: 0.5, x.shape)
         }
         let batch = y.reshaped(to: [1, 2, 2, 1])
