@@ -24,6 +24,9 @@ let package = Package(
             name: "CWuerstchenBLAS",
             linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
         .target(name: "CWuerstchenKernels"),
+        .target(
+            name: "CWuerstchenPhotos",
+            linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
         .systemLibrary(
             name: "CWuerstchenPNG",
             pkgConfig: "libpng",
@@ -38,7 +41,7 @@ let package = Package(
             swiftSettings: settings + [.strictMemorySafety()]),
         .target(
             name: "Wuerstchen",
-            dependencies: ["WuerstchenNN", "TensorCore", "CWuerstchenPNG"],
+            dependencies: ["WuerstchenNN", "TensorCore", "CWuerstchenPNG", "CWuerstchenPhotos"],
             swiftSettings: settings),
         .target(
             name: "WuerstchenTraining",
@@ -88,7 +91,8 @@ let package = Package(
         .testTarget(
             name: "WuerstchenMiniatureTests",
             dependencies: [
-                "WuerstchenMiniature", "WuerstchenScenes", "Wuerstchen", "TensorCore",
+                "WuerstchenMiniature", "WuerstchenScenes", "WuerstchenTraining", "Wuerstchen",
+                "TensorCore",
             ],
             swiftSettings: settings),
         .testTarget(

@@ -4,6 +4,7 @@ import Testing
 import Wuerstchen
 import WuerstchenMiniature
 import WuerstchenScenes
+import WuerstchenTraining
 
 /// The cascade that ships in the package does what its card says, in small.
 @Suite("Miniature") struct MiniatureTests {
@@ -47,9 +48,10 @@ import WuerstchenScenes
     func stageA() throws {
         let cascade = try Cascade.miniature()
         let evaluation = CascadeEvaluation(
-            cascade: cascade, compressor: try Miniature.compressor(), probe: try .shipped())
+            CascadeGates(cascade: cascade, compressor: try Miniature.compressor()),
+            probe: try .shipped())
         let truth = try evaluation.truth(count: 16)
-        let renders = try evaluation.run(.renders, count: 16, against: truth)
+        let renders = try evaluation.run(.images, count: 16, against: truth)
         #expect(renders.mean > 0.95, "\(renders.shares)")
         let decoded = try evaluation.run(.stageA, count: 16, against: truth)
         #expect(decoded.mean > 0.93, "\(decoded.shares)")
@@ -62,9 +64,11 @@ import WuerstchenScenes
     @Test("images from captions show what they mention, left and right too")
     func captions() throws {
         var evaluation = CascadeEvaluation(
-            cascade: try .miniature(precision: .bfloat16), compressor: try Miniature.compressor(),
+            CascadeGates(
+                cascade: try .miniature(precision: .bfloat16),
+                compressor: try Miniature.compressor()),
             probe: try .shipped())
-        evaluation.stageC = SamplingOptions(timesteps: try Timesteps(count: 20), guidance: 4)
+        evaluation.gates.stageC = SamplingOptions(timesteps: try Timesteps(count: 20), guidance: 4)
         let truth = try evaluation.truth(count: 16)
         let previews = try evaluation.run(.textPreview, count: 32, against: truth)
         #expect(previews.mean > 0.9, "\(previews.shares)")
@@ -84,7 +88,8 @@ import WuerstchenScenes
         #expect(completed.stageC?.timesteps.count == 1 && completed.stageC?.guidance == 0)
         #expect(completed.stageB?.timesteps.count == 1)
         let evaluation = CascadeEvaluation(
-            cascade: cascade, compressor: try Miniature.compressor(), probe: try .shipped())
+            CascadeGates(cascade: cascade, compressor: try Miniature.compressor()),
+            probe: try .shipped())
         let truth = try evaluation.truth(count: 16)
         let images = try evaluation.run(.text, count: 32, against: truth)
         #expect(images.mean > 0.85, "\(images.shares)")

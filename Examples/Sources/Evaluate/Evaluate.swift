@@ -8,17 +8,27 @@ import WuerstchenTraining
 @main struct Evaluate: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "evaluate",
-        abstract: "Measure how well a cascade draws scenes that it was not trained on.",
+        abstract:
+            "Measure how well a cascade draws what it was not trained on: scenes, or a folder.",
         discussion: """
             Every part is put before a probe that reads images back: renders themselves, Stage A, \
             compressor and preview, compressor and Stages B and A, and text. The table says how many \
             of the attributes are right, the Fréchet distance to true images (FD), the likeness \
             (PSNR), how sharp edges and fine structure are beside true images' (1 is as sharp), and \
             the sliced Wasserstein distance of patches (SWD) at 256, 128, 64 and 32 pixels; two sets \
-            of true images are some 20 apart. A checkpoint needs its compressor.safetensors for that, beside the published folders.
+            of true images are some 20 apart.
+
+            With --images the held-out images of a folder take the place of scenes. No probe knows \
+            what they show: FD is then in the features of the checkpoint's own compressor, and \
+            "captions" is how often a linear map learnt from the folder finds an image's own caption \
+            among all. The row of images is other images of the folder: nothing comes below it.
+
+            A checkpoint needs its compressor.safetensors, beside the published folders.
             """)
 
     @OptionGroup var cascade: CascadeArguments
+
+    @OptionGroup var folder: TrainingFolderArguments
 
     @Flag(help: "Measure a checkpoint of your own on drawn scenes.")
     var scenes = false
@@ -26,7 +36,7 @@ import WuerstchenTraining
     @Option(help: "The probe's weights. (default: the probe that ships in the package)")
     var probe: String?
 
-    @Option(help: "Images for each row.")
+    @Option(help: "Images for each row; of a folder, at most those that are held out.")
     var count = 500
 
     @Option(help: "True images that the Fréchet distance is to; never fewer than those of a row.")
@@ -79,9 +89,9 @@ import WuerstchenTraining
         case textPreview = "text-preview"
         case text
 
-        var gate: CascadeEvaluation.Gate {
+        var gate: CascadeGates.Gate {
             switch self {
-            case .renders: .renders
+            case .renders: .images
             case .stageA: .stageA
             case .preview: .preview
             case .decoder: .decoder
@@ -92,10 +102,9 @@ import WuerstchenTraining
     }
 
     func validate() throws {
-        guard cascade.checkpoint.checkpoint == nil || scenes else {
-            throw ValidationError(
-                "everything is measured on drawn scenes; name --scenes if this checkpoint was "
-                    + "trained on them")
+        try cascade.checkpoint.requireData(images: folder.images, scenes: scenes)
+        guard folder.images == nil || rounds == 1 && probe == nil else {
+            throw ValidationError("--rounds and --probe are for drawn scenes")
         }
         guard (2...100_000).contains(count) else {
             throw ValidationError("--count must be 2 to 100000")
@@ -111,24 +120,27 @@ import WuerstchenTraining
     func run() throws {
         let sheet = sheet.map { URL(fileURLWithPath: $0) }
         try replacement.check((sheet.map { [$0] } ?? []) + exported())
-        let folder = try cascade.checkpoint.folder()
+        let checkpoint = try cascade.checkpoint.folder()
         let cascade = try cascade.cascade(
             precision: precision, stageCSteps: stageCSteps, stageBSteps: stageBSteps)
-        var evaluation = CascadeEvaluation(
+        var gates = CascadeGates(
             cascade: cascade,
             compressor: try SemanticCompressor(
-                contentsOf: folder.appendingPathComponent(
+                contentsOf: checkpoint.appendingPathComponent(
                     CheckpointLayout.published.compressor),
-                latentSpace: cascade.latentSpace),
+                latentSpace: cascade.latentSpace))
+        gates.stageC = try cascade.stageCSampling(
+            steps: stageCSteps, guidance: stageCGuidance, method: stageCMethod)
+        gates.stageB = try cascade.stageBSampling(
+            steps: stageBSteps, method: stageBMethod)
+        guard folder.images == nil else { return try measureFolder(gates, sheet: sheet) }
+        var evaluation = CascadeEvaluation(
+            gates,
             probe: try probe.map { try SceneProbe(contentsOf: URL(fileURLWithPath: $0)) }
                 ?? .shipped(),
             seed: seed)
         // Few images are not rounded up to a batch of the usual size.
         evaluation.batchSize = min(evaluation.batchSize, count)
-        evaluation.stageC = try cascade.stageCSampling(
-            steps: stageCSteps, guidance: stageCGuidance, method: stageCMethod)
-        evaluation.stageB = try cascade.stageBSampling(
-            steps: stageBSteps, method: stageBMethod)
         // Every round has scenes of its own, and others that they are compared with.
         let evaluations = (0..<rounds).map { round in
             var result = evaluation
@@ -154,10 +166,10 @@ import WuerstchenTraining
             printRow(results, seconds: seconds / Double(count * rounds))
             if sheet != nil {
                 let batch = evaluation.images.batch(0, count: 16)
-                let made = try evaluation.make(row.gate, batch, seed: 0)
+                let made = try evaluation.gates.make(row.gate, batch, seed: 0)
                 for first in [0, 8] {
                     try drawn.addRow(
-                        row.gate.rawValue,
+                        row.rawValue,
                         made[first..<first + 8], captions: Array(batch.captions[first..<first + 8]))
                 }
             }
@@ -177,7 +189,7 @@ import WuerstchenTraining
     }
 
     /// Writes images where that was asked for; those of a later round replace an earlier one's.
-    private func export(_ images: Tensor, first: Int, _ row: Row) throws {
+    func export(_ images: Tensor, first: Int, _ row: Row) throws {
         guard let export else { return }
         let folder = URL(fileURLWithPath: export).appendingPathComponent(row.rawValue)
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
@@ -228,7 +240,7 @@ import WuerstchenTraining
         print(pad(results[0].name, 24) + cells.map { pad($0, width) }.joined())
     }
 
-    private func pad(_ text: String, _ width: Int) -> String {
+    func pad(_ text: String, _ width: Int) -> String {
         text + String(repeating: " ", count: max(1, width - text.count))
     }
 }

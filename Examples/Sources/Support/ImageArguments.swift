@@ -9,8 +9,8 @@ public struct ImageArguments: ParsableArguments, Sendable {
     @Option(
         name: [.customLong("images"), .customLong("pictures")],
         help: """
-            A folder of PNGs, each with its caption in a .txt or .caption file of the same name. \
-            (default: drawn scenes)
+            A folder of PNG, JPEG or WebP images, each with its caption in a .txt or .caption file of \
+            the same name, or all in metadata.jsonl. (default: drawn scenes)
             """)
     public var images: String?
 
@@ -18,15 +18,38 @@ public struct ImageArguments: ParsableArguments, Sendable {
     @Flag(help: "Look into the folders in the folder of images too.")
     public var subfolders = false
 
+    /// Whether names of folders say how often their images count.
+    @Flag(
+        help: """
+            Look into the folders too, and count the images in one called 10_windmill ten times; \
+            "windmill" is the caption of those that have none.
+            """)
+    public var repeats = false
+
+    /// Whether captions are lists of tags.
+    @Flag(help: "Captions are tags with commas between them: their order is another each time.")
+    public var shuffleTags = false
+
+    /// How many tags stay where they are.
+    @Option(help: "How many tags at the beginning --shuffle-tags leaves where they are.")
+    public var keepTags = 0
+
     /// Nothing named.
     public init() {}
 
     /// Refuses what is said about a folder where there is none.
     public func validate() throws {
-        guard images != nil || !subfolders else {
-            throw ValidationError("--subfolders is for --images")
+        for (isGiven, option) in [
+            (subfolders, "--subfolders"), (repeats, "--repeats"), (shuffleTags, "--shuffle-tags"),
+        ] where isGiven && images == nil {
+            throw ValidationError("\(option) is for --images")
+        }
+        guard keepTags == 0 || shuffleTags && keepTags > 0 else {
+            throw ValidationError("--keep-tags is a number of tags that --shuffle-tags leaves")
         }
     }
+
+    private var looksDeeper: Bool { subfolders || repeats }
 
     /// The folder's place; nil for drawn scenes.
     public var url: URL? { images.map { URL(fileURLWithPath: $0) } }
@@ -35,14 +58,16 @@ public struct ImageArguments: ParsableArguments, Sendable {
     /// error.
     public func folder(_ options: ImageFolderOptions) throws -> ImageFolder? {
         var options = options
-        options.includesSubfolders = subfolders
+        options.includesSubfolders = looksDeeper
+        options.countsRepeats = repeats
+        options.tags = shuffleTags ? CaptionTags(kept: keepTags) : nil
         return try url.map { try ImageFolder($0, options: options, report: StatusLine().note) }
     }
 
     /// The captions of the folder, whether there are images or not; nil for drawn scenes.
     public func captions() throws -> CaptionFolder? {
         try url.map {
-            try CaptionFolder($0, includesSubfolders: subfolders, report: StatusLine().note)
+            try CaptionFolder($0, includesSubfolders: looksDeeper, report: StatusLine().note)
         }
     }
 }
@@ -76,11 +101,16 @@ public struct TrainingFolderArguments: ParsableArguments, Sendable {
     /// The folder that was named; nil for drawn scenes.
     public var images: String? { source.images }
 
-    /// The images of the folder; nil for drawn scenes.
-    public func trainingImages(_ options: ImageFolderOptions) throws -> TrainingImages? {
+    /// The folder with its share held out; nil for drawn scenes.
+    public func folder(_ options: ImageFolderOptions) throws -> ImageFolder? {
         var options = options
         options.heldOutShare = heldOut ?? 0.05
-        return try source.folder(options).map { TrainingImages($0) }
+        return try source.folder(options)
+    }
+
+    /// The images of the folder; nil for drawn scenes.
+    public func trainingImages(_ options: ImageFolderOptions) throws -> TrainingImages? {
+        try folder(options).map { TrainingImages($0) }
     }
 }
 

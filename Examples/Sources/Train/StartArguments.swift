@@ -14,41 +14,7 @@ struct StartArguments: ParsableArguments {
             """)
     var start: String?
 
-    @Option(
-        help: """
-            For fine-tuning, the share of steps on images of what was learnt before, such as 0.5, so \
-            that it is not forgotten: those of --keep-images, or drawn scenes.
-            """)
-    var keep = 0.0
-
-    @Option(help: "A folder of captioned images that --keep takes. (default: drawn scenes)")
-    var keepImages: String?
-
-    func validate() throws {
-        guard (0..<1).contains(keep) else {
-            throw ValidationError("--keep must be at least 0 and below 1")
-        }
-        guard keepImages == nil || keep > 0 else {
-            throw ValidationError("--keep-images is for --keep")
-        }
-    }
-
-    /// New images with those that are to be kept in mind among them.
-    func mixed(
-        _ images: any ImageSource, _ arguments: PartArguments<PartDefaults>
-    ) throws -> any ImageSource {
-        guard keep > 0 else { return images }
-        let seed = arguments.compute.seed
-        guard let keepImages else {
-            return MixedImages(images, keeping: SceneImages(seed: seed), share: keep)
-        }
-        let folder = try ImageFolder(
-            URL(fileURLWithPath: keepImages),
-            options: ImageFolderOptions(
-                sizes: .buckets(AspectBuckets(side: arguments.imageSide)), crop: .random,
-                seed: seed), report: StatusLine().note)
-        return MixedImages(images, keeping: folder, share: keep)
-    }
+    @OptionGroup var keep: KeepArguments
 
     /// The checkpoint's folder; nil to begin from nothing.
     var url: URL? { start.map { URL(fileURLWithPath: $0) } }

@@ -8,7 +8,7 @@ import WuerstchenTraining
 @main struct Train: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "train",
-        abstract: "Train the parts of a cascade, from a folder of captioned PNGs or drawn scenes.",
+        abstract: "Train the parts of a cascade, on a folder of captioned images or drawn scenes.",
         discussion: """
             Every part is trained in a folder of its own, which holds the state to resume from, a log, \
             and report.html with the losses, the settings and samples. --resume continues an \

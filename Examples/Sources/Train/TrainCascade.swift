@@ -7,7 +7,7 @@ import WuerstchenTraining
 struct TrainCascade: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "cascade",
-        abstract: "Train a whole cascade on a folder of captioned PNGs, or go on with it.",
+        abstract: "Train a whole cascade on a folder of captioned images, or go on with it.",
         discussion: """
             Learns a tokenizer from the captions, measures how fast this machine is, says how long \
             each piece will take, and trains Stage A, the compressor, the text encoder, the preview \
@@ -61,7 +61,7 @@ struct TrainCascade: AsyncParsableCommand {
     func validate() throws {
         guard source.images != nil else {
             throw ValidationError(
-                "--pictures FOLDER is needed: PNGs with captions; `train miniature` has drawn scenes"
+                "--pictures FOLDER is needed: images with captions; `train miniature` has drawn scenes"
             )
         }
         guard (0...0.5).contains(heldOut) else {

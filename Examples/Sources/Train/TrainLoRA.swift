@@ -48,6 +48,8 @@ struct TrainLoRA: AsyncParsableCommand {
             """)
     var compressor: String?
 
+    @OptionGroup var keep: KeepArguments
+
     @OptionGroup var denoising: DenoisingArguments
 
     enum AdaptedStages: String, ExpressibleByArgument, CaseIterable {
@@ -78,8 +80,8 @@ struct TrainLoRA: AsyncParsableCommand {
         training.adaptsText = learnText
         training.weighting = denoising.weighting
         training.checkpointsActivations = denoising.recompute
-        let sources = try arguments.sources(
-            side: training.cascade.defaultSize.width, readsCaptions: true)
+        let side = arguments.side ?? training.cascade.defaultSize.width
+        let sources = try arguments.sources(side: side, readsCaptions: true)
         let file =
             compressor.map { URL(fileURLWithPath: $0) }
             ?? folder.appendingPathComponent(CheckpointLayout.published.compressor)
@@ -87,6 +89,8 @@ struct TrainLoRA: AsyncParsableCommand {
             parameters: CheckpointParameters(contentsOf: file),
             precision: arguments.compute.precision, latentSpace: training.cascade.latentSpace)
         try sources.describe(captionsFor: training.cascade.textEncoder().tokenizer)
+        let images = try keep.mixed(
+            sources.images, side: side, seed: arguments.compute.seed)
 
         // For the trainings of both stages, and the file that they write to.
         let lock = try FolderLock(arguments.training.folder)
@@ -94,14 +98,14 @@ struct TrainLoRA: AsyncParsableCommand {
         var trained: [[String: Tensor]] = []
         if stage != .stageB {
             var objective = try training.stageC(
-                CompressedImages(sources.images, compressor: compressor))
+                CompressedImages(images, compressor: compressor))
             objective.base.validationSemantics = sources.heldOut.map {
                 CompressedImages($0, compressor: compressor)
             }
             trained.append(try arguments.run(objective, in: "stage-c").values)
         }
         if stage != .stageC {
-            var objective = try training.stageB(sources.images, compressor: compressor)
+            var objective = try training.stageB(images, compressor: compressor)
             objective.base.validationImages = sources.heldOut
             trained.append(
                 try arguments.run(objective, in: "stage-b", isLater: stage == .both).values)

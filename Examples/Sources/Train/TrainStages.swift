@@ -45,7 +45,7 @@ struct TrainStageA: AsyncParsableCommand {
                 configuration, \.stageA, MiniatureArchitecture.stageA)
             let sources = try arguments.sources(crop: crop)
             try sources.describe()
-            guard start.keep == 0 else {
+            guard start.keep.keep == 0 else {
                 throw ValidationError("--keep is for Stages B and C")
             }
             var objective = StageAObjective(configuration: architecture, images: sources.images)
@@ -145,7 +145,9 @@ struct TrainCompressorAndB: AsyncParsableCommand {
         var objective = StageBObjective(
             diffusion.noise(architecture, space, .inverseSignal),
             captions: diffusion.captions(encoder),
-            images: try start.mixed(sources.images, arguments), stageA: stageA, compressor: nil)
+            images: try start.keep.mixed(
+                sources.images, side: arguments.imageSide, seed: arguments.compute.seed),
+            stageA: stageA, compressor: nil)
         objective.validationImages = sources.heldOut
         // What does not fit should show now, not when the compressor has been trained.
         try objective.validate()
@@ -238,7 +240,7 @@ struct TrainStageC: AsyncParsableCommand {
     @OptionGroup var diffusion: DiffusionArguments
 
     func validate() throws {
-        guard !cache || start.keep == 0 else {
+        guard !cache || start.keep.keep == 0 else {
             throw ValidationError("--cache keeps the latents of one folder; leave out --keep")
         }
     }
@@ -262,7 +264,9 @@ struct TrainStageC: AsyncParsableCommand {
         var objective = StageCObjective(
             diffusion.noise(architecture, space, .clean), captions: diffusion.captions(encoder),
             semantics: CompressedImages(
-                try start.mixed(sources.images, arguments), compressor: compressor))
+                try start.keep.mixed(
+                    sources.images, side: arguments.imageSide, seed: arguments.compute.seed),
+                compressor: compressor))
         objective.validationSemantics = sources.heldOut.map {
             CompressedImages($0, compressor: compressor)
         }

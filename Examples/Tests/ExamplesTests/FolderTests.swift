@@ -154,4 +154,25 @@ import Wuerstchen
         let encoder = try train("stage-c", "out", "--text", "\(checkpoint)/wuerstchen-prior")
         #expect(encoder.status == 1 && encoder.errors.contains("c_cond"), "\(encoder.errors)")
     }
+
+    @Test("An evaluation measures a folder's held-out images, whatever they show")
+    func evaluation() throws {
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let drawn = try examples.run("scenes", ["in", "--count", "24"])
+        #expect(drawn.status == 0, "\(drawn.errors)")
+        let measure = [
+            "--images", "in", "--count", "2", "--only", "renders", "--only", "preview",
+        ]
+        let made = try examples.run(
+            "evaluate", measure + ["--held-out", "0.2", "--sheet", "sheet.png"])
+        #expect(made.status == 0, "\(made.errors)")
+        let lines = made.output.split(separator: "\n")
+        #expect(lines.count == 3, "\(made.output)")
+        #expect(lines[1].hasPrefix("images") && lines[1].contains("–"))
+        #expect(lines[2].hasPrefix("compressor → preview") && lines[2].contains("%"))
+        #expect(
+            FileManager.default.fileExists(atPath: folder.appendingPathComponent("sheet.png").path))
+        let none = try examples.run("evaluate", measure + ["--held-out", "0"])
+        #expect(none.status != 0 && none.errors.contains("holds out 0 images"), "\(none.errors)")
+    }
 }

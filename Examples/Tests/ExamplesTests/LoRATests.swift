@@ -27,9 +27,9 @@ import Wuerstchen
             try Data("a windmill".utf8).write(to: images.appendingPathComponent("\(number).txt"))
         }
         let command = [
-            "lora", "out", "--images", "in", "--side", "128", "--steps", "1", "--batch", "1",
+            "lora", "out", "--images", "in", "--side", "128", "--steps", "2", "--batch", "1",
             "--held-out", "0", "--rank", "2", "--layers", "attention", "--stage", "both",
-            "--learn-text",
+            "--learn-text", "--keep", "0.5",
         ]
         let trained = try examples.run("train", command)
         #expect(trained.status == 0, "\(trained.errors)")

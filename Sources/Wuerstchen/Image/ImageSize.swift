@@ -38,4 +38,15 @@ extension ImageSize {
             )
         }
     }
+
+    /// Throws `unreadableFile` unless an image in a file can have this size.
+    package func requireReadable(in name: String) throws {
+        let sides = 1...Self.maximumSide
+        guard sides.contains(width) && sides.contains(height) else {
+            throw WuerstchenError(
+                .unreadableFile,
+                "\(name) has \(self) pixels; images can have up to \(Self.maximumSide) a side, so "
+                    + "make it smaller")
+        }
+    }
 }

@@ -53,12 +53,7 @@ enum PNGCodec {
         let size = ImageSize(
             width: Int(png_get_image_width(png, info)),
             height: Int(png_get_image_height(png, info)))
-        guard size.width <= ImageSize.maximumSide && size.height <= ImageSize.maximumSide else {
-            throw WuerstchenError(
-                .unreadableFile,
-                "\(name) has \(size) pixels; images can have up to \(ImageSize.maximumSide) a side,"
-                    + " so make it smaller")
-        }
+        try size.requireReadable(in: name)
         let text = self.text(of: file)
         let passes = Int(wuerstchen_png_begin(file))
         guard passes > 0 else { throw failure() }
@@ -76,14 +71,8 @@ enum PNGCodec {
                 try Task.checkCancellation()
                 guard wuerstchen_png_rows(file, &samples, count) != 0 else { throw failure() }
             }
-            let samples = samples[..<(count * rowLength)]
-            if showsOpacity {
-                for index in stride(from: 3, to: samples.count, by: 4) {
-                    pixels += [samples[index], samples[index], samples[index]]
-                }
-            } else {
-                appendOverWhite(samples, to: &pixels)
-            }
+            RGBASamples.append(
+                samples[..<(count * rowLength)], to: &pixels, showsOpacity: showsOpacity)
         }
         let upright = orientation.upright(size)
         return (
@@ -135,17 +124,8 @@ enum PNGCodec {
     /// The error for a file that contradicts the PNG format.
     static func malformed(_ name: String, _ found: String) -> WuerstchenError {
         WuerstchenError(
-            .malformedFile, "\(name) \(found); give a PNG file, or save or copy this one again")
-    }
-
-    /// Adds the colours of RGBA samples in front of white.
-    private static func appendOverWhite(_ samples: ArraySlice<UInt8>, to pixels: inout [UInt8]) {
-        for index in stride(from: samples.startIndex, to: samples.endIndex, by: 4) {
-            let alpha = Int(samples[index + 3])
-            for sample in samples[index..<(index + 3)] {
-                pixels.append(UInt8((alpha * Int(sample) + (255 - alpha) * 255 + 127) / 255))
-            }
-        }
+            .malformedFile, "\(name) \(found); give an image as PNG, or save or copy this one again"
+        )
     }
 
     /// What libpng said about an error.

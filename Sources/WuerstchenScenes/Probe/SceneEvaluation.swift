@@ -1,5 +1,5 @@
 public import TensorCore
-public import Wuerstchen
+private import Wuerstchen
 public import WuerstchenTraining
 
 /// How well images show what they should, by a probe.
@@ -113,47 +113,20 @@ public struct SceneEvaluation: Sendable {
     }
 }
 
-/// Puts the parts of a cascade, one after the other, before a probe, so that it is plain which is
-/// short: images as they are, through Stage A, through compressor and preview decoder, through
-/// compressor and Stages B and A, and from text.
+/// Puts the parts of a cascade, one after the other, before a probe.
 public struct CascadeEvaluation: Sendable {
-    /// What is put before the probe.
-    public enum Gate: String, Sendable, CaseIterable {
-        /// The drawn images themselves.
-        case renders
-        /// Stage A: encoded and decoded.
-        case stageA = "A"
-        /// The compressor and the preview decoder.
-        case preview = "compressor → preview"
-        /// The compressor, and Stages B and A.
-        case decoder = "compressor → B → A"
-        /// Text through Stage C and the preview decoder.
-        case textPreview = "text → C → preview"
-        /// Text through the whole cascade.
-        case text = "text → C → B → A"
-    }
-
-    /// The cascade.
-    public var cascade: Cascade
-    /// The compressor.
-    public var compressor: SemanticCompressor
+    /// The parts.
+    public var gates: CascadeGates
     /// The probe.
     public var probe: SceneProbe
     /// Held-out scenes and their captions.
     public var images: SceneImages
-    /// How Stage C samples.
-    public var stageC: SamplingOptions?
-    /// How Stage B samples.
-    public var stageB: SamplingOptions?
     /// Images that are made at a time.
     public var batchSize = 16
 
     /// An evaluation of a cascade.
-    public init(
-        cascade: Cascade, compressor: SemanticCompressor, probe: SceneProbe, seed: UInt64 = 5000
-    ) {
-        self.cascade = cascade
-        self.compressor = compressor
+    public init(_ gates: CascadeGates, probe: SceneProbe, seed: UInt64 = 5000) {
+        self.gates = gates
         self.probe = probe
         images = SceneImages(seed: seed, split: .heldOut)
     }
@@ -187,69 +160,22 @@ public struct CascadeEvaluation: Sendable {
     /// - Returns: What the probe saw. Of images from text only what their captions mention counts.
     /// - Throws: `CancellationError` when the task is cancelled, or what the networks throw.
     public func run(
-        _ gate: Gate, count: Int, against truth: SceneEvaluation.Truth,
+        _ gate: CascadeGates.Gate, count: Int, against truth: SceneEvaluation.Truth,
         progress: (Int, Tensor) throws -> Void = { _, _ in }
     ) throws -> SceneEvaluation {
-        var collector = SceneEvaluation.Collector(gate.rawValue, probe: probe)
+        let name = gate == .images ? "renders" : gate.rawValue
+        var collector = SceneEvaluation.Collector(name, probe: probe)
         for number in 0..<(count + batchSize - 1) / batchSize {
             try Task.checkCancellation()
             let batch = images.batch(number, count: batchSize)
             let labels = images.labels(number, count: batchSize)
-            let isFromText = gate == .text || gate == .textPreview
-            let made = try make(gate, batch, seed: UInt64(number * batchSize))
+            let made = try gates.make(gate, batch, seed: UInt64(number * batchSize))
             try collector.add(
-                made, wanted: labels.map { isFromText ? $0.mentioned : $0.visible },
-                truth: isFromText || gate == .renders ? nil : batch.pixels.resized(toMatch: made))
+                made, wanted: labels.map { gate.isFromText ? $0.mentioned : $0.visible },
+                truth: gate.isFromText || gate == .images
+                    ? nil : batch.pixels.resized(toMatch: made))
             try progress((number + 1) * batchSize, made)
         }
         return collector.evaluation(against: truth)
-    }
-
-    /// The images of a gate, `[batch, height, width, 3]`.
-    public func make(_ gate: Gate, _ batch: ImageBatch, seed: UInt64) throws -> Tensor {
-        switch gate {
-        case .renders: return batch.pixels
-        case .stageA:
-            let stage = try cascade.diffusionDecoder().stageA()
-            return try stage.decode(unscaled: stage.encode(batch.pixels))
-        case .preview: return try cascade.previewDecoder.pixels(of: latent(batch).values)
-        case .decoder: return try decode(latent(batch), batch.captions, seed: seed)
-        case .textPreview:
-            return try cascade.previewDecoder.pixels(of: sample(batch.captions, seed: seed).values)
-        case .text:
-            return try decode(sample(batch.captions, seed: seed), batch.captions, seed: seed)
-        }
-    }
-
-    private func latent(_ batch: ImageBatch) throws -> SemanticLatent {
-        SemanticLatent(
-            embedding: try compressor.embed(compressor.reduced(batch.pixels)),
-            space: cascade.latentSpace)
-    }
-
-    private func sample(_ captions: [String], seed: UInt64) throws -> SemanticLatent {
-        let text = try cascade.textEncoder().encode(
-            captions, negatives: captions.map { _ in "" })
-        let stage = try cascade.stageC()
-        let seeds = captions.indices.map { seed &+ UInt64($0) }
-        var sampler = try stage.sampler(
-            text, grid: cascade.grid(for: cascade.defaultSize), noise: SeededNoise(seeds: seeds),
-            options: stageC)
-        while try sampler.next() != nil {}
-        return stage.latent(sampler)
-    }
-
-    private func decode(
-        _ latent: SemanticLatent, _ captions: [String], seed: UInt64
-    ) throws -> Tensor {
-        let stages = try cascade.diffusionDecoder()
-        let text =
-            try stages.stageB.description().readsText
-            ? stages.textEncoder().encode(captions, negatives: captions.map { _ in "" }) : nil
-        let seeds = captions.indices.map { seed &+ 1_000_000 &+ UInt64($0) }
-        var sampler = try stages.stageB().sampler(
-            latent, text: text, noise: SeededNoise(seeds: seeds), options: stageB)
-        while try sampler.next() != nil {}
-        return try stages.stageA().pixels(of: ImageLatent(values: sampler.latent))
     }
 }

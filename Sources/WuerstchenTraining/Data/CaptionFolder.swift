@@ -44,6 +44,13 @@ public struct CaptionFolder: Sendable {
                 unreadable.append(file.name)
             }
         }
+        // In a table there may be captions of images that have no text file.
+        let metadata = try CaptionMetadata(url, listing.files)
+        for (name, entry) in metadata.entries.sorted(by: { $0.key < $1.key })
+        where stems[FileName(name).stem] == nil {
+            captions.append(entry.text)
+            files.append(entry.place)
+        }
         guard !captions.isEmpty else {
             let what =
                 found.isEmpty
@@ -51,7 +58,8 @@ public struct CaptionFolder: Sendable {
             throw WuerstchenError(
                 .fileNotFound,
                 "\(url.path) \(what); "
-                    + (listing.advice ?? "give a folder with captions in text files (.txt)"))
+                    + (listing.advice ?? "give a folder with captions in text files (.txt) or "
+                        + "\(CaptionMetadata.fileName)"))
         }
         self.url = url
         self.captions = captions

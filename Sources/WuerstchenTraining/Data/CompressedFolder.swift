@@ -44,7 +44,7 @@ public struct CompressedFolder: SemanticSource {
     /// The latents and captions of a batch of images.
     public func semantics(_ number: Int, count: Int) throws -> SemanticBatch {
         try folder.firstReadableBucket(for: number, count: count) { bucket, indices in
-            try embedding(indices, ofBucket: bucket).map {
+            try embedding(indices, ofBucket: bucket, number: number).map {
                 SemanticBatch(
                     latents: SemanticLatent(embedding: $0.values, space: compressor.latentSpace)
                         .values,
@@ -53,13 +53,18 @@ public struct CompressedFolder: SemanticSource {
         }
     }
 
-    /// What the compressor made of some images of a bucket, and their captions; nil where none of
-    /// it can be read.
+    /// What the compressor made of some images of a bucket, and their captions as they stand in a
+    /// batch; nil where none of it can be read.
     func embedding(
-        _ indices: [Int], ofBucket bucket: Int
+        _ indices: [Int], ofBucket bucket: Int, number: Int
     ) throws -> (values: Tensor, captions: [String])? {
         try latents.latents(indices, ofBucket: bucket).map { latents, images in
-            (latents, images.map { captions[bucket][$0] })
+            (
+                latents,
+                images.enumerated().map { place, image in
+                    folder.worded(captions[bucket][image], number: number, place: place)
+                }
+            )
         }
     }
 }
@@ -107,7 +112,7 @@ public struct EncodedFolder: EncodedImageSource {
     /// The latents of a batch.
     public func encoded(_ number: Int, count: Int) throws -> EncodedBatch {
         try semantics.folder.firstReadableBucket(for: number, count: count) { bucket, indices in
-            guard let semantic = try semantics.embedding(indices, ofBucket: bucket),
+            guard let semantic = try semantics.embedding(indices, ofBucket: bucket, number: number),
                 let own = try latents.latents(indices, ofBucket: bucket)
             else { return nil }
             return EncodedBatch(

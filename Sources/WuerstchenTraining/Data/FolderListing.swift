@@ -1,5 +1,6 @@
 import Foundation
 import TensorCore
+import Wuerstchen
 
 /// The visible files of a folder and, if wanted, of the folders in it: what all readers of images
 /// and captions begin with.
@@ -10,7 +11,8 @@ struct FolderListing {
     let unvisited: [String]
 
     /// The kinds of files that are looked for or named, which a folder is not called.
-    private static let knownKinds = Set(["png"] + CaptionFile.kinds + ImageListing.otherKinds)
+    private static let knownKinds = Set(
+        ImageFileFormat.allCases.flatMap(\.kinds) + CaptionFile.kinds + ImageListing.otherKinds)
 
     /// - Throws: `WuerstchenError` with code `fileNotFound` or `unreadableFile` for a folder that
     ///   cannot be listed.

@@ -23,9 +23,9 @@ public struct FolderSummary: Sendable, Hashable {
     public struct Images: Sendable, Hashable {
         /// What is not trained on.
         public struct Findings: Sendable, Hashable {
-            /// Images that are not PNG files.
+            /// Images of formats that cannot be read here.
             public internal(set) var otherFormats: Finding?
-            /// PNG files that cannot be read.
+            /// Images that cannot be read.
             public internal(set) var unreadable: Finding?
             /// Images that would have to be enlarged too much.
             public internal(set) var tooSmall: Finding?

@@ -50,7 +50,7 @@ extension ImageFolder {
     private func captionSummary(_ tokenizer: CLIPTokenizer?) -> FolderSummary.Captions {
         let images = listing.images
         let states = concurrentMap(images.count) { index -> CaptionState in
-            guard images[index].captionName != nil else { return .missing }
+            guard images[index].caption != nil else { return .missing }
             guard let text = try? captionText(of: images[index]) else { return .unreadable }
             guard !text.isEmpty else { return .empty }
             return tokenizer?.encode(text).isTruncated == true ? .cut : .whole
@@ -58,7 +58,7 @@ extension ImageFolder {
         func files(_ state: CaptionState) -> FolderSummary.Finding? {
             FolderSummary.Finding(
                 images.indices.filter { states[$0] == state }
-                    .map { images[$0].captionName ?? images[$0].name })
+                    .map { images[$0].caption?.place ?? images[$0].name })
         }
         return FolderSummary.Captions(
             count: states.count { $0 == .whole || $0 == .cut }, missing: files(.missing),

@@ -2,10 +2,11 @@ public import Foundation
 import TensorCore
 public import Wuerstchen
 
-/// A folder of PNG files of any sizes, each with its caption in a text file of the same name.
+/// A folder of PNG, JPEG and WebP files of any sizes, each with its caption in a text file of the same name.
 ///
 /// An image `sausage.png` has its caption in `sausage.txt` or `sausage.caption`, in UTF-8 or in
-/// UTF-16 with a byte order mark, or an empty one. Files that cannot be used are named once and
+/// UTF-16 with a byte order mark; or in a line of `metadata.jsonl` such as
+/// `{"file_name": "sausage.png", "text": "a sausage"}`; or an empty one. Files that cannot be used are named once and
 /// skipped: most when the folder is opened, from their headers, and those whose pixels turn out
 /// damaged when they are met. Such a file's place is taken by the next good one of the folder, so
 /// that a batch stays a function of its number, the seed and the files alone.
@@ -63,7 +64,7 @@ public struct ImageFolder: ImageSource {
         self.problems = problems
         self.listing = listing
         isValidation = false
-        buckets = Self.buckets(listing.images.filter { !$0.isHeldOut }, options)
+        buckets = Self.buckets(Self.repeated(listing.images), options)
         heldOut = Self.buckets(listing.images.filter(\.isHeldOut), options)
     }
 
@@ -91,6 +92,11 @@ public struct ImageFolder: ImageSource {
         let groups = Dictionary(grouping: images) { sizes.nearest(to: $0.size) ?? 0 }
         return groups.sorted { $0.key < $1.key }
             .map { Bucket(size: sizes[$0.key], images: $0.value) }
+    }
+
+    /// The images to learn from, each as often as it counts.
+    private static func repeated(_ images: [ImageFile]) -> [ImageFile] {
+        images.flatMap { $0.isHeldOut ? [] : Array(repeating: $0, count: $0.repeats) }
     }
 
     /// The number of images.
@@ -148,7 +154,10 @@ public struct ImageFolder: ImageSource {
                 let framing = ImageFraming(of: decoded.size, to: bucket.size, for: options.sizes)
                 var position = crops ? random : nil
                 let part = try framing.apply(to: decoded, random: &position, mirrors: mirrors)
-                return (part.tensor, caption(of: bucket.images[image]))
+                return (
+                    part.tensor,
+                    worded(caption(of: bucket.images[image]), number: number, place: place)
+                )
             }
         }.compactMap(\.self)
         guard found.count == indices.count else { return nil }
@@ -205,15 +214,27 @@ public struct ImageFolder: ImageSource {
         (try? captionText(of: image)) ?? ""
     }
 
+    /// A caption as it stands in a batch at a place.
+    func worded(_ caption: String, number: Int, place: Int) -> String {
+        guard let tags = options.tags, !isValidation else { return caption }
+        var random = ImageRandom(seed: options.seed, .tags, number, place)
+        return tags.shuffled(caption, &random)
+    }
+
     /// The caption of an image, empty where there is none. What is wrong with it is named once.
     func captionText(of image: ImageFile) throws -> String {
-        guard let name = image.captionName else { return "" }
-        do {
-            return try CaptionFile.text(of: url.file(name))
-        } catch {
-            let reason = (error as? WuerstchenError)?.message ?? error.localizedDescription
-            problems.name(name, "\(reason); its image goes without a caption")
-            throw error
+        switch image.caption {
+        case nil: return ""
+        case .entry(let entry): return entry.text
+        case .folder(let caption): return caption
+        case .file(let name):
+            do {
+                return try CaptionFile.text(of: url.file(name))
+            } catch {
+                let reason = (error as? WuerstchenError)?.message ?? error.localizedDescription
+                problems.name(name, "\(reason); its image goes without a caption")
+                throw error
+            }
         }
     }
 }

@@ -41,14 +41,20 @@ public struct ImageFolderOptions: Sendable, Hashable {
     public var includesSubfolders: Bool
     /// Whether captions are read; otherwise all are empty.
     public var readsCaptions: Bool
-    /// What random order, crops and mirroring derive from.
+    /// How captions are read that are lists of tags; nil to take all captions as they are.
+    public var tags: CaptionTags?
+    /// Whether images in folders with names such as `10_windmill` count so many times, and have
+    /// "windmill" as their caption where they have no other.
+    public var countsRepeats: Bool
+    /// What random order, crops, mirroring and the order of tags derive from.
     public var seed: UInt64
 
     /// Options, by default images of 256 × 256 pixels cut out of the middle.
     public init(
         sizes: Sizes = .fixed(ImageSize(width: 256, height: 256)), crop: Crop = .center,
         mirrors: Bool = false, maximumEnlargement: Double = 2, heldOutShare: Double = 0,
-        includesSubfolders: Bool = false, readsCaptions: Bool = true, seed: UInt64 = 0
+        includesSubfolders: Bool = false, readsCaptions: Bool = true, tags: CaptionTags? = nil,
+        countsRepeats: Bool = false, seed: UInt64 = 0
     ) {
         self.sizes = sizes
         self.crop = crop
@@ -57,6 +63,8 @@ public struct ImageFolderOptions: Sendable, Hashable {
         self.heldOutShare = heldOutShare
         self.includesSubfolders = includesSubfolders
         self.readsCaptions = readsCaptions
+        self.tags = tags
+        self.countsRepeats = countsRepeats
         self.seed = seed
     }
 

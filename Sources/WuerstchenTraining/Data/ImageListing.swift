@@ -6,11 +6,32 @@ import Wuerstchen
 struct ImageFile {
     /// The name of its file.
     let name: String
-    /// The name of the file with its caption, if there is one.
-    let captionName: String?
+    /// Its caption, if there is one.
+    let caption: CaptionSource?
     let size: ImageSize
     /// Whether it is held out for validation.
     var isHeldOut: Bool
+    /// How often it counts while all others count once.
+    let repeats: Int
+}
+
+/// Where a caption comes from.
+enum CaptionSource {
+    /// A text file of this name.
+    case file(String)
+    /// A line of a table.
+    case entry(CaptionMetadata.Entry)
+    /// The name of the folder.
+    case folder(String)
+
+    /// What to look at.
+    var place: String {
+        switch self {
+        case .file(let name): name
+        case .entry(let entry): entry.place
+        case .folder(let caption): caption
+        }
+    }
 }
 
 /// What a folder of images holds, found without decoding any.
@@ -23,32 +44,43 @@ struct ImageListing {
     let strayCaptions: FolderSummary.Finding?
 
     /// Kinds of images that somebody may expect to be read.
-    static let otherKinds = [
-        "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic",
-    ]
+    static let otherKinds = ["gif", "bmp", "tif", "tiff", "avif", "heic"]
 
     init(_ folder: URL, _ options: ImageFolderOptions, problems: ImageProblems) throws {
         let listing = try FolderListing(folder, includesSubfolders: options.includesSubfolders)
         let captions = options.readsCaptions ? listing.captions : [:]
-        let others = listing.files.filter { Self.otherKinds.contains($0.kind) }
+        let metadata = try CaptionMetadata(folder, options.readsCaptions ? listing.files : [])
+        let formats = ImageFileFormat.allCases
+        let readable = formats.filter(\.isReadable).flatMap(\.kinds)
+        let unread = Set(formats.flatMap(\.kinds) + Self.otherKinds).subtracting(readable)
+        let others = listing.files.filter { unread.contains($0.kind) }
         if let first = others.first {
+            let libraries = formats.compactMap { format in
+                format.missingLibrary.map { "install \($0) for \(format.label)" }
+            }
             problems.name(
                 folder.path,
-                "\(folder.path) holds images that are not PNG files, \(others.count) of them, "
-                    + "such as \(first.name); they are skipped: convert them to PNG")
+                "\(folder.path) holds images of other formats, \(others.count) of them, "
+                    + "such as \(first.name); they are skipped: convert them to PNG"
+                    + libraries.map { ", or \($0)" }.joined())
         }
 
-        let candidates = listing.files.filter { $0.kind == "png" }
+        let candidates = listing.files.filter { readable.contains($0.kind) }
         let sizes = try cancellableMap(candidates.count) { index in
-            Result { try PNGHeader.size(of: folder.file(candidates[index].name)) }
+            Result { try ImageHeader.size(of: folder.file(candidates[index].name)) }
         }
         var unreadable: [String] = []
         images = zip(candidates, sizes).compactMap { candidate, size in
+            let repeats = options.countsRepeats ? FolderRepeats(of: candidate.name) : nil
+            let caption =
+                captions[candidate.stem].map { CaptionSource.file($0.name) }
+                ?? metadata.entries[candidate.name].map { .entry($0) }
+                ?? (options.readsCaptions ? repeats : nil).map { .folder($0.caption) }
             do {
                 return ImageFile(
-                    name: candidate.name, captionName: captions[candidate.stem]?.name,
-                    size: try size.get(),
-                    isHeldOut: candidate.isHeldOut(share: options.heldOutShare))
+                    name: candidate.name, caption: caption, size: try size.get(),
+                    isHeldOut: candidate.isHeldOut(share: options.heldOutShare),
+                    repeats: repeats?.count ?? 1)
             } catch {
                 problems.skip(candidate.name, error)
                 unreadable.append(candidate.name)
@@ -59,19 +91,20 @@ struct ImageListing {
             otherFormats: FolderSummary.Finding(others.map(\.name)),
             unreadable: FolderSummary.Finding(unreadable),
             unvisitedFolders: FolderSummary.Finding(listing.unvisited))
-        let stems = Set(candidates.map(\.stem))
-        strayCaptions = FolderSummary.Finding(
-            captions.values.filter { !stems.contains($0.stem) }.map(\.name).sorted())
+        let (stems, names) = (Set(candidates.map(\.stem)), Set(candidates.map(\.name)))
+        let strays = captions.values.filter { !stems.contains($0.stem) }.map(\.name)
+        let strayEntries = metadata.entries.filter { !names.contains($0.key) }.map(\.value.place)
+        strayCaptions = FolderSummary.Finding((strays + strayEntries).sorted())
         guard !images.isEmpty else {
             let found =
                 candidates.isEmpty
-                ? "has no PNG file in it"
-                : "has no PNG file that can be read, of \(candidates.count)"
+                ? "has no image in it"
+                : "has no image that can be read, of \(candidates.count)"
             throw WuerstchenError(
                 .fileNotFound,
                 "\(folder.path) \(found); "
-                    + (listing.advice ?? "give a folder with images as PNG files, and captions "
-                        + "as text files of the same names"))
+                    + (listing.advice ?? "give a folder with images as PNG, JPEG or WebP files, "
+                        + "and captions as text files of the same names"))
         }
     }
 }

@@ -5,7 +5,7 @@ import TensorCore
 struct ImageRandom {
     /// What numbers are for, so that no two purposes share them.
     enum Purpose: UInt64 {
-        case order, rounds, framing, holdingOut
+        case order, rounds, framing, holdingOut, tags
     }
 
     private var generator: SplitMix64

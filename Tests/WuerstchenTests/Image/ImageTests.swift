@@ -322,8 +322,8 @@ import Wuerstchen
     }
 
     @Test(arguments: [
-        ([], "empty"), ([0x89], "89"), ([0xFF, 0xD8, 0xFF, 0xE0, 0, 16], "FF D8 FF E0 00 10"),
-        (Array("a text file".utf8), "not a PNG"), (SmallPNG.signature, "IEND"),
+        ([], "empty"), ([0x89], "89"), (Array("GIF89a".utf8), "47 49 46 38 39 61"),
+        (Array("a text file".utf8), "not a PNG, JPEG or WebP"), (SmallPNG.signature, "IEND"),
     ])
     func anotherFormat(bytes: [UInt8], words: String) throws {
         try expectMalformed(bytes, words: words)

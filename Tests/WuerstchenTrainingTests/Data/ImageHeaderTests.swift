@@ -5,7 +5,7 @@ import _WuerstchenTestSupport
 
 @testable import WuerstchenTraining
 
-@Suite struct PNGHeaderTests {
+@Suite struct ImageHeaderTests {
     private func bytes(_ width: Int, _ height: Int) throws -> Data {
         try withFolder { folder in
             let url = folder.appendingPathComponent("image.png")
@@ -18,7 +18,7 @@ import _WuerstchenTestSupport
         try withFolder { folder in
             let url = folder.appendingPathComponent("image.png")
             try bytes.write(to: url)
-            return try PNGHeader.size(of: url)
+            return try ImageHeader.size(of: url)
         }
     }
 
@@ -67,9 +67,9 @@ import _WuerstchenTestSupport
         file.replaceSubrange(16..<20, with: [0xFF, 0xFF, 0xFF, 0xFF])
         expectError(.unreadableFile, "4294967295×4") { _ = try size(file) }
         try withFolder { folder in
-            expectError(.unreadableFile, "regular") { _ = try PNGHeader.size(of: folder) }
+            expectError(.unreadableFile, "regular") { _ = try ImageHeader.size(of: folder) }
             expectError(.fileNotFound, "absent") {
-                _ = try PNGHeader.size(of: folder.appendingPathComponent("absent.png"))
+                _ = try ImageHeader.size(of: folder.appendingPathComponent("absent.png"))
             }
         }
     }

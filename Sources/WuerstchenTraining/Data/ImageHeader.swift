@@ -2,18 +2,22 @@ import Foundation
 import TensorCore
 import Wuerstchen
 
-/// The size of an image, and whether its pixels are there, without decoding it.
-enum PNGHeader {
-    /// The size that a PNG file's first chunk gives, of the image as it stands upright.
+/// The size of an image, and of a PNG file whether its pixels are there, without decoding it.
+enum ImageHeader {
+    /// The size that a file says its image has, as it stands upright.
     ///
-    /// - Throws: `WuerstchenError` for a file that is no PNG file, ends early, or has sides that an
-    ///   image cannot have. Damage to the pixels shows only when they are decoded.
+    /// - Throws: `WuerstchenError` for a file that is no image, a PNG file that ends early, or sides
+    ///   that an image cannot have. Damage to the pixels shows only when they are decoded.
     static func size(of url: URL) throws -> ImageSize {
         _ = try requireRegularFile(url)
         do {
             let handle = try FileHandle(forReadingFrom: url)
             defer { try? handle.close() }
-            return try size(in: handle, name: url.path)
+            let start = Array(try handle.read(upToCount: 12) ?? Data())
+            let format = try ImageFileFormat(signature: start, of: url.path)
+            return format == .png
+                ? try sizeOfPNG(in: handle, name: url.path)
+                : try size(of: format, start, handle, name: url.path)
         } catch let error as WuerstchenError {
             throw error
         } catch {
@@ -23,28 +27,32 @@ enum PNGHeader {
         }
     }
 
-    private static func size(in handle: FileHandle, name: String) throws -> ImageSize {
+    private static func size(
+        of format: ImageFileFormat, _ start: [UInt8], _ handle: FileHandle, name: String
+    ) throws -> ImageSize {
+        let codec = try PhotoCodec(format, name: name)
+        // Photographs are large, and what comes before the pixels is not.
+        if format == .jpeg {
+            let part = start + (try handle.read(upToCount: 1 << 18) ?? Data())
+            if let size = try? codec.size(part) { return size }
+            return try codec.size(part + (try handle.readToEnd() ?? Data()))
+        }
+        return try codec.size(start + (try handle.readToEnd() ?? Data()))
+    }
+
+    private static func sizeOfPNG(in handle: FileHandle, name: String) throws -> ImageSize {
         func malformed(_ found: String) -> WuerstchenError {
             WuerstchenError(.malformedFile, "\(name) \(found); save or copy it again as PNG")
         }
         let length = try handle.seekToEnd()
-        guard length > 0 else { throw malformed("is empty") }
         try handle.seek(toOffset: 0)
         let start = Array(try handle.read(upToCount: 33) ?? Data())
-        guard start.starts(with: [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]) else {
-            throw malformed("is not a PNG file")
-        }
         guard start.count == 33, start[8..<16].elementsEqual([0, 0, 0, 13] + Array("IHDR".utf8))
         else { throw malformed("does not start with a whole IHDR chunk") }
 
         let size = ImageSize(
             width: integer(start[16..<20]), height: integer(start[20..<24]))
-        let sides = 1...ImageSize.maximumSide
-        guard sides.contains(size.width), sides.contains(size.height) else {
-            throw WuerstchenError(
-                .unreadableFile,
-                "\(name) has \(size) pixels; images have 1 to \(ImageSize.maximumSide) a side")
-        }
+        try size.requireReadable(in: name)
         // From chunk to chunk: each is a length, a type, the data and a checksum. What is missing
         // after the pixels does not matter.
         var orientation: ImageOrientation?
