@@ -24,7 +24,7 @@ enum Prompts {
 
     /// The options that take no value.
     static let flags: Set = [
-        "--fast", "--quiet", "--force", "--clean-end", "--help", "-h", "--version",
+        "--fast", "--quiet", "--force", "--clean-end", "--json", "--help", "-h", "--version",
     ]
 
     /// Arguments in which a prompt that begins with a dash stands behind `--`, as the parser needs
