@@ -21,7 +21,9 @@ struct Repetition {
     }
 
     /// The request, if the cascade has the weights that made the image.
-    func request(_ cascade: Cascade, _ edit: EditArguments) throws -> GenerationRequest {
+    func request(
+        _ cascade: Cascade, _ edit: EditArguments, embeddings: PromptEmbeddings?
+    ) throws -> GenerationRequest {
         let image = try edit.source.map { try Image(contentsOf: $0) }
         let mask = try edit.mask.map { try ImageMask(contentsOf: URL(fileURLWithPath: $0)) }
         let transparency =
@@ -29,10 +31,11 @@ struct Repetition {
             ? try edit.source.flatMap { try ImageMask(transparencyOf: $0) } : nil
         let request: GenerationRequest
         do {
-            request = try record.request(image: image, mask: mask ?? transparency)
+            request = try record.request(
+                image: image, mask: mask ?? transparency, embeddings: embeddings)
         } catch let error as WuerstchenError {
             throw WuerstchenError(
-                error.code, "\(file.path): \(error.message) (--image, --mask)")
+                error.code, "\(file.path): \(error.message) (--image, --mask, --embeddings)")
         }
         do {
             try record.requireWeights(of: cascade, for: request)

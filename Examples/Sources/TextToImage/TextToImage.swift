@@ -21,9 +21,7 @@ struct TextToImage: AsyncParsableCommand {
         case preview
     }
 
-    @Argument(
-        help: "What the image should show, or - for standard input with a prompt on each line.")
-    var prompt: String?
+    @OptionGroup(title: "Prompts") var prompts: PromptArguments
 
     @OptionGroup var cascade: CascadeArguments
 
@@ -63,7 +61,7 @@ struct TextToImage: AsyncParsableCommand {
     func validate() throws {
         guard repeated == nil else {
             let others =
-                asked.given + (prompt == nil ? [] : ["a prompt"])
+                asked.given + prompts.given
                 + (decoder == nil ? [] : ["--decoder"]) + (precision == nil ? [] : ["--precision"])
             guard others.isEmpty else {
                 throw ValidationError(
@@ -72,7 +70,10 @@ struct TextToImage: AsyncParsableCommand {
             }
             return
         }
-        guard prompt != nil || asked.edit.isPromptOptional else {
+        guard prompts.embeddings == nil || asked.negative.isEmpty else {
+            throw ValidationError("--embeddings have a negative prompt already")
+        }
+        guard !prompts.isEmpty || asked.edit.isPromptOptional else {
             throw ValidationError("Missing expected argument '<prompt>': say what to make")
         }
     }
@@ -95,37 +96,50 @@ struct TextToImage: AsyncParsableCommand {
             }
             Threads.count = threads
         }
-        guard (1...1024).contains(asked.count) else {
-            throw ValidationError("--count is \(asked.count); it must be from 1 to 1024")
-        }
         let repetition = try repeated.map { try Repetition($0) }
-        let prompts = try repetition.map { [$0.record.prompt] } ?? Prompts.read(prompt ?? "")
-        let seed = repetition?.record.seed ?? (asked.seed ?? .drawn).value
-        let seeds = (0..<asked.count).map { seed &+ UInt64($0) }
+        let orders = try repetition == nil ? prompts.orders(asked) : []
+        if let file = prompts.saveEmbeddings { return try saveEmbeddings(of: orders, to: file) }
         let target = try OutputFiles(
-            output.output, seeds: prompts.flatMap { _ in seeds })
+            output.output, seeds: repetition.map { [$0.record.seed] } ?? orders.flatMap(\.seeds))
         try target.check(output.replacement)
         let sheetFile = try output.sheetFile()
         let previews = try output.previews.map { try PreviewFolder($0, output.replacement) }
         let cascade = try loaded(repetition?.record)
-        let request =
-            try repetition?.request(cascade, asked.edit) ?? asked.request(cascade, seed: seed)
-        let requests = prompts.map { prompt in
-            var request = request
-            request.prompt = prompt
-            return request
+        // What is wrong with any is found before the first is worked on; their images are read
+        // again, rather than kept.
+        let requests: [() throws -> GenerationRequest] =
+            repetition.map { repetition in
+                [{ try repetition.request(cascade, asked.edit, embeddings: prompts.encoded()) }]
+            } ?? orders.map { order in { try order.request(cascade) } }
+        var first: GenerationRequest?
+        for request in requests {
+            let request = try request()
+            first = first ?? request
         }
         let progress = Progress(isQuiet: output.quiet)
-        describe(requests, cascade, progress)
+        if let first { describe(first, cascade, progress) }
         var maker = ImageMaker(
             cascade: cascade, target: target, previews: previews, keepsImages: sheetFile != nil,
             progress: progress)
-        for request in requests { try await maker.make(request, &events) }
+        for request in requests { try await maker.make(request(), &events) }
         if let sheetFile {
             try maker.sheet.write(to: sheetFile)
             progress.note(sheetFile.path)
         }
         if let repetition, let image = maker.last { try repetition.compare(image, progress) }
+    }
+
+    private func saveEmbeddings(of orders: [Order], to path: String) throws {
+        guard orders.count == 1 else {
+            throw ValidationError("--save-embeddings takes one prompt, not \(orders.count)")
+        }
+        let file = URL(fileURLWithPath: path)
+        try output.replacement.check([file]) { (try? PromptEmbeddings(contentsOf: $0)) != nil }
+        try loaded(nil).embeddings(
+            of: orders[0].prompt, negativePrompt: orders[0].asked.negative,
+            syntax: orders[0].syntax
+        ).write(to: file)
+        Progress(isQuiet: output.quiet).note(file.path)
     }
 
     /// The cascade that was named, or that made an image.
@@ -141,7 +155,7 @@ struct TextToImage: AsyncParsableCommand {
     }
 
     private func describe(
-        _ requests: [GenerationRequest], _ cascade: Cascade, _ progress: Progress
+        _ request: GenerationRequest, _ cascade: Cascade, _ progress: Progress
     ) {
         let precision = precision ?? .float32
         if !precision.isAccelerated {
@@ -150,7 +164,6 @@ struct TextToImage: AsyncParsableCommand {
                     + "weights are widened as they are used, which saves memory but no time")
         }
         for note in cascade.notes { progress.note(note) }
-        guard let request = requests.first else { return }
         let size = request.size ?? cascade.defaultSize
         progress.note("seed \(request.seed), \(size) pixels, \(cascade.name)")
         if let advice = cascade.advice(on: size) { progress.note(advice) }

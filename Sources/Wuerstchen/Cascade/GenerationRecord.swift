@@ -59,7 +59,13 @@ public struct GenerationRecord: Sendable, Hashable, Codable {
     /// The checkpoint's name.
     public let checkpoint: String
     let edit: Edit?
+    /// Nil as of records from before there were others than plain ones.
+    let promptSyntax: PromptSyntax?
+    /// The digest of embeddings in place of prompts.
+    let embeddings: String?
 
+    /// Whether it was made from embeddings.
+    public var readsEmbeddings: Bool { embeddings != nil }
     /// Whether it was made from an image.
     public var startsFromImage: Bool { edit != nil }
     /// Whether that image had a mask.
@@ -91,6 +97,8 @@ public struct GenerationRecord: Sendable, Hashable, Codable {
                 stageCStrength: $0.stageCStrength, stageBStrength: $0.stageBStrength,
                 seam: $0.seam)
         }
+        promptSyntax = full.promptSyntax == .plain ? nil : full.promptSyntax
+        embeddings = full.embeddings?.digest
         decoder =
             cascade.decoder is DiffusionDecoder
             ? .stageB : cascade.decoder is PreviewDecoder ? .preview : .other
@@ -119,11 +127,12 @@ public struct GenerationRecord: Sendable, Hashable, Codable {
     /// - Parameters:
     ///   - image: The image that it starts from, where it does.
     ///   - mask: That image's mask, where it has one.
+    ///   - embeddings: The embeddings, where there were some.
     /// - Returns: The request.
     /// - Throws: ``WuerstchenError`` with code `invalidRequest` when one of them is missing, not
     ///   wanted, or another than that of the record.
     public func request(
-        image: Image? = nil, mask: ImageMask? = nil
+        image: Image? = nil, mask: ImageMask? = nil, embeddings: PromptEmbeddings? = nil
     ) throws -> GenerationRequest {
         func check(_ wanted: ImageDigest?, _ given: Image?, _ name: String) throws {
             guard wanted != given.map(ImageDigest.init) else { return }
@@ -140,9 +149,18 @@ public struct GenerationRecord: Sendable, Hashable, Codable {
         }
         try check(edit?.image, image, "an image")
         try check(edit?.mask, mask?.image, "a mask")
+        guard self.embeddings == embeddings?.digest else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "the record is of an image that was made "
+                    + (self.embeddings.map { "from embeddings with the digest \($0)" }
+                        ?? "without embeddings")
+                    + (embeddings.map { "; these have \($0.digest)" } ?? ""))
+        }
         var request = GenerationRequest(
             prompt, negativePrompt: negativePrompt, size: size, seed: seed, stageC: stageC,
-            stageB: stageB, stageBSeed: stageBSeed)
+            stageB: stageB, stageBSeed: stageBSeed, promptSyntax: promptSyntax ?? .plain,
+            embeddings: embeddings)
         if let edit, let image {
             request.edit = ImageEdit(
                 image, stageCStrength: edit.stageCStrength, stageBStrength: edit.stageBStrength,
@@ -224,11 +242,13 @@ extension Cascade {
         }
         if edit?.keepsContent == true { try add(compressor, "semantic compressor") }
         if edit?.stageCStrength != 0 {
-            try add(textEncoder, "text encoder")
+            if request.embeddings == nil { try add(textEncoder, "text encoder") }
             try add(stageC, "Stage C")
         }
         if let decoder = decoder as? DiffusionDecoder {
-            try add(decoder.textEncoder, "text encoder of Stage B")
+            if request.embeddings == nil {
+                try add(decoder.textEncoder, "text encoder of Stage B")
+            }
             try add(decoder.stageB, "Stage B")
             try add(decoder.stageA, "Stage A")
         } else if let decoder = decoder as? PreviewDecoder {
