@@ -10,6 +10,7 @@ struct ImageMaker {
     /// Whether images are kept for a sheet.
     let keepsImages: Bool
     let progress: Progress
+    let watch: Watch?
     /// The images, if they are kept.
     private(set) var sheet = ContactSheet(title: "text-to-image")
     /// The image that was made last.
@@ -19,13 +20,14 @@ struct ImageMaker {
 
     init(
         cascade: Cascade, target: OutputFiles, previews: PreviewFolder?, keepsImages: Bool,
-        progress: Progress
+        progress: Progress, watch: Watch?
     ) {
         self.cascade = cascade
         self.target = target
         self.previews = previews
         self.keepsImages = keepsImages
         self.progress = progress
+        self.watch = watch
     }
 
     mutating func make(_ request: GenerationRequest, _ events: inout Events) async throws {
@@ -37,6 +39,7 @@ struct ImageMaker {
             switch event {
             case .step(let step):
                 if step.index == 0 { progress.note(findingsOf: step) }
+                try watch?.show(step, cascade.previewDecoder)
                 progress.show(step)
                 events.step(step)
                 if let previews, let latent = step.semanticLatent {
@@ -47,6 +50,7 @@ struct ImageMaker {
                 if step.index == step.total - 1 { steps += step.total }
             case .images(let images, let first):
                 progress.finish()
+                if let first = images.first { try watch?.finish(first) }
                 if keepsImages { kept += images }
                 last = images.last
                 for (index, image) in zip(first..., images) {

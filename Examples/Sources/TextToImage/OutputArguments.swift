@@ -1,6 +1,7 @@
 import ArgumentParser
 import ExampleSupport
 import Foundation
+import Wuerstchen
 
 /// Where images go, and what is said about them.
 struct OutputArguments: ParsableArguments {
@@ -21,6 +22,16 @@ struct OutputArguments: ParsableArguments {
             valueName: "file"))
     var sheet: String?
 
+    @Flag(
+        help: """
+            Draw the forming image in the terminal, by the preview decoder: in the graphics of kitty \
+            or sixel where the terminal announces them, otherwise in coloured half blocks.
+            """)
+    var watch = false
+
+    @Option(help: "The same, with graphics of your choice.")
+    var watchAs: TerminalGraphics?
+
     @OptionGroup var replacement: ReplacementArguments
 
     @Flag(
@@ -36,6 +47,19 @@ struct OutputArguments: ParsableArguments {
     func validate() throws {
         guard !json || output != "-" else {
             throw ValidationError("--json and --output - both need standard output")
+        }
+    }
+
+    /// What draws the forming image; nil where none is wanted, or where that cannot be, which is
+    /// said.
+    func watcher() -> Watch? {
+        guard watch || watchAs != nil else { return nil }
+        do {
+            return try Watch(watchAs)
+        } catch {
+            StatusLine().note(
+                "nothing is drawn: \((error as? WuerstchenError)?.message ?? "\(error)")")
+            return nil
         }
     }
 

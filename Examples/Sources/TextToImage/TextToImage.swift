@@ -116,11 +116,13 @@ struct TextToImage: AsyncParsableCommand {
             let request = try request()
             first = first ?? request
         }
-        let progress = Progress(isQuiet: output.quiet)
+        let watch = output.watcher()
+        defer { watch?.restore() }
+        let progress = Progress(isQuiet: output.quiet, keepsLine: watch != nil)
         if let first { describe(first, cascade, progress) }
         var maker = ImageMaker(
             cascade: cascade, target: target, previews: previews, keepsImages: sheetFile != nil,
-            progress: progress)
+            progress: progress, watch: watch)
         for request in requests { try await maker.make(request(), &events) }
         if let sheetFile {
             try maker.sheet.write(to: sheetFile)
