@@ -27,6 +27,14 @@ struct RequestArguments: ParsableArguments {
     @Option(help: "How many images of each prompt; their seeds count up.")
     var count = 1
 
+    @Option(
+        help: """
+            Sampling steps of Stage C by the best stage for them: where --stage-c is a folder of \
+            students, the one of so many steps or the next fewer, or the checkpoint's own for more \
+            than any takes.
+            """)
+    var steps: Int?
+
     @Option(help: "Sampling steps of Stage C. (default: the model's own, 60 as published)")
     var stageCSteps: Int?
 
@@ -47,13 +55,23 @@ struct RequestArguments: ParsableArguments {
 
     @OptionGroup(title: "Starting from an image") var edit: EditArguments
 
+    func validate() throws {
+        guard steps == nil || stageCSteps == nil else {
+            throw ValidationError("--steps and --stage-c-steps exclude each other")
+        }
+        guard (1...10_000).contains(steps ?? 1) else {
+            throw ValidationError("--steps must be from 1 to 10000")
+        }
+    }
+
     /// What was given of these, but for images, as the options are called.
     var given: [String] {
         let all: [(String, Bool)] = [
             ("--negative", !negative.isEmpty), ("--width", width != nil),
             ("--height", height != nil), ("--seed", seed != nil),
             ("--stage-b-seed", stageBSeed != nil), ("--count", count != 1),
-            ("--stage-c-steps", stageCSteps != nil), ("--stage-c-guidance", stageCGuidance != nil),
+            ("--steps", steps != nil), ("--stage-c-steps", stageCSteps != nil),
+            ("--stage-c-guidance", stageCGuidance != nil),
             ("--stage-b-steps", stageBSteps != nil), ("--stage-b-guidance", stageBGuidance != nil),
             ("--sampler", sampling.sampler != nil),
             ("--guidance-interval", sampling.guidanceInterval != nil),

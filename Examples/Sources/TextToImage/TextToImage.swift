@@ -96,6 +96,12 @@ struct TextToImage: AsyncParsableCommand {
             }
             Threads.count = threads
         }
+        if let steps = asked.steps {
+            var chosen = self
+            (chosen.cascade, chosen.asked.stageCSteps) = try cascade.best(for: steps)
+            chosen.asked.steps = nil
+            return try await chosen.run(&events)
+        }
         let repetition = try repeated.map { try Repetition($0) }
         let orders = try repetition == nil ? prompts.orders(asked) : []
         if let file = prompts.saveEmbeddings { return try saveEmbeddings(of: orders, to: file) }
