@@ -5,5 +5,6 @@ public import Wuerstchen
 extension Precision: @retroactive ExpressibleByArgument {}
 extension MemoryPolicy: @retroactive ExpressibleByArgument {}
 extension SamplingMethod: @retroactive ExpressibleByArgument {}
+extension TerminalGraphics: @retroactive ExpressibleByArgument {}
 extension FlowSolver: @retroactive ExpressibleByArgument {}
 extension WeightElementType: @retroactive ExpressibleByArgument {}

@@ -126,10 +126,27 @@ public struct CascadeArguments: ParsableArguments, Sendable {
     ) throws -> Cascade {
         try Cascade(
             contentsOf: checkpoint.folder(), variant: variant, precision: precision, memory: memory,
-            replacing: fast
-                ? Miniature.students()
-                : checkpoint.stages.choosing(stageC: stageCSteps, stageB: stageBSteps),
+            replacing: stages.choosing(stageC: stageCSteps, stageB: stageBSteps),
             loras: loras.map(\.file))
+    }
+
+    /// The same with the best Stage C for a number of steps: of the students that were named, or
+    /// the checkpoint's own.
+    ///
+    /// - Returns: This, with a single stage named, and the steps that Stage C takes.
+    public func best(for steps: Int) throws -> (arguments: CascadeArguments, steps: Int) {
+        let (stages, steps) = try stages.best(for: steps)
+        var result = self
+        result.fast = false
+        result.checkpoint.stageC = stages.stageC?.path
+        result.checkpoint.stageB = stages.stageB?.path
+        result.checkpoint.stageA = stages.stageA?.path
+        return (result, steps)
+    }
+
+    /// The stages that were named, or the small cascade's students.
+    private var stages: StageFolders {
+        get throws { fast ? try Miniature.students() : checkpoint.stages }
     }
 }
 

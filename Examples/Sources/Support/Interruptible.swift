@@ -23,7 +23,7 @@ public func interruptible(_ work: @escaping @Sendable () throws -> Void) async t
 }
 
 /// Whether a signal was ignored when the program began, as `nohup` has it: it stays so.
-private func isIgnored(_ number: Int32) -> Bool {
+public func isIgnored(_ number: Int32) -> Bool {
     var action = sigaction()
     guard sigaction(number, nil, &action) == 0 else { return false }
     #if canImport(Darwin)

@@ -45,6 +45,11 @@ struct EditArguments: ParsableArguments {
     /// Whether the image says what to make.
     var isPromptOptional: Bool { vary != nil || reconstruct != nil }
 
+    /// The image's file.
+    var source: URL? {
+        (image ?? vary ?? reconstruct).map { URL(fileURLWithPath: $0) }
+    }
+
     func validate() throws {
         guard [image, vary, reconstruct].compactMap({ $0 }).count <= 1 else {
             throw ValidationError("--image, --vary and --reconstruct exclude each other")

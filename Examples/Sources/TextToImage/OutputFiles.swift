@@ -8,23 +8,22 @@ struct OutputFiles {
     /// The name without its number and `.png`; nil for standard output.
     private let stem: String?
     private let ending: String
-    private let prompts: Int
+    /// Those of all images.
     private let seeds: [UInt64]
 
-    private var count: Int { prompts * seeds.count }
+    private var count: Int { seeds.count }
 
-    /// The files of the images of a number of prompts, each with the same seeds.
+    /// The files of images of the given seeds.
     ///
     /// - Throws: `WuerstchenError` with code `invalidRequest` for a name of another format or of a
     ///   folder, or for several images on standard output; `unwritableFile` for that of a device.
-    init(_ path: String, prompts: Int, seeds: [UInt64]) throws {
-        (self.prompts, self.seeds) = (prompts, seeds)
-        let count = prompts * seeds.count
+    init(_ path: String, seeds: [UInt64]) throws {
+        self.seeds = seeds
         guard path != "-" else {
-            guard count == 1 else {
+            guard seeds.count == 1 else {
                 throw WuerstchenError(
                     .invalidRequest,
-                    "\(count) images cannot go to standard output; it takes a single one")
+                    "\(seeds.count) images cannot go to standard output; it takes a single one")
             }
             (folder, stem, ending) = (URL(fileURLWithPath: "."), nil, "png")
             return
@@ -68,10 +67,10 @@ struct OutputFiles {
     /// then not numbered behind.
     subscript(index: Int) -> URL? {
         guard let stem else { return nil }
-        // Every prompt has the same seeds.
-        let isToldApart = stem.contains("{number}") || stem.contains("{seed}") && prompts == 1
+        let isToldApart =
+            stem.contains("{number}") || stem.contains("{seed}") && Set(seeds).count == count
         let name = stem.replacing("{number}", with: "\(index + 1)")
-            .replacing("{seed}", with: "\(seeds[index % seeds.count])")
+            .replacing("{seed}", with: "\(seeds[index])")
         let number = count > 1 && !isToldApart ? "-\(index + 1)" : ""
         return folder.appendingPathComponent("\(name)\(number).\(ending)")
     }
@@ -173,14 +172,17 @@ struct PreviewFolder {
         }
     }
 
-    func write(_ images: [Image], step: Int) throws {
+    /// Writes the previews of a step.
+    ///
+    /// - Returns: Their files.
+    func write(_ images: [Image], step: Int) throws -> [URL] {
         let number = String(step + 1)
         let padded = String(repeating: "0", count: max(0, 3 - number.count)) + number
-        for (index, image) in images.enumerated() {
+        return try images.enumerated().map { index, image in
             let suffix = images.count > 1 ? "-\(index + 1)" : ""
-            try image.write(
-                to: folder.appendingPathComponent("step-\(padded)\(suffix).png"),
-                text: [Image.software])
+            let file = folder.appendingPathComponent("step-\(padded)\(suffix).png")
+            try image.write(to: file, text: [Image.software])
+            return file
         }
     }
 }

@@ -5,6 +5,8 @@ import Wuerstchen
 /// line now and then elsewhere.
 final class Progress {
     private let isQuiet: Bool
+    /// Whether a stage's last line stays where it is until the next stage's, as below an image.
+    private let keepsLine: Bool
     private let line = StatusLine()
     private let clock = ContinuousClock()
     private var stage: GenerationStep.Stage?
@@ -12,8 +14,9 @@ final class Progress {
     private var done = 0
     private var lastTenth = -1
 
-    init(isQuiet: Bool) {
+    init(isQuiet: Bool, keepsLine: Bool = false) {
         self.isQuiet = isQuiet
+        self.keepsLine = keepsLine
         start = clock.now
     }
 
@@ -60,7 +63,7 @@ final class Progress {
             let bar =
                 String(repeating: "█", count: filled) + String(repeating: "·", count: 24 - filled)
             let text = "\(step.stage) \(bar) \(number)/\(count)\(left)"
-            if number == count { line.note(text) } else { line.show(text) }
+            if number == count && !keepsLine { line.note(text) } else { line.show(text) }
         } else if tenth != lastTenth {
             line.note("\(step.stage) \(number)/\(count)\(left)")
         }

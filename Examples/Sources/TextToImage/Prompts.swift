@@ -1,30 +1,10 @@
-import Foundation
-import Wuerstchen
-
-/// The prompts of a command line.
+/// Prompts on a command line.
 enum Prompts {
-    /// Reads the prompts: the one that was given, or each line of standard input for `-`.
-    ///
-    /// - Throws: `WuerstchenError` with code `invalidRequest` for input without a prompt or that is
-    ///   no UTF-8.
-    static func read(_ argument: String) throws -> [String] {
-        guard argument == "-" else { return [argument] }
-        let data = try FileHandle.standardInput.readToEnd() ?? Data()
-        guard let text = String(validating: data, as: UTF8.self) else {
-            throw WuerstchenError(.invalidRequest, "standard input is not text in UTF-8")
-        }
-        let prompts = text.split(whereSeparator: \.isNewline)
-            .map { $0.trimmingCharacters(in: .whitespaces) }.filter { !$0.isEmpty }
-        guard !prompts.isEmpty else {
-            throw WuerstchenError(
-                .invalidRequest, "standard input has no prompt; write one on each line")
-        }
-        return prompts
-    }
-
     /// The options that take no value.
     static let flags: Set = [
-        "--fast", "--quiet", "--force", "--clean-end", "--help", "-h", "--version",
+        "--fast", "--quiet", "--force", "--clean-end", "--json", "--prompt-weights", "--wildcards",
+        "--watch",
+        "--help", "-h", "--version",
     ]
 
     /// Arguments in which a prompt that begins with a dash stands behind `--`, as the parser needs

@@ -59,6 +59,10 @@ struct SamplingArguments: ParsableArguments {
 struct TimeInterval: ExpressibleByArgument {
     let times: ClosedRange<Float>
 
+    init(times: ClosedRange<Float>) {
+        self.times = times
+    }
+
     init?(argument: String) {
         let ends = argument.split(separator: "-", omittingEmptySubsequences: false)
         guard ends.count == 2, let first = Float(ends[0]), let last = Float(ends[1]),

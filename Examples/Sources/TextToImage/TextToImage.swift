@@ -21,64 +21,22 @@ struct TextToImage: AsyncParsableCommand {
         case preview
     }
 
-    @Argument(
-        help: "What the image should show, or - for standard input with a prompt on each line.")
-    var prompt: String?
+    @OptionGroup(title: "Prompts") var prompts: PromptArguments
 
     @OptionGroup var cascade: CascadeArguments
 
-    @OptionGroup(title: "Starting from an image") var edit: EditArguments
+    @OptionGroup var asked: RequestArguments
 
-    @OptionGroup(title: "Sampling") var sampling: SamplingArguments
-
-    @Option(parsing: .unconditional, help: "The negative prompt: what guidance leads away from.")
-    var negative = ""
-
-    @Option(help: "Width in pixels, 128 to 4096. (default: what the checkpoint was trained at)")
-    var width: Int?
-
-    @Option(help: "Height in pixels, 128 to 4096. (default: what the checkpoint was trained at)")
-    var height: Int?
-
-    @Option(
-        parsing: .unconditional,
-        help: "The seed of the first image; -1 for a random one, which is printed. (default: -1)")
-    var seed: Seed?
-
-    @Option(
-        help: ArgumentHelp(
-            "The seed of Stage B, to keep what an image shows and change its details.",
-            discussion: "Without it Stage B goes on with Stage C's random numbers, as published."))
-    var stageBSeed: UInt64?
-
-    @Option(help: "How many images of each prompt; their seeds count up.")
-    var count = 1
-
-    @Option(help: "Sampling steps of Stage C. (default: the model's own, 60 as published)")
-    var stageCSteps: Int?
+    @Option(help: "Stages B and A, or the tiny preview decoder. (default: stage-b)")
+    var decoder: Decoder?
 
     @Option(
         help: """
-            Guidance scale of Stage C; 1 or less turns guidance off, which halves the time. (default: \
-            the model's own, 4 as published)
+            Precision of the networks' large matrices: float32, bfloat16 or int8. bfloat16 halves \
+            memory and time; int8 takes a quarter of the memory and a third of the time. Both change \
+            the image a little. (default: float32)
             """)
-    var stageCGuidance: Float?
-
-    @Option(help: "Sampling steps of Stage B. (default: the model's own, 12 as published)")
-    var stageBSteps: Int?
-
-    @Option(help: "Guidance scale of Stage B; 1 or less turns guidance off. (default: off)")
-    var stageBGuidance: Float?
-
-    @Option(help: "Stages B and A, or the tiny preview decoder in their place.")
-    var decoder = Decoder.stageB
-
-    @Option(
-        help: """
-            Precision of the networks' large matrices. bfloat16 halves memory and time; int8 takes a \
-            quarter of the memory and a third of the time. Both change the image a little.
-            """)
-    var precision = Precision.float32
+    var precision: Precision?
 
     @Option(help: "Keep all networks in memory (resident) or one at a time (sequential).")
     var memory = MemoryPolicy.sequential
@@ -89,59 +47,125 @@ struct TextToImage: AsyncParsableCommand {
     @Option(help: "Threads. (default: one for each processor)")
     var threads: Int?
 
-    @Option(help: "A folder for a small preview of each of Stage C's steps.")
-    var previews: String?
-
     @Option(
-        parsing: .unconditional,
-        help: """
-            The PNG file to write, or - for standard output; {seed} and {number} in the name stand \
-            for those of the image, and without them numbers are added to the name of several.
-            """)
-    var output = "image.png"
-
-    @Option(
+        name: .customLong("repeat"),
         help: ArgumentHelp(
-            "A page (.html) of all images with prompts and seeds, or a PNG of the images alone.",
-            valueName: "file"))
-    var sheet: String?
+            """
+            An image of this command to make again, bit for bit. Its file says how; only the weights \
+            and the images that it started from are named as they were then.
+            """, valueName: "file"))
+    var repeated: String?
 
-    @OptionGroup var replacement: ReplacementArguments
-
-    @Flag(help: "Print nothing but errors.")
-    var quiet = false
+    @OptionGroup(title: "Output") var output: OutputArguments
 
     func validate() throws {
-        guard prompt != nil || edit.isPromptOptional else {
+        guard repeated == nil else {
+            let others =
+                asked.given + prompts.given
+                + (decoder == nil ? [] : ["--decoder"]) + (precision == nil ? [] : ["--precision"])
+            guard others.isEmpty else {
+                throw ValidationError(
+                    "--repeat takes everything from the file; leave out "
+                        + others.joined(separator: ", "))
+            }
+            return
+        }
+        guard prompts.embeddings == nil || asked.negative.isEmpty else {
+            throw ValidationError("--embeddings have a negative prompt already")
+        }
+        guard !prompts.isEmpty || asked.edit.isPromptOptional else {
             throw ValidationError("Missing expected argument '<prompt>': say what to make")
         }
     }
 
     func run() async throws {
+        var events = Events(output.json)
+        do {
+            try await run(&events)
+        } catch {
+            // How a repetition ended was said already.
+            if !(error is ExitCode) { events.error(error) }
+            throw error
+        }
+    }
+
+    private func run(_ events: inout Events) async throws {
         if let threads {
             guard (1...1024).contains(threads) else {
                 throw ValidationError("--threads is \(threads); it must be from 1 to 1024")
             }
             Threads.count = threads
         }
-        guard (1...1024).contains(count) else {
-            throw ValidationError("--count is \(count); it must be from 1 to 1024")
+        if let steps = asked.steps {
+            var chosen = self
+            (chosen.cascade, chosen.asked.stageCSteps) = try cascade.best(for: steps)
+            chosen.asked.steps = nil
+            return try await chosen.run(&events)
         }
-        let prompts = try Prompts.read(prompt ?? "")
-        let seed = (seed ?? .drawn).value
+        let repetition = try repeated.map { try Repetition($0) }
+        let orders = try repetition == nil ? prompts.orders(asked) : []
+        if let file = prompts.saveEmbeddings { return try saveEmbeddings(of: orders, to: file) }
         let target = try OutputFiles(
-            output, prompts: prompts.count,
-            seeds: (0..<count).map { seed &+ UInt64($0) })
-        try target.check(replacement)
-        let sheetFile = try sheet.map { try checkedSheet($0) }
-        let previewFolder = try previews.map { try PreviewFolder($0, replacement) }
-        var cascade = try cascade.cascade(
-            variant: variant, precision: precision, memory: memory, stageCSteps: stageCSteps,
-            stageBSteps: stageBSteps)
-        if decoder == .preview { cascade.decoder = cascade.previewDecoder }
+            output.output, seeds: repetition.map { [$0.record.seed] } ?? orders.flatMap(\.seeds))
+        try target.check(output.replacement)
+        let sheetFile = try output.sheetFile()
+        let previews = try output.previews.map { try PreviewFolder($0, output.replacement) }
+        let cascade = try loaded(repetition?.record)
+        // What is wrong with any is found before the first is worked on; their images are read
+        // again, rather than kept.
+        let requests: [() throws -> GenerationRequest] =
+            repetition.map { repetition in
+                [{ try repetition.request(cascade, asked.edit, embeddings: prompts.encoded()) }]
+            } ?? orders.map { order in { try order.request(cascade) } }
+        var first: GenerationRequest?
+        for request in requests {
+            let request = try request()
+            first = first ?? request
+        }
+        let watch = output.watcher()
+        defer { watch?.restore() }
+        let progress = Progress(isQuiet: output.quiet, keepsLine: watch != nil)
+        if let first { describe(first, cascade, progress) }
+        var maker = ImageMaker(
+            cascade: cascade, target: target, previews: previews, keepsImages: sheetFile != nil,
+            progress: progress, watch: watch)
+        for request in requests { try await maker.make(request(), &events) }
+        if let sheetFile {
+            try maker.sheet.write(to: sheetFile)
+            progress.note(sheetFile.path)
+        }
+        if let repetition, let image = maker.last { try repetition.compare(image, progress) }
+    }
 
-        let request = try request(cascade, seed: seed)
-        let progress = Progress(isQuiet: quiet)
+    private func saveEmbeddings(of orders: [Order], to path: String) throws {
+        guard orders.count == 1 else {
+            throw ValidationError("--save-embeddings takes one prompt, not \(orders.count)")
+        }
+        let file = URL(fileURLWithPath: path)
+        try output.replacement.check([file]) { (try? PromptEmbeddings(contentsOf: $0)) != nil }
+        try loaded(nil).embeddings(
+            of: orders[0].prompt, negativePrompt: orders[0].asked.negative,
+            syntax: orders[0].syntax
+        ).write(to: file)
+        Progress(isQuiet: output.quiet).note(file.path)
+    }
+
+    /// The cascade that was named, or that made an image.
+    private func loaded(_ record: GenerationRecord?) throws -> Cascade {
+        var cascade = try cascade.cascade(
+            variant: variant, precision: record?.precision ?? precision ?? .float32, memory: memory,
+            stageCSteps: record?.stageC.timesteps.count ?? asked.stageCSteps,
+            stageBSteps: record?.stageB?.timesteps.count ?? asked.stageBSteps)
+        if record?.decoder == .preview || decoder == .preview {
+            cascade.decoder = cascade.previewDecoder
+        }
+        return cascade
+    }
+
+    private func describe(
+        _ request: GenerationRequest, _ cascade: Cascade, _ progress: Progress
+    ) {
+        let precision = precision ?? .float32
         if !precision.isAccelerated {
             progress.note(
                 "this processor multiplies \(precision.rawValue) numbers no faster than float32: "
@@ -151,72 +175,6 @@ struct TextToImage: AsyncParsableCommand {
         let size = request.size ?? cascade.defaultSize
         progress.note("seed \(request.seed), \(size) pixels, \(cascade.name)")
         if let advice = cascade.advice(on: size) { progress.note(advice) }
-        var sheet = ContactSheet(title: "text-to-image")
-        var steps = 0
-        for (number, prompt) in prompts.enumerated() {
-            var request = request
-            request.prompt = prompt
-            let record = try cascade.completed(request)
-            var made: [Image] = []
-            for try await event in cascade.generation(of: request) {
-                switch event {
-                case .step(let step):
-                    if step.index == 0 { progress.note(findingsOf: step) }
-                    progress.show(step)
-                    if let previewFolder, let latent = step.semanticLatent {
-                        try previewFolder.write(
-                            cascade.previewDecoder.decode(latent), step: steps + step.index)
-                    }
-                    if step.index == step.total - 1 { steps += step.total }
-                case .images(let images, let first):
-                    progress.finish()
-                    if sheetFile != nil { made += images }
-                    for (index, image) in zip(first..., images) {
-                        let place = number * count + index
-                        try target.write(
-                            image, place,
-                            text: record.metadata(image: index, checkpoint: cascade.name))
-                        if let file = target[place] { progress.note(file.path) }
-                    }
-                }
-            }
-            sheet.addRow(
-                prompt, made, captions: made.indices.map { "seed \(request.seed &+ UInt64($0))" })
-        }
-        if let sheetFile {
-            try sheet.write(to: sheetFile)
-            progress.note(sheetFile.path)
-        }
-    }
-
-    /// Finds out before the work whether the sheet can be kept.
-    private func checkedSheet(_ path: String) throws -> URL {
-        let file = URL(fileURLWithPath: path)
-        guard ["html", "png"].contains(file.pathExtension.lowercased()) else {
-            throw ValidationError("--sheet \(path) must end in .html or .png")
-        }
-        let folder = file.deletingLastPathComponent()
-        guard FileManager.default.isWritableFile(atPath: folder.path) else {
-            throw ValidationError("--sheet: \(folder.path) is not there or cannot be written to")
-        }
-        try replacement.check([file])
-        return file
-    }
-
-    /// What is asked of every prompt.
-    private func request(_ cascade: Cascade, seed: UInt64) throws -> GenerationRequest {
-        let (c, b) = try sampling.options(
-            cascade, stageC: (stageCSteps, stageCGuidance), stageB: (stageBSteps, stageBGuidance))
-        var request = GenerationRequest(
-            "", negativePrompt: negative, seed: seed, count: count, stageC: c,
-            stageB: b, edit: try edit.edit(), stageBSeed: stageBSeed)
-        // What the checkpoint was trained at, or the size of the image that it starts from.
-        var size = try cascade.completed(request).size ?? cascade.defaultSize
-        if let width { size.width = width }
-        if let height { size.height = height }
-        request.size = size
-        try request.validate()
-        return request
     }
 }
 

@@ -96,6 +96,7 @@ struct GenerationRun: Sendable {
         var request = request
         request.edit = try original?.padded(to: cascade.fullSize(grid))
         self.request = request
+        if let embeddings = request.embeddings { try cascade.validate(embeddings, request) }
         stageC = try request.stageC ?? cascade.stageC.description().defaultSampling
         try cascade.stageC.validate(stageC)
         var stepsOfStageC = stageC.timesteps.count
@@ -208,14 +209,22 @@ struct GenerationRun: Sendable {
         let text: TextEmbedding<StageC>
         if let encoded = self.text {
             text = encoded
+        } else if let embeddings = request.embeddings {
+            text = embeddings.stageC
         } else {
             let encoder = try cascade.textEncoder()
-            unknownWords = encoder.tokenizer.unknownWords(in: request.prompt)
+            func read(_ text: String) throws -> String {
+                try WeightedPrompt(text, syntax: request.promptSyntax).text
+            }
+            let prompt = try read(request.prompt)
+            unknownWords = encoder.tokenizer.unknownWords(in: prompt)
             text = try encoder.encode(
-                request.prompt, negative: stageC.isGuided ? request.negativePrompt : nil)
-            unreadPrompt = encoder.tokenizer.unreadEnd(of: request.prompt)
+                request.prompt, negative: stageC.isGuided ? request.negativePrompt : nil,
+                syntax: request.promptSyntax)
+            unreadPrompt = encoder.tokenizer.unreadEnd(of: prompt)
             if text.isNegativeTruncated {
-                unreadNegativePrompt = encoder.tokenizer.unreadEnd(of: request.negativePrompt)
+                unreadNegativePrompt = encoder.tokenizer.unreadEnd(
+                    of: try read(request.negativePrompt))
             }
         }
         self.text = text

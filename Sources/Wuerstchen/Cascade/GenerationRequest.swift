@@ -26,13 +26,19 @@ public struct GenerationRequest: Sendable, Hashable {
     /// The seed of Stage B for the first image; nil to go on with the random numbers of Stage C, as
     /// published. With the same seed and another for Stage B, the content stays and details change.
     public var stageBSeed: UInt64?
+    /// How both prompts are read: as they are written, or with weights in parentheses.
+    public var promptSyntax: PromptSyntax
+    /// What text encoders made of a prompt and a negative prompt, in place of encoding those of the
+    /// request; nil for none.
+    public var embeddings: PromptEmbeddings?
 
     /// A request with the settings that the stages were made for.
     public init(
         _ prompt: String, negativePrompt: String = "",
         size: ImageSize? = nil, seed: UInt64 = 0, count: Int = 1,
         stageC: SamplingOptions? = nil, stageB: SamplingOptions? = nil, edit: ImageEdit? = nil,
-        stageBSeed: UInt64? = nil
+        stageBSeed: UInt64? = nil, promptSyntax: PromptSyntax = .plain,
+        embeddings: PromptEmbeddings? = nil
     ) {
         self.prompt = prompt
         self.negativePrompt = negativePrompt
@@ -43,6 +49,8 @@ public struct GenerationRequest: Sendable, Hashable {
         self.stageB = stageB
         self.edit = edit
         self.stageBSeed = stageBSeed
+        self.promptSyntax = promptSyntax
+        self.embeddings = embeddings
     }
 
     /// Checks everything that can be wrong with a request before any work is done.
@@ -57,6 +65,9 @@ public struct GenerationRequest: Sendable, Hashable {
         try stageC?.validate()
         try stageB?.validate()
         try edit?.validate()
+        for text in [prompt, negativePrompt] {
+            _ = try WeightedPrompt(text, syntax: promptSyntax)
+        }
     }
 
     /// The request as the text that goes into a PNG beside the image.
@@ -74,6 +85,8 @@ public struct GenerationRequest: Sendable, Hashable {
             + (stageBSeed.map {
                 [("stage B seed", "\($0 &+ UInt64(truncatingIfNeeded: image))")]
             } ?? [])
+            + (promptSyntax == .plain ? [] : [("prompt syntax", promptSyntax.rawValue)])
+            + (embeddings.map { [("embeddings", $0.digest)] } ?? [])
             + (edit?.record ?? []) + [
                 ("checkpoint", checkpoint),
                 Image.software,

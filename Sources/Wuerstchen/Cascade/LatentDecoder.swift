@@ -158,8 +158,10 @@ public struct DiffusionDecoder: LatentDecoder {
         }
         let text =
             try description.readsText
-            ? textEncoder().encode(
-                request.prompt, negative: options.isGuided ? request.negativePrompt : nil) : nil
+            ? request.embeddings?.stageB
+                ?? textEncoder().encode(
+                    request.prompt, negative: options.isGuided ? request.negativePrompt : nil,
+                    syntax: request.promptSyntax) : nil
         let sampler = try stageB().sampler(
             latent, text: text, editing: edit, noise: noise, options: options)
         return DiffusionDecoding(sampler: sampler, stageA: stageA)

@@ -5,6 +5,8 @@ public struct Part<Value: Sendable>: Sendable {
     private let provider: @Sendable () throws -> Value
     /// The blueprint of a stage, so that it need not be loaded to be known.
     private let known: (any Sendable)?
+    /// What the weights are told from others by; nil where they are from no checkpoint.
+    var weights: PartWeights?
 
     /// A part in memory.
     public init(_ value: Value) {

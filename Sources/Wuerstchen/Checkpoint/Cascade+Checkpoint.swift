@@ -92,8 +92,16 @@ extension Cascade {
             decoder: try Cascade.decoder(main, space, memory), previewDecoder: preview,
             latentSpace: space, defaultSize: size)
         self.compressor = try compressor.map { file in
-            try memory.part { try SemanticCompressor(contentsOf: file, latentSpace: space) }
+            var part = try memory.part {
+                try SemanticCompressor(contentsOf: file, latentSpace: space)
+            }
+            part.weights = PartWeights(nil) { hash in
+                try CheckpointParameters(contentsOf: file).add(to: &hash)
+            }
+            return part
         }
+        textEncoder.weights = prior.folder.weights(of: layout.priorTextEncoder)
+        stageC.weights = prior.folder.weights(of: layout.stageC)
         notes = prior.folder.notes + main.folder.notes + loraNotes
     }
 
@@ -102,7 +110,7 @@ extension Cascade {
     ) throws -> DiffusionDecoder {
         let text = contents.text
         let folder = memory == .resident ? contents.folder : contents.folder.reopening
-        return DiffusionDecoder(
+        var decoder = DiffusionDecoder(
             textEncoder: try (text == nil ? .sequential : memory).part {
                 // A stage that reads no text never asks.
                 try text.map { try folder.textEncoder($0) } ?? folder.textEncoder()
@@ -117,6 +125,13 @@ extension Cascade {
             stageA: try memory.part { try folder.stageA(contents.stageA) },
             configuration: contents.stageB, latentSpace: space,
             pixelsPerPosition: contents.stageA.patchSize << (contents.stageA.levels - 1))
+        let layout = CheckpointLayout.published
+        if text != nil {
+            decoder.textEncoder.weights = folder.weights(of: layout.decoderTextEncoder)
+        }
+        decoder.stageB.weights = folder.weights(of: layout.stageB)
+        decoder.stageA.weights = folder.weights(of: layout.stageA)
+        return decoder
     }
 
     /// The checkpoint's name, with those of stages that stand in for its own and of adapters.

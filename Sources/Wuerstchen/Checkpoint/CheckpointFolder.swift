@@ -32,6 +32,8 @@ public struct CheckpointFolder: Sendable {
     private let replacements: [String: URL]
     /// Adapters of networks, by the networks' folders.
     var adapters: [String: NetworkAdapters] = [:]
+    /// The same for the record.
+    var adapterRecords: [String: [PartWeights.Adapter]] = [:]
     /// Weights whose files are open already, by the networks' folders.
     private var opened: [String: CheckpointParameters] = [:]
 
@@ -73,7 +75,7 @@ public struct CheckpointFolder: Sendable {
     }
 
     /// Where a file or folder of a part is.
-    private func location(_ name: String) -> URL {
+    func location(_ name: String) -> URL {
         let parts = name.split(separator: "/", maxSplits: 1)
         guard let first = parts.first, let folder = replacements[String(first)] else {
             return url.appendingPathComponent(name)
@@ -216,7 +218,7 @@ public struct CheckpointFolder: Sendable {
             of: replacements[network.folder] ?? url.appendingPathComponent(network.folder))
     }
 
-    private func parameters(_ network: CheckpointLayout.Network) throws -> CheckpointParameters {
+    func parameters(_ network: CheckpointLayout.Network) throws -> CheckpointParameters {
         if let open = opened[network.folder] { return open }
         let own = url.appendingPathComponent(network.folder)
         guard let replacement = replacements[network.folder] else {

@@ -25,6 +25,9 @@ extension LoRAFile {
                 .adaptableLayers()
         }
         let read = try CascadeLoRA(contentsOf: file, for: layers)
+        let parameters = try CheckpointParameters(contentsOf: file)
+        let record = PartWeights.Adapter(
+            lora: self, digest: try hexadecimalDigest { try parameters.add(to: &$0) })
         var notes: [String] = []
         func attach(
             _ network: CascadeLoRA.Network, _ place: CheckpointLayout.Network,
@@ -32,6 +35,7 @@ extension LoRAFile {
         ) throws {
             guard let lora = read.networks[network] else { return }
             let adapter = AdaptedParameters.Adapter(lora, scale: scale)
+            folder.adapterRecords[place.folder, default: []].append(record)
             if isMerged {
                 folder.adapters[place.folder, default: NetworkAdapters()].merged.append(adapter)
             } else {

@@ -16,6 +16,8 @@ public struct PreviewDecoder: Sendable {
     }
 
     private let network: Network
+    /// What the weights are told from others by; nil where they are from no file.
+    private(set) var weights: PartWeights?
 
     /// The channels of the latents that the decoder takes, or nil if it takes any.
     private var channels: Int? {
@@ -52,8 +54,9 @@ public struct PreviewDecoder: Sendable {
     public init(contentsOf file: URL, precision: Precision = PreviewDecoder.standardPrecision)
         throws
     {
-        try self.init(
-            parameters: try CheckpointParameters(contentsOf: file), precision: precision)
+        let parameters = try CheckpointParameters(contentsOf: file)
+        try self.init(parameters: parameters, precision: precision)
+        weights = PartWeights(precision) { try parameters.add(to: &$0) }
     }
 
     /// A decoder with the given parameters.

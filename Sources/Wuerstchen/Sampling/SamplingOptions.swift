@@ -1,7 +1,7 @@
 internal import TensorCore
 
 /// How a latent gets from one time to the next.
-public enum SamplingMethod: String, Sendable, Hashable, CaseIterable {
+public enum SamplingMethod: String, Sendable, Hashable, CaseIterable, Codable {
     /// Ancestral sampling with fresh noise at each step (Ho et al., "Denoising Diffusion
     /// Probabilistic Models", 2020), as published.
     case ddpm
@@ -20,7 +20,7 @@ public enum SamplingMethod: String, Sendable, Hashable, CaseIterable {
 }
 
 /// How a stage samples.
-public struct SamplingOptions: Sendable, Hashable {
+public struct SamplingOptions: Sendable, Hashable, Codable {
     /// When to denoise.
     public var timesteps: Timesteps
     /// The weight of classifier-free guidance (Ho and Salimans, 2022): how far the prediction is
@@ -40,6 +40,13 @@ public struct SamplingOptions: Sendable, Hashable {
     /// latents that it predicts, rather than leave the trace of noise that the published schedule
     /// does. The other methods do so in any case.
     public var endsClean = false
+
+    enum CodingKeys: String, CodingKey {
+        case timesteps, guidance, method
+        case guidanceInterval = "guidance_interval"
+        case guidanceRescale = "guidance_rescale"
+        case endsClean = "ends_clean"
+    }
 
     /// Options of the given values.
     public init(timesteps: Timesteps, guidance: Float, method: SamplingMethod = .ddpm) {

@@ -2,7 +2,7 @@ internal import TensorCore
 
 /// The times at which a latent is denoised, from 1 (or less) down, ending in the time of the
 /// result.
-public struct Timesteps: Sendable, Hashable {
+public struct Timesteps: Sendable, Hashable, Codable {
     /// Falling times, the last one, usually 0, being where sampling ends.
     public let times: [Float]
 
@@ -34,6 +34,19 @@ public struct Timesteps: Sendable, Hashable {
                     + "got \(times.prefix(12))")
         }
         self.times = times
+    }
+
+    /// Reads a list of times.
+    ///
+    /// - Throws: As ``init(_:)``.
+    public init(from decoder: any Decoder) throws {
+        try self.init(decoder.singleValueContainer().decode([Float].self))
+    }
+
+    /// Writes the list of times.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(times)
     }
 
     /// Sixty equal steps, as published for Stage C.

@@ -12,6 +12,12 @@ struct TokenizerSettings {
 
 /// The folder of a tokenizer in the layout of the transformers library.
 struct TokenizerFiles {
+    /// Files that the folder may have.
+    static let names = [
+        "vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json",
+        "special_tokens_map.json",
+    ]
+
     let directory: URL
     private let tokenizer: (file: URL, contents: TokenizerJSON)?
 

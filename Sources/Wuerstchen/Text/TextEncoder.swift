@@ -28,25 +28,31 @@ public struct TextEncoder<Stage>: Sendable {
     ///     ``TextEmbedding/isTruncated``.
     ///   - negative: What guidance leads away from; nil where no guidance is used, which saves its
     ///     encoding.
+    ///   - syntax: How both are read.
     /// - Returns: `[1, tokens, channels]` for the prompt and for the negative.
     /// - Throws: `CancellationError` when the task is cancelled, or ``WuerstchenError`` with code
     ///   `notFinite` when the weights are damaged.
     public func encode(
-        _ prompt: String, negative: String? = ""
+        _ prompt: String, negative: String? = "", syntax: PromptSyntax = .plain
     ) throws -> TextEmbedding<Stage> {
-        try encode([prompt], negatives: negative.map { [$0] })
+        try encode([prompt], negatives: negative.map { [$0] }, syntax: syntax)
     }
 
     /// Encodes several prompts, for a batch of images.
     ///
+    /// A token of weight w moves from where the empty prompt has its hidden state at that position
+    /// to w times as far: `e + w · (h − e)`, as ComfyUI weights prompts. With weight 1 it stays
+    /// exactly where it is.
+    ///
     /// - Parameters:
     ///   - prompts: What the images should show.
     ///   - negatives: What guidance leads away from, one for each prompt; nil for none.
+    ///   - syntax: How all of them are read.
     /// - Returns: `[prompts, tokens, channels]` for the prompts and for the negatives.
     /// - Throws: As ``encode(_:negative:)``, and ``WuerstchenError`` with code `invalidRequest`
     ///   when the numbers of prompts and negatives differ or are zero.
     public func encode(
-        _ prompts: [String], negatives: [String]?
+        _ prompts: [String], negatives: [String]?, syntax: PromptSyntax = .plain
     ) throws -> TextEmbedding<Stage> {
         guard !prompts.isEmpty, negatives == nil || negatives?.count == prompts.count else {
             throw WuerstchenError(
@@ -56,8 +62,14 @@ public struct TextEncoder<Stage>: Sendable {
         // Each text once, however often it is asked for.
         let texts = prompts + (negatives ?? [])
         let distinct = Array(Set(texts)).sorted()
-        let encodings = distinct.map(tokenizer.encode)
-        let hidden = try model(ids: encodings.map(\.ids), mask: encodings.map(\.mask))
+        let weighted = try distinct.map {
+            tokenizer.encode(try WeightedPrompt($0, syntax: syntax))
+        }
+        let encodings = weighted.map(\.encoding)
+        var hidden = try model(ids: encodings.map(\.ids), mask: encodings.map(\.mask))
+        if weighted.contains(where: { $0.weights.contains { $0 != 1 } }) {
+            hidden = try self.weighted(hidden, by: weighted.map(\.weights))
+        }
         guard hidden.isFinite else {
             throw WuerstchenError(
                 .notFinite,
@@ -77,6 +89,26 @@ public struct TextEncoder<Stage>: Sendable {
         return TextEmbedding(
             prompts: rows(prompts), negatives: negatives.map(rows),
             isTruncated: isTruncated(prompts), isNegativeTruncated: isTruncated(negatives ?? []))
+    }
+}
+
+extension TextEncoder {
+    /// Hidden states moved along the lines from those of the empty prompt.
+    private func weighted(_ hidden: Tensor, by weights: [[Float]]) throws -> Tensor {
+        let none = tokenizer.encode("")
+        let empty = try model(ids: [none.ids], mask: [none.mask]).elements
+        var values = hidden.elements
+        let channels = hidden.shape[2]
+        for (row, weights) in weights.enumerated() {
+            for (token, weight) in weights.enumerated() where weight != 1 {
+                let start = (row * weights.count + token) * channels
+                for channel in 0..<channels {
+                    let origin = empty[token * channels + channel]
+                    values[start + channel] = origin + weight * (values[start + channel] - origin)
+                }
+            }
+        }
+        return Tensor(values, hidden.shape)
     }
 }
 

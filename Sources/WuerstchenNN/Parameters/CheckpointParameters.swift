@@ -9,7 +9,7 @@ public import TensorCore
 public struct CheckpointParameters: ParameterSource, Sendable {
     /// The checkpoint's path.
     public let origin: String
-    private let tensors: [String: SafetensorsCheckpoint.Tensor]
+    let tensors: [String: SafetensorsCheckpoint.Tensor]
     private var blank: BlankParameters?
 
     /// The parameters in a single file.

@@ -1,0 +1,4 @@
+import Foundation
+import Wuerstchen
+
+let cascade = try Cascade(contentsOf: URL(filePath: "checkpoint"))

@@ -1,0 +1,71 @@
+import Foundation
+import Wuerstchen
+import WuerstchenTraining
+
+/// Makes the images of requests, one request after the other, and writes them.
+struct ImageMaker {
+    let cascade: Cascade
+    let target: OutputFiles
+    let previews: PreviewFolder?
+    /// Whether images are kept for a sheet.
+    let keepsImages: Bool
+    let progress: Progress
+    let watch: Watch?
+    /// The images, if they are kept.
+    private(set) var sheet = ContactSheet(title: "text-to-image")
+    /// The image that was made last.
+    private(set) var last: Image?
+    private var made = 0
+    private var steps = 0
+
+    init(
+        cascade: Cascade, target: OutputFiles, previews: PreviewFolder?, keepsImages: Bool,
+        progress: Progress, watch: Watch?
+    ) {
+        self.cascade = cascade
+        self.target = target
+        self.previews = previews
+        self.keepsImages = keepsImages
+        self.progress = progress
+        self.watch = watch
+    }
+
+    mutating func make(_ request: GenerationRequest, _ events: inout Events) async throws {
+        // Before the work: what cannot be recorded must not cost an image.
+        _ = try cascade.record(of: request)
+        events.start(request, cascade)
+        var kept: [Image] = []
+        for try await event in cascade.generation(of: request) {
+            switch event {
+            case .step(let step):
+                if step.index == 0 { progress.note(findingsOf: step) }
+                try watch?.show(step, cascade.previewDecoder)
+                progress.show(step)
+                events.step(step)
+                if let previews, let latent = step.semanticLatent {
+                    let files = try previews.write(
+                        cascade.previewDecoder.decode(latent), step: steps + step.index)
+                    for file in files { events.preview(file) }
+                }
+                if step.index == step.total - 1 { steps += step.total }
+            case .images(let images, let first):
+                progress.finish()
+                if let first = images.first { try watch?.finish(first) }
+                if keepsImages { kept += images }
+                last = images.last
+                for (index, image) in zip(first..., images) {
+                    let place = made + index
+                    try target.write(
+                        image, place, text: cascade.metadata(of: request, image: index))
+                    guard let file = target[place] else { continue }
+                    progress.note(file.path)
+                    events.picture(file, seed: request.seed &+ UInt64(index))
+                }
+            }
+        }
+        made += request.count
+        sheet.addRow(
+            request.prompt, kept,
+            captions: kept.indices.map { "seed \(request.seed &+ UInt64($0))" })
+    }
+}

@@ -1,0 +1,80 @@
+import ArgumentParser
+import ExampleSupport
+import Foundation
+import Wuerstchen
+
+/// Where images go, and what is said about them.
+struct OutputArguments: ParsableArguments {
+    @Option(help: "A folder for a small preview of each of Stage C's steps.")
+    var previews: String?
+
+    @Option(
+        parsing: .unconditional,
+        help: """
+            The PNG file to write, or - for standard output; {seed} and {number} in the name stand \
+            for those of the image, and without them numbers are added to the name of several.
+            """)
+    var output = "image.png"
+
+    @Option(
+        help: ArgumentHelp(
+            "A page (.html) of all images with prompts and seeds, or a PNG of the images alone.",
+            valueName: "file"))
+    var sheet: String?
+
+    @Flag(
+        help: """
+            Draw the forming image in the terminal, by the preview decoder: in the graphics of kitty \
+            or sixel where the terminal announces them, otherwise in coloured half blocks.
+            """)
+    var watch = false
+
+    @Option(help: "The same, with graphics of your choice.")
+    var watchAs: TerminalGraphics?
+
+    @OptionGroup var replacement: ReplacementArguments
+
+    @Flag(
+        help: """
+            Write what happens to standard output, a JSON object on each line: start, step, preview, \
+            picture and error.
+            """)
+    var json = false
+
+    @Flag(help: "Print nothing but errors.")
+    var quiet = false
+
+    func validate() throws {
+        guard !json || output != "-" else {
+            throw ValidationError("--json and --output - both need standard output")
+        }
+    }
+
+    /// What draws the forming image; nil where none is wanted, or where that cannot be, which is
+    /// said.
+    func watcher() -> Watch? {
+        guard watch || watchAs != nil else { return nil }
+        do {
+            return try Watch(watchAs)
+        } catch {
+            StatusLine().note(
+                "nothing is drawn: \((error as? WuerstchenError)?.message ?? "\(error)")")
+            return nil
+        }
+    }
+
+    /// Finds out before the work whether the sheet can be kept; nil for none.
+    func sheetFile() throws -> URL? {
+        guard let sheet else { return nil }
+        let file = URL(fileURLWithPath: sheet)
+        guard ["html", "png"].contains(file.pathExtension.lowercased()) else {
+            throw ValidationError("--sheet \(sheet) must end in .html or .png")
+        }
+        let folder = file.deletingLastPathComponent()
+        guard FileManager.default.isWritableFile(atPath: folder.path) else {
+            throw ValidationError("--sheet: \(folder.path) is not there or cannot be written to")
+        }
+        try replacement.check([file])
+        return file
+    }
+}
