@@ -78,8 +78,8 @@ package struct PhotoCodec {
         return exif.map { ImageOrientation(exif: $0) } ?? .upright
     }
 
-    /// The block that cameras write: the APP1 segment that begins with its name. Each segment before
-    /// the pixels is FF, a marker, and its length with the two bytes that hold it.
+    /// The block that cameras write: the APP1 segment that begins with its name. Each segment
+    /// before the pixels is FF, a marker, and its length with the two bytes that hold it.
     private static func exifOfJPEG(_ bytes: [UInt8]) -> ArraySlice<UInt8>? {
         let (startOfScan, application1): (UInt8, UInt8) = (0xDA, 0xE1)
         var place = 2
@@ -96,8 +96,8 @@ package struct PhotoCodec {
         return nil
     }
 
-    /// The chunk EXIF. Each chunk is a name, a length with the lowest byte first, and so many bytes,
-    /// filled up to an even number.
+    /// The chunk EXIF. Each chunk is a name, a length with the lowest byte first, and so many
+    /// bytes, filled up to an even number.
     private static func exifOfWebP(_ bytes: [UInt8]) -> ArraySlice<UInt8>? {
         var place = 12
         while place + 8 <= bytes.count {

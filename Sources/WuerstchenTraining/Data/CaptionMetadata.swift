@@ -2,7 +2,8 @@ import Foundation
 import TensorCore
 
 /// The captions in a folder's `metadata.jsonl`, the table of the Hugging Face hub: a JSON object a
-/// line, with the path of an image from the table's folder as `file_name` and its caption as `text`.
+/// line, with the path of an image from the table's folder as `file_name` and its caption as
+/// `text`.
 struct CaptionMetadata {
     static let fileName = "metadata.jsonl"
 

@@ -2,14 +2,15 @@ public import Foundation
 import TensorCore
 public import Wuerstchen
 
-/// A folder of PNG, JPEG and WebP files of any sizes, each with its caption in a text file of the same name.
+/// A folder of PNG, JPEG and WebP files of any sizes, each with its caption in a text file of the
+/// same name.
 ///
 /// An image `sausage.png` has its caption in `sausage.txt` or `sausage.caption`, in UTF-8 or in
 /// UTF-16 with a byte order mark; or in a line of `metadata.jsonl` such as
-/// `{"file_name": "sausage.png", "text": "a sausage"}`; or an empty one. Files that cannot be used are named once and
-/// skipped: most when the folder is opened, from their headers, and those whose pixels turn out
-/// damaged when they are met. Such a file's place is taken by the next good one of the folder, so
-/// that a batch stays a function of its number, the seed and the files alone.
+/// `{"file_name": "sausage.png", "text": "a sausage"}`; or an empty one. Files that cannot be used
+/// are named once and skipped: most when the folder is opened, from their headers, and those whose
+/// pixels turn out damaged when they are met. Such a file's place is taken by the next good one of
+/// the folder, so that a batch stays a function of its number, the seed and the files alone.
 /// ``summary(tokenizer:)`` says what there is before any of it is used.
 public struct ImageFolder: ImageSource {
     /// The folder.

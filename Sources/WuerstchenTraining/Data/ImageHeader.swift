@@ -6,8 +6,8 @@ import Wuerstchen
 enum ImageHeader {
     /// The size that a file says its image has, as it stands upright.
     ///
-    /// - Throws: `WuerstchenError` for a file that is no image, a PNG file that ends early, or sides
-    ///   that an image cannot have. Damage to the pixels shows only when they are decoded.
+    /// - Throws: `WuerstchenError` for a file that is no image, a PNG file that ends early, or
+    ///   sides that an image cannot have. Damage to the pixels shows only when they are decoded.
     static func size(of url: URL) throws -> ImageSize {
         _ = try requireRegularFile(url)
         do {

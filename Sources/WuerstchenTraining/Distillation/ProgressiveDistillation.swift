@@ -99,7 +99,8 @@ where Stage.Configuration: DistillableConfiguration {
         return students
     }
 
-    /// Trains a student, or adapters of it where those are wanted and its teacher predicts the same.
+    /// Trains a student, or adapters of it where those are wanted and its teacher predicts the
+    /// same.
     private func train(
         _ objective: TrajectoryObjective<Stage>, from start: WarmStart,
         _ options: TrainingOptions, in place: URL, resumes: Bool,

@@ -48,8 +48,8 @@ public struct FolderEvaluation: Sendable {
     ///   - folder: The folder, with the share held out that the cascade was trained without, and
     ///     with one size for all images.
     ///   - count: The most images to measure with.
-    /// - Throws: `WuerstchenError` with code `invalidRequest` for a folder that holds out fewer than
-    ///   two images, or has images that are too small; `CancellationError`.
+    /// - Throws: `WuerstchenError` with code `invalidRequest` for a folder that holds out fewer
+    ///   than two images, or has images that are too small; `CancellationError`.
     public init(_ gates: CascadeGates, _ folder: ImageFolder, count: Int) throws {
         guard let heldOut = folder.validation, heldOut.imageCount > 1, count > 1 else {
             throw WuerstchenError(

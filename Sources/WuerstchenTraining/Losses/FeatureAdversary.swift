@@ -3,24 +3,24 @@ public import TensorCore
 public import Wuerstchen
 internal import WuerstchenNN
 
-/// Learning a step from a discriminator with a pretrained stage for a body, which learns in the same
-/// step (Lin et al., "SDXL-Lightning", 2024).
+/// Learning a step from a discriminator with a pretrained stage for a body, which learns in the
+/// same step (Lin et al., "SDXL-Lightning", 2024).
 ///
 /// What a student of few steps cannot do as its teacher does, a mean error blurs. The discriminator
 /// asks for sharp latents instead: at first for those that the teacher makes of the same beginning,
 /// which keeps student and teacher together; then, with a head of its own, for any that look right,
-/// which allows the student what it is able to do. The loss is the non-saturating one (Goodfellow et
-/// al., "Generative Adversarial Networks", 2014).
+/// which allows the student what it is able to do. The loss is the non-saturating one (Goodfellow
+/// et al., "Generative Adversarial Networks", 2014).
 ///
 /// Clean latents, and those of students of one or two steps, are noised before they are judged: at
-/// different strengths, so that the discriminator sees detail and layout and cannot win by a trifle.
-/// Its slope at real latents is held small (approximate R1; Lin et al., "Diffusion Adversarial
-/// Post-Training for One-Step Video Generation", 2025), and the objective's own error stays as an
-/// anchor: the discriminator's gradient is scaled to a multiple of the error's.
+/// different strengths, so that the discriminator sees detail and layout and cannot win by a
+/// trifle. Its slope at real latents is held small (approximate R1; Lin et al., "Diffusion
+/// Adversarial Post-Training for One-Step Video Generation", 2025), and the objective's own error
+/// stays as an anchor: the discriminator's gradient is scaled to a multiple of the error's.
 ///
-/// The discriminator's parameters are under `adversary`, and thrown away after training. Its metrics
-/// are ``lossName``, its loss, where 1.39 is chance; the shares of real and fake latents that it
-/// recognises; and the length of the gradient that the student learns from.
+/// The discriminator's parameters are under `adversary`, and thrown away after training. Its
+/// metrics are ``lossName``, its loss, where 1.39 is chance; the shares of real and fake latents
+/// that it recognises; and the length of the gradient that the student learns from.
 public struct FeatureAdversary<Stage: FeatureStage>: AuxiliaryLoss {
     /// The discriminator's body; its parameters are ``weights``.
     public let blueprint: StageBlueprint<Stage>

@@ -5,9 +5,9 @@ internal import WuerstchenNN
 /// Tells a teacher's latents from a student's by the features of a pretrained stage that learns
 /// along (Lin et al., "SDXL-Lightning", 2024).
 ///
-/// The body sees noisy latents with their time and caption. Beside it are two heads: one for latents
-/// together with those that the step began with, each seen by the body on its own, and one for
-/// latents alone.
+/// The body sees noisy latents with their time and caption. Beside it are two heads: one for
+/// latents together with those that the step began with, each seen by the body on its own, and one
+/// for latents alone.
 struct FeatureDiscriminator<Stage: FeatureStage> {
     /// Where its parts' parameters are, under a scope of the training's.
     enum Part: String, CaseIterable {

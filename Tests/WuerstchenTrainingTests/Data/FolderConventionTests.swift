@@ -2,8 +2,9 @@ import Foundation
 import TensorCore
 import Testing
 import Wuerstchen
-@testable import WuerstchenTraining
 import _WuerstchenTestSupport
+
+@testable import WuerstchenTraining
 
 /// How people lay out the folders that other trainers read.
 @Suite("Folders as people have them") struct FolderConventionTests {
