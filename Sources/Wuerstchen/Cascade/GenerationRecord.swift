@@ -4,8 +4,8 @@ public import TensorCore
 /// All that an image depends on, as its PNG file holds it: the request with everything filled in,
 /// the weights by digest, and the kernels.
 ///
-/// With the same weights ``request(image:mask:)`` makes the same image bit for bit, on a processor
-/// of the same kernels.
+/// With the same weights ``request(image:mask:embeddings:)`` makes the same image bit for bit, on a
+/// processor of the same kernels.
 public struct GenerationRecord: Sendable, Hashable, Codable {
     /// What decoded the semantic latent.
     public enum Decoder: String, Sendable, Hashable, Codable, CaseIterable {
@@ -174,7 +174,7 @@ public struct GenerationRecord: Sendable, Hashable, Codable {
     ///
     /// - Parameters:
     ///   - cascade: The cascade.
-    ///   - request: The request of ``request(image:mask:)``.
+    ///   - request: The request of ``request(image:mask:embeddings:)``.
     /// - Throws: ``WuerstchenError`` with code `incompatibleParameters` that names each part.
     public func requireWeights(of cascade: Cascade, for request: GenerationRequest) throws {
         let here = try cascade.weights(for: request)

@@ -49,8 +49,8 @@ public struct TextEncoder<Stage>: Sendable {
     ///   - negatives: What guidance leads away from, one for each prompt; nil for none.
     ///   - syntax: How all of them are read.
     /// - Returns: `[prompts, tokens, channels]` for the prompts and for the negatives.
-    /// - Throws: As ``encode(_:negative:)``, and ``WuerstchenError`` with code `invalidRequest`
-    ///   when the numbers of prompts and negatives differ or are zero.
+    /// - Throws: As ``encode(_:negative:syntax:)``, and ``WuerstchenError`` with code
+    ///   `invalidRequest` when the numbers of prompts and negatives differ or are zero.
     public func encode(
         _ prompts: [String], negatives: [String]?, syntax: PromptSyntax = .plain
     ) throws -> TextEmbedding<Stage> {
