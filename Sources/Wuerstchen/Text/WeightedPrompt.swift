@@ -26,6 +26,8 @@ public struct WeightedPrompt: Sendable, Hashable {
     public static let standardWeight: Float = 1.1
     /// Weights that parentheses can name.
     public static let weights: ClosedRange<Float> = 0...10
+    /// How deep parentheses may stand in parentheses.
+    private static let deepest = 32
 
     /// The parts in their order, none of them empty.
     public let parts: [Part]
@@ -39,7 +41,7 @@ public struct WeightedPrompt: Sendable, Hashable {
     ///   - prompt: The prompt.
     ///   - syntax: How it is read; as ``PromptSyntax/plain`` it is a single part of weight 1.
     /// - Throws: ``WuerstchenError`` with code `invalidRequest` for a parenthesis without the other
-    ///   one, or a weight out of range.
+    ///   one, parentheses more than 32 deep, or a weight out of range.
     public init(_ prompt: String, syntax: PromptSyntax = .weighted) throws {
         guard syntax == .weighted else {
             parts = prompt.isEmpty ? [] : [Part(text: prompt, weight: 1)]
@@ -80,6 +82,11 @@ public struct WeightedPrompt: Sendable, Hashable {
                     index += 1
                     append(characters[index])
                 case "(":
+                    guard levels.count <= WeightedPrompt.deepest else {
+                        throw WuerstchenError(
+                            .invalidRequest,
+                            "the prompt has parentheses more than \(WeightedPrompt.deepest) deep")
+                    }
                     levels.append(Level())
                 case ")":
                     guard levels.count > 1, let inner = levels.popLast() else {

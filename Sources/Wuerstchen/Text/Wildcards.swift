@@ -10,8 +10,9 @@ internal import TensorCore
 public struct Wildcards: Sendable {
     /// The folder of files such as `colour.txt`; nil for none.
     public let folder: URL?
-    /// How deep lines of files may name files.
-    private static let deepest = 16
+    /// How deep choices may stand in choices, and how many may be made of a prompt: lines of files
+    /// can name files that name them.
+    private static let (deepest, most) = (16, 10_000)
 
     /// Choices with the files of a folder.
     public init(folder: URL? = nil) {
@@ -26,8 +27,9 @@ public struct Wildcards: Sendable {
     ///     files.
     /// - Returns: The prompt.
     /// - Throws: ``WuerstchenError`` with code `invalidRequest` for a brace without the other one,
-    ///   a name without a folder, or files that name each other in a circle; `fileNotFound` for a
-    ///   name without a file; and `malformedFile` for a file without lines.
+    ///   a name without a folder, choices more than 16 deep or more than 10000 of them, as of files
+    ///   that name each other in a circle; `fileNotFound` for a name without a file; and
+    ///   `malformedFile` for a file without lines.
     public func prompt(of template: String, seed: UInt64) throws -> String {
         var choice = Choice(
             folder: folder, generator: SplitMix64(state: SplitMix64.mixed(seed ^ 0x77_696c_6463)))
@@ -38,13 +40,17 @@ public struct Wildcards: Sendable {
         let folder: URL?
         var generator: SplitMix64
         var lines: [String: [String]] = [:]
+        var made = 0
 
         mutating func read(_ template: String, depth: Int) throws -> String {
-            guard depth <= Wildcards.deepest else {
+            made += 1
+            guard depth <= Wildcards.deepest, made <= Wildcards.most else {
                 throw WuerstchenError(
                     .invalidRequest,
-                    "wildcards name each other more than \(Wildcards.deepest) deep (at "
-                        + "\(String(template.prefix(40)).debugDescription)); is there a circle?")
+                    "the prompt has choices more than \(Wildcards.deepest) deep or more than "
+                        + "\(Wildcards.most) of them (at "
+                        + "\(String(template.prefix(40)).debugDescription)); do files name each "
+                        + "other in a circle?")
             }
             var text = ""
             var rest = template[...]

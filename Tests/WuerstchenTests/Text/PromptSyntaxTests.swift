@@ -33,7 +33,8 @@ import _WuerstchenTestSupport
         "what cannot be read is refused",
         arguments: [
             ("a (red", "( without"), ("a red)", ") without"), ("((a)", "( without"),
-            ("(a:99)", "weight of 99"), ("(a:-1)", "weight of -1"), ("(a:nan)", "weight of nan"),
+            (String(repeating: "(", count: 40), "32 deep"), ("(a:99)", "weight of 99"),
+            ("(a:-1)", "weight of -1"), ("(a:nan)", "weight of nan"),
         ])
     func refused(_ prompt: String, _ words: String) throws {
         expectError(.invalidRequest, words) { _ = try WeightedPrompt(prompt) }
@@ -105,6 +106,7 @@ import _WuerstchenTestSupport
         try write("# colours\nred\n\n {dark|light} blue \r\n", "colour")
         try write("__circle__", "circle")
         try write("# nothing\n", "none")
+        try write("{__many__ __many__}", "many")
         let wildcards = Wildcards(folder: folder)
         let template = #"a {__colour__|{green|}} \{house\}_x_ __y"#
         let prompts = try (0..<200).map { try wildcards.prompt(of: template, seed: $0) }
@@ -122,7 +124,8 @@ import _WuerstchenTestSupport
         for (template, code, words) in [
             ("{a", .invalidRequest, "{ without"), ("a}", .invalidRequest, "} without"),
             ("__missing__", .fileNotFound, "missing.txt"), ("__none__", .malformedFile, "no lines"),
-            ("__circle__", .invalidRequest, "circle"),
+            ("__circle__", .invalidRequest, "circle"), ("__many__", .invalidRequest, "circle"),
+            (String(repeating: "{a}", count: 10_001), .invalidRequest, "10000 of them"),
         ] as [(String, WuerstchenError.Code, String)] {
             expectError(code, words) { _ = try wildcards.prompt(of: template, seed: 0) }
         }

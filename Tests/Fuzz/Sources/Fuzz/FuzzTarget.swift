@@ -112,6 +112,8 @@ enum FuzzTarget {
         let once = String(decoding: rest, as: UTF8.self)
         // Long prompts are where time goes: the text again and again.
         let text = choice % 8 == 1 ? String(repeating: once, count: 1 << 8) : once
+        if let weighted = try? WeightedPrompt(text) { _ = tokenizer.encode(weighted) }
+        _ = try? Wildcards(folder: folder).prompt(of: text, seed: 1)
         let encoding = tokenizer.encode(text)
         precondition(
             encoding.ids.count == tokenizer.length && encoding.ids[0] == tokenizer.startToken)
