@@ -102,6 +102,7 @@ struct TrainCascade: AsyncParsableCommand {
         status.note("measuring how fast this machine is")
         let plan = try training.plan(limit: limit.map { $0 * 3600 })
         status.note("the plan, for \(size.rawValue) networks\n\(plan)")
+        if let warning = plan.warning { status.note(warning) }
         guard !planOnly else { return }
         var progress = TrainingProgress()
         try training.run(progress: &progress)

@@ -76,6 +76,17 @@ public struct CascadeSchedule: Sendable, Hashable, Codable {
         return left.compactMap(\.self).reduce(0, +) + max(0, otherExpected - otherSeconds)
     }
 
+    /// What to say where the fewest steps that mean anything take longer than there is time; nil
+    /// where it is enough, or nothing was measured.
+    public var warning: String? {
+        guard let limit, let secondsLeft else { return nil }
+        let needed = entries.values.reduce(otherSeconds + secondsLeft) { $0 + $1.seconds }
+        guard needed > 1.05 * limit else { return nil }
+        return "this takes \(Duration.seconds(needed).readable) and not "
+            + "\(Duration.seconds(limit).readable), as some pieces already have as few steps as mean "
+            + "anything; give it more time, or choose a smaller size or batch"
+    }
+
     /// Divides the time that is left among the pieces that have not begun.
     private mutating func divide() {
         guard let limit else { return }

@@ -35,6 +35,13 @@ import WuerstchenTraining
         #expect(abs(CascadePiece.allCases.reduce(0) { $0 + $1.share } - 1) < 1e-9)
     }
 
+    @Test("says so where the fewest steps take longer than there is time")
+    func warning() throws {
+        #expect(plan(10_000, other: 1000).warning == nil && plan(nil).warning == nil)
+        let warning = try #require(plan(20, other: 30).warning)
+        #expect(warning.contains("20 s") && warning.contains("more time"), "\(warning)")
+    }
+
     @Test("takes fewer steps where a step takes longer")
     func speeds() throws {
         let plan = CascadeSchedule(
