@@ -57,6 +57,8 @@ let package = Package(
         example("distill", folder: "Distill", [arguments, support]),
         example("evaluate", folder: "Evaluate", [arguments, support]),
         example("benchmark", folder: "Benchmark", [arguments, support]),
+        example(
+            "documentation-pictures", folder: "DocumentationPictures", [arguments, support]),
         .testTarget(
             name: "ExamplesTests",
             dependencies: [
