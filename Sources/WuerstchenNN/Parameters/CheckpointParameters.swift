@@ -201,7 +201,7 @@ private final class BlankParameters: Sendable {
     func tensor(_ shape: Shape) -> Tensor {
         largest.withLock { largest in
             if largest.count < shape.count {
-                largest = unsafe Tensor([shape.count]) { _ in }
+                largest = MemoryMeter.withoutCounting { unsafe Tensor([shape.count]) { _ in } }
             }
             return largest[0..<shape.count].reshaped(to: shape)
         }
