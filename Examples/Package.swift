@@ -52,6 +52,7 @@ let package = Package(
             ],
             path: "Sources/TrainTiny", swiftSettings: settings),
         example("random-checkpoint", folder: "RandomCheckpoint", [arguments, support]),
+        example("convert", folder: "Convert", [arguments, support]),
         example("scenes", folder: "Scenes", [arguments, support]),
         example("train", folder: "Train", [arguments, support]),
         example("distill", folder: "Distill", [arguments, support]),
@@ -63,7 +64,7 @@ let package = Package(
             name: "ExamplesTests",
             dependencies: [
                 "text-to-image", "chain-stages", "random-checkpoint", "train", "distill", "scenes",
-                "evaluate", "train-tiny",
+                "evaluate", "train-tiny", "convert",
             ],
             swiftSettings: settings),
     ],
