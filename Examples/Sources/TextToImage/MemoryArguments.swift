@@ -31,10 +31,13 @@ struct MemoryArguments: ParsableArguments {
         let own = try estimate(&wanted)
         guard let limit = memoryLimit, own.peak > limit.bytes else { return own }
         var fitting: [String] = []
+        var least = Double(own.peak)
         for other in wanted.alternatives where fitting.count < 4 {
             var other = other
             let peak = try estimate(&other).peak
-            if peak <= limit.bytes {
+            // What hardly takes less than something that changes less is no choice.
+            if peak <= limit.bytes, Double(peak) < 0.9 * least {
+                least = Double(peak)
                 fitting.append("\(other.options(besides: wanted)) (\(ByteCount(bytes: peak)))")
             }
         }

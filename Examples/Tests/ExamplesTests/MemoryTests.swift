@@ -46,7 +46,7 @@ extension ExamplesTests {
                 "--estimate-memory",
             ])
         let line = Substring(whole.output.trimmingCharacters(in: .whitespacesAndNewlines))
-        let limit = try #require(Self.bytes(line)) * 0.6
+        let limit = try #require(Self.bytes(line)) * 0.7
         let refused = try run(
             "text-to-image",
             Self.small + [

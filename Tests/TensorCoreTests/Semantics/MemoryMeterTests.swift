@@ -26,13 +26,13 @@ import _WuerstchenTestSupport
 
     @Test("nothing is computed, however much it would be, and everything is afterwards")
     func dry() {
-        // Four terabytes, which no machine here has.
+        // 32 GB, none of which are touched.
         let bytes = MemoryMeter.measure {
-            let x = Tensor(repeating: 1, [1 << 20, 1 << 19])
+            let x = Tensor(repeating: 1, [1 << 16, 1 << 16])
             let y = x + x
             #expect(y.shape == x.shape && y.isFinite)
         }
-        #expect(bytes == 1 << 42)
+        #expect(bytes == 1 << 35)
         #expect(
             (Tensor(repeating: 1, [2, 2]) + Tensor(repeating: 1, [2, 2])).elements == [2, 2, 2, 2])
     }
