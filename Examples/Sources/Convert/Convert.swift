@@ -57,5 +57,3 @@ import WuerstchenTraining
         print(folder.path)
     }
 }
-
-extension CheckpointConversion.Layout: @retroactive ExpressibleByArgument {}
