@@ -92,7 +92,7 @@ let package = Package(
             name: "WuerstchenMiniatureTests",
             dependencies: [
                 "WuerstchenMiniature", "WuerstchenScenes", "WuerstchenTraining", "Wuerstchen",
-                "TensorCore",
+                "WuerstchenNN", "TensorCore", "_WuerstchenTestSupport",
             ],
             swiftSettings: settings),
         .testTarget(

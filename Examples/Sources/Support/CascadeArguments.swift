@@ -8,8 +8,10 @@ public struct CheckpointArguments: ParsableArguments, Sendable {
     /// The folder that was named.
     @Option(
         help: """
-            A folder with wuerstchen-prior and wuerstchen in it, as published. (default: the small \
-            cascade that ships in the package, which draws scenes of 256×256)
+            A folder with wuerstchen-prior and wuerstchen in it, as published. Where images are made, \
+            also a folder of the hub's cache (models--ORG--NAME), of the combined pipeline, or with \
+            the original repository's files. (default: the small cascade that ships in the package, \
+            which draws scenes of 256×256)
             """)
     public var checkpoint: String?
 

@@ -41,6 +41,8 @@ struct TextToImage: AsyncParsableCommand {
     @Option(help: "Keep all networks in memory (resident) or one at a time (sequential).")
     var memory = MemoryPolicy.sequential
 
+    @OptionGroup(title: "Memory") var limits: MemoryArguments
+
     @Option(help: "The variant of the weights to load, such as fp16.")
     var variant: String?
 
@@ -110,6 +112,8 @@ struct TextToImage: AsyncParsableCommand {
         try target.check(output.replacement)
         let sheetFile = try output.sheetFile()
         let previews = try output.previews.map { try PreviewFolder($0, output.replacement) }
+        let expected = try limits.isAsked ? checkedMemory(repetition, orders) : nil
+        if let expected, limits.estimateMemory { return print(ByteCount(bytes: expected.peak)) }
         let cascade = try loaded(repetition?.record)
         // What is wrong with any is found before the first is worked on; their images are read
         // again, rather than kept.
@@ -134,7 +138,38 @@ struct TextToImage: AsyncParsableCommand {
             try maker.sheet.write(to: sheetFile)
             progress.note(sheetFile.path)
         }
+        if let expected {
+            let taken = ByteCount(bytes: TensorMemory.peakResident)
+            progress.note("memory: \(ByteCount(bytes: expected.peak)) expected, \(taken) taken")
+        }
         if let repetition, let image = maker.last { try repetition.compare(image, progress) }
+    }
+
+    /// The memory that the images will take, which is refused if it is more than there may be. Of
+    /// several requests the one with the most pixels counts.
+    private func checkedMemory(
+        _ repetition: Repetition?, _ orders: [Order]
+    ) throws -> MemoryEstimate {
+        let precision = repetition?.record.precision ?? precision ?? .float32
+        return try limits.check(MemorySetting(precision: precision, policy: memory)) { setting in
+            try MemoryEstimate {
+                let cascade = try loaded(repetition?.record, setting)
+                let requests =
+                    try repetition.map {
+                        [try $0.request(cascade, asked.edit, embeddings: prompts.encoded())]
+                    } ?? orders.map { try $0.request(cascade) }
+                func pixels(_ request: GenerationRequest) -> Int {
+                    let size = request.size ?? cascade.defaultSize
+                    return size.width * size.height * request.count
+                }
+                guard var request = requests.max(by: { pixels($0) < pixels($1) }) else { return }
+                if setting.size == nil {
+                    (setting.size, setting.count) = (request.size, request.count)
+                }
+                (request.size, request.count) = (setting.size, setting.count)
+                _ = try cascade.peakMemory(for: request)
+            }
+        }
     }
 
     private func saveEmbeddings(of orders: [Order], to path: String) throws {
@@ -150,10 +185,14 @@ struct TextToImage: AsyncParsableCommand {
         Progress(isQuiet: output.quiet).note(file.path)
     }
 
-    /// The cascade that was named, or that made an image.
-    private func loaded(_ record: GenerationRecord?) throws -> Cascade {
+    /// The cascade that was named, or that made an image; or the same in another precision.
+    private func loaded(
+        _ record: GenerationRecord?, _ setting: MemorySetting? = nil
+    ) throws -> Cascade {
         var cascade = try cascade.cascade(
-            variant: variant, precision: record?.precision ?? precision ?? .float32, memory: memory,
+            variant: variant,
+            precision: setting?.precision ?? record?.precision ?? precision ?? .float32,
+            memory: setting?.policy ?? memory,
             stageCSteps: record?.stageC.timesteps.count ?? asked.stageCSteps,
             stageBSteps: record?.stageB?.timesteps.count ?? asked.stageBSteps)
         if record?.decoder == .preview || decoder == .preview {

@@ -16,7 +16,11 @@ private import Darwin
 /// `@unchecked Sendable`: the state is only touched under the lock.
 package final class BufferPool: @unchecked Sendable {
     /// The pool that all tensors share.
-    package static let shared = BufferPool(alwaysKept: 64 << 20)
+    package static let shared = BufferPool(alwaysKept: standardKept)
+    static let standardKept = 64 << 20
+
+    /// The pool of the work under way: the shared one, unless that is only measured.
+    static var current: BufferPool { MemoryMeter.current?.pool ?? shared }
 
     /// Memory that was handed out, to be given back once. `@unchecked Sendable`: whoever holds it
     /// decides who touches the memory, so holding one is `@safe` and following its pointer is not.
@@ -27,6 +31,8 @@ package final class BufferPool: @unchecked Sendable {
         fileprivate let asked: Int
         /// Bytes that there are: more, when an idle buffer was a little larger.
         fileprivate let size: Int
+        /// Bytes that were asked for so far, and take memory because somebody writes to them.
+        fileprivate var touched: Int
     }
 
     private struct State {
@@ -68,7 +74,8 @@ package final class BufferPool: @unchecked Sendable {
             let found = idle.remove(at: best)
             idleBytes -= found.size
             takenBytes += found.size
-            return unsafe Buffer(pointer: found.pointer, asked: size, size: found.size)
+            return unsafe Buffer(
+                pointer: found.pointer, asked: size, size: found.size, touched: found.touched)
         }
 
         mutating func add(_ size: Int) { takenBytes += size }
@@ -102,6 +109,8 @@ package final class BufferPool: @unchecked Sendable {
     }
     private let lock = NSLock()
     private var state: State
+    /// Told about bytes that come and go, where memory is counted and nobody touches it.
+    private let counting: (@Sendable (Int) -> Void)?
 
     /// Sizes are rounded up to eighths of a power of two, so that nearly equal sizes share buffers
     /// and less than an eighth is wasted.
@@ -112,8 +121,9 @@ package final class BufferPool: @unchecked Sendable {
         return (bytes + step - 1) / step * step
     }
 
-    package init(alwaysKept: Int = 0) {
+    package init(alwaysKept: Int = 0, counting: (@Sendable (Int) -> Void)? = nil) {
         state = State(alwaysKept: alwaysKept)
+        self.counting = counting
     }
 
     /// Memory of at least some size.
@@ -134,17 +144,22 @@ package final class BufferPool: @unchecked Sendable {
             state.add(size)
             return (nil, excess)
         }
-        if let reused { return reused }
-        BufferPool.free(excess)
-        if let pointer = unsafe BufferPool.allocate(size) {
-            return unsafe Buffer(pointer: pointer, asked: size, size: size)
+        if var reused {
+            counting?(max(0, bytes - reused.touched))
+            reused.touched = max(reused.touched, bytes)
+            return reused
+        }
+        free(excess)
+        counting?(bytes)
+        if let pointer = unsafe allocate(size) {
+            return unsafe Buffer(pointer: pointer, asked: size, size: size, touched: bytes)
         }
         releaseIdle()
-        guard let pointer = unsafe BufferPool.allocate(size) else {
+        guard let pointer = unsafe allocate(size) else {
             // Without idle memory the most that was in use is what is in use now.
             endForWantOfMemory(size, used: peakBytes)
         }
-        return unsafe Buffer(pointer: pointer, asked: size, size: size)
+        return unsafe Buffer(pointer: pointer, asked: size, size: size, touched: bytes)
     }
 
     package func give(_ buffer: Buffer) {
@@ -153,12 +168,12 @@ package final class BufferPool: @unchecked Sendable {
 
     /// Gives all idle memory back to the system.
     package func releaseIdle() {
-        BufferPool.free(lock.withLock { state.takeIdle() })
+        free(lock.withLock { state.takeIdle() })
     }
 
     /// Gives all idle memory back to the system if there is much; worth doing between stages.
     package func trim() {
-        BufferPool.free(
+        free(
             lock.withLock { state.idleBytes > state.alwaysKept ? state.takeIdle() : [] })
     }
 
@@ -169,13 +184,14 @@ package final class BufferPool: @unchecked Sendable {
     /// From this size on, a buffer of more than twice the size is better than fresh memory.
     private static let largeSize = 8 << 20
 
-    private static func allocate(_ size: Int) -> UnsafeMutableRawPointer? {
-        guard size >= mappedSize else {
+    private func allocate(_ size: Int) -> UnsafeMutableRawPointer? {
+        guard size >= BufferPool.mappedSize else {
             var pointer: UnsafeMutableRawPointer?
             return unsafe posix_memalign(&pointer, 64, size) == 0 ? pointer : nil
         }
         #if os(Linux)
-        let anonymous = MAP_PRIVATE | MAP_ANONYMOUS
+        // What is only counted may be more than there is.
+        let anonymous = MAP_PRIVATE | MAP_ANONYMOUS | (counting == nil ? 0 : MAP_NORESERVE)
         #else
         let anonymous = MAP_PRIVATE | MAP_ANON
         #endif
@@ -183,14 +199,15 @@ package final class BufferPool: @unchecked Sendable {
             unsafe pointer != MAP_FAILED
         else { return nil }
         #if os(Linux)
-        unsafe madvise(pointer, size, MADV_HUGEPAGE)
+        if counting == nil { unsafe madvise(pointer, size, MADV_HUGEPAGE) }
         #endif
         return unsafe pointer
     }
 
-    private static func free(_ buffers: [Buffer]) {
+    private func free(_ buffers: [Buffer]) {
+        counting?(-buffers.reduce(0) { $0 + $1.touched })
         for buffer in buffers {
-            if buffer.size >= mappedSize {
+            if buffer.size >= BufferPool.mappedSize {
                 unsafe munmap(buffer.pointer, buffer.size)
             } else {
                 unsafe Foundation.free(buffer.pointer)
@@ -213,6 +230,8 @@ package final class BufferPool: @unchecked Sendable {
 
     /// How much more memory than was once in use at once may be kept for reuse, as a share of that.
     package var slack: Double { lock.withLock { state.slack } }
+
+    deinit { free(state.takeIdle()) }
 
     /// The bytes that wait for reuse.
     package var idleBytes: Int { lock.withLock { state.idleBytes } }

@@ -18,8 +18,8 @@ private import Darwin
 @safe
 final class Storage<Element: BitwiseCopyable>: @unchecked Sendable {
     private enum Owner {
-        /// From the pool, to go back there.
-        case pool(BufferPool.Buffer)
+        /// From a pool, to go back there.
+        case pool(BufferPool.Buffer, BufferPool)
         /// Someone else's memory, alive as long as the object is, and never written to.
         case borrowed(AnyObject)
     }
@@ -32,11 +32,11 @@ final class Storage<Element: BitwiseCopyable>: @unchecked Sendable {
     ///   - count: How many elements.
     ///   - isLasting: Whether they will be kept for longer than a step.
     init(count: Int, isLasting: Bool = false) {
-        let buffer = BufferPool.shared.take(
-            count * MemoryLayout<Element>.stride, isLasting: isLasting)
+        let pool = BufferPool.current
+        let buffer = pool.take(count * MemoryLayout<Element>.stride, isLasting: isLasting)
         unsafe base = buffer.pointer.bindMemory(to: Element.self, capacity: count)
         self.count = count
-        owner = .pool(buffer)
+        owner = .pool(buffer, pool)
     }
 
     /// Elements inside memory that `keeper` keeps valid, such as a memory-mapped file.
@@ -44,6 +44,7 @@ final class Storage<Element: BitwiseCopyable>: @unchecked Sendable {
         unsafe base = UnsafeMutablePointer(mutating: elements)
         self.count = count
         owner = .borrowed(keeper)
+        MemoryMeter.current?.addMapped(count * MemoryLayout<Element>.stride, of: keeper)
     }
 
     /// Sets some elements, or all, before anybody else sees them.
@@ -60,7 +61,11 @@ final class Storage<Element: BitwiseCopyable>: @unchecked Sendable {
     /// Tells the system that some elements inside someone else's memory, which is a mapped file,
     /// are not needed soon.
     func releasePages(_ range: Range<Int>) {
-        guard case .borrowed = owner else { return }
+        guard case .borrowed(let keeper) = owner else { return }
+        if let meter = MemoryMeter.current {
+            meter.addMapped(-range.count * MemoryLayout<Element>.stride, of: keeper)
+            return
+        }
         let page = Int(sysconf(Int32(_SC_PAGESIZE)))
         let first = unsafe (Int(bitPattern: base + range.lowerBound) + page - 1) / page * page
         let last = unsafe Int(bitPattern: base + range.upperBound) / page * page
@@ -71,6 +76,6 @@ final class Storage<Element: BitwiseCopyable>: @unchecked Sendable {
     }
 
     deinit {
-        if case .pool(let buffer) = owner { BufferPool.shared.give(buffer) }
+        if case .pool(let buffer, let pool) = owner { pool.give(buffer) }
     }
 }

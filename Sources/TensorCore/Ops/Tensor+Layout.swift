@@ -13,6 +13,30 @@ extension Tensor {
         return transposed(batch, height * width, channels, to: [batch, channels, height, width])
     }
 
+    /// A part of one image, `[1, rows, columns, channels]`; not recorded for gradients.
+    ///
+    /// - Precondition: Rows and columns lie in the images, and the number is one of theirs.
+    package func cropped(_ image: Int = 0, rows: Range<Int>, columns: Range<Int>) -> Tensor {
+        let (batch, height, width, channels) = axes4
+        precondition(
+            (0..<batch).contains(image) && rows.lowerBound >= 0 && rows.upperBound <= height
+                && columns.lowerBound >= 0 && columns.upperBound <= width,
+            "rows \(rows) and columns \(columns) of image \(image) of \(shape)")
+        guard batch > 1 || rows.count < height || columns.count < width else { return self }
+        var result = Tensor(uninitialized: [1, rows.count, columns.count, channels])
+        let length = columns.count * channels
+        let target = unsafe result.mutablePointer()
+        let source =
+            unsafe pointer
+            + ((image * height + rows.lowerBound) * width
+                + columns.lowerBound) * channels
+        parallel(rows.count) { row in
+            unsafe (target + row * length).update(
+                from: source + row * width * channels, count: length)
+        }
+        return result
+    }
+
     /// The transpose of a matrix.
     public func matrixTransposed() -> Tensor {
         precondition(shape.rank == 2, "\(shape) is not a matrix")

@@ -90,7 +90,18 @@ public final class MappedFile: Sendable {
         unsafe withBytes { unsafe Array($0[range]) }
     }
 
+    /// Tells the system that some bytes are not needed soon. Looked at again, they are read again.
+    func releasePages(_ range: Range<Int>) {
+        let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+        let first = (range.lowerBound + page - 1) / page * page
+        let last = range.upperBound / page * page
+        guard last > first, let start = unsafe bytes.baseAddress else { return }
+        unsafe madvise(
+            UnsafeMutableRawPointer(mutating: start + first), last - first, MADV_DONTNEED)
+    }
+
     deinit {
+        MemoryMeter.current?.unmapped(ObjectIdentifier(self))
         if let start = unsafe bytes.baseAddress {
             unsafe munmap(UnsafeMutableRawPointer(mutating: start), bytes.count)
         }

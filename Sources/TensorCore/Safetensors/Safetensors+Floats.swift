@@ -21,6 +21,16 @@ extension Safetensors {
                 "\(url.path): \(Self.quoted(entry.name)) has the shape \(entry.shape), not \(shape)"
             )
         }
+        // What is copied is not looked at again.
+        let isCopied = entry.elementType != .f32
+        let meter = MemoryMeter.current
+        if isCopied { meter?.addMapped(entry.byteRange.count, of: file) }
+        defer {
+            if isCopied {
+                meter?.addMapped(-entry.byteRange.count, of: file)
+                if meter == nil { file.releasePages(entry.byteRange) }
+            }
+        }
         return try unsafe withBytes(of: entry) { bytes in
             switch entry.elementType {
             case .f32:

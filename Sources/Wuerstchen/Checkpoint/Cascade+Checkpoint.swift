@@ -2,8 +2,9 @@ public import Foundation
 public import TensorCore
 
 extension Cascade {
-    /// A cascade from a checkpoint in the published layout: a folder with `wuerstchen-prior/` and
-    /// `wuerstchen/` in it, each as diffusers saves it.
+    /// A cascade from a checkpoint: a folder with `wuerstchen-prior/` and `wuerstchen/` in it, each
+    /// as diffusers saves it; or in another of the layouts that
+    /// <doc:BringingAPublishedCheckpoint> lists.
     ///
     /// A preview decoder beside the two (`preview.safetensors` or `previewer.safetensors`) is used
     /// where there is one, and so is a semantic compressor (`compressor.safetensors` or
@@ -33,19 +34,23 @@ extension Cascade {
         // Rather once than for each network.
         _ = try BLAS.load()
         let layout = CheckpointLayout.published
+        let places = try CheckpointPlaces(directory)
         var misfits = Misfits()
-        func folder(_ name: String, _ replacements: [String: URL]) throws -> CheckpointFolder? {
+        func folder(
+            _ pipeline: CheckpointPlaces.Pipeline, _ replacements: [String: URL]
+        ) throws -> CheckpointFolder? {
             try misfits.collect {
                 try CheckpointFolder(
-                    directory.appendingPathComponent(name), variant: variant,
-                    precision: precision, replacing: replacements)
+                    pipeline, variant: variant, precision: precision, replacing: replacements)
             }
         }
-        let priorFolder = try folder(layout.prior, replacements.inPrior)
-        let decoderFolder = try folder(layout.decoder, replacements.inMain)
+        let priorFolder = try folder(places.prior, replacements.inPrior)
+        let decoderFolder = try folder(places.decoder, replacements.inMain)
         var prior = try priorFolder.flatMap { try PriorContents($0, noting: &misfits) }
         var main = try decoderFolder.flatMap { try DecoderContents($0, noting: &misfits) }
-        let preview = try misfits.collect { try Cascade.previewDecoder(in: directory) }
+        let preview = try misfits.collect {
+            try places.previewFile.map { try PreviewDecoder(contentsOf: $0) } ?? PreviewDecoder()
+        }
         if let prior, let main {
             try misfits.collect {
                 try main.stageB.requireFit(semanticChannels: prior.stageC.latentChannels)
@@ -54,11 +59,10 @@ extension Cascade {
         if let prior, let preview {
             try misfits.collect { try preview.requireFit(prior.stageC) }
         }
-        let compressor = CheckpointLayout.published.compressorFile(in: directory)
+        let compressor = try misfits.collect { try places.compressor() } ?? nil
         if let compressor {
             try misfits.collect {
-                _ = try SemanticCompressor(
-                    parameters: CheckpointParameters(contentsOf: compressor).withoutValues)
+                _ = try SemanticCompressor(parameters: compressor.withoutValues)
                 try prior?.stageC.requireFit(semanticChannels: SemanticCompressor.latentChannels)
             }
         }
@@ -81,7 +85,7 @@ extension Cascade {
             offset: prior.space.offset, latentsPerPosition: main.latentsPerPosition)
         let open = memory == .resident ? prior.folder : prior.folder.reopening
         self.init(
-            name: Cascade.name(of: directory, replacements, loras),
+            name: Cascade.name(places.name, replacements, loras),
             textEncoder: try memory.part { try open.textEncoder(prior.text) },
             stageC: try memory.part(
                 StageBlueprint(
@@ -91,18 +95,24 @@ extension Cascade {
             },
             decoder: try Cascade.decoder(main, space, memory), previewDecoder: preview,
             latentSpace: space, defaultSize: size)
-        self.compressor = try compressor.map { file in
+        if let compressor {
+            let open = memory == .resident ? compressor : nil
             var part = try memory.part {
-                try SemanticCompressor(contentsOf: file, latentSpace: space)
+                guard let parameters = try open ?? places.compressor() else {
+                    throw MissingFile.error(
+                        directory.appendingPathComponent(CheckpointLayout.published.compressor))
+                }
+                return try SemanticCompressor(parameters: parameters, latentSpace: space)
             }
             part.weights = PartWeights(nil) { hash in
-                try CheckpointParameters(contentsOf: file).add(to: &hash)
+                try places.compressor()?.add(to: &hash)
             }
-            return part
+            self.compressor = part
         }
         textEncoder.weights = prior.folder.weights(of: layout.priorTextEncoder)
         stageC.weights = prior.folder.weights(of: layout.stageC)
-        notes = prior.folder.notes + main.folder.notes + loraNotes
+        let notes = prior.folder.notes
+        self.notes = notes + main.folder.notes.filter { !notes.contains($0) } + loraNotes
     }
 
     private static func decoder(
@@ -136,13 +146,13 @@ extension Cascade {
 
     /// The checkpoint's name, with those of stages that stand in for its own and of adapters.
     private static func name(
-        of directory: URL, _ replacements: StageFolders, _ loras: [LoRAFile]
+        _ name: String, _ replacements: StageFolders, _ loras: [LoRAFile]
     ) -> String {
         func last(_ url: URL, _ count: Int) -> String {
             url.standardizedFileURL.pathComponents.suffix(count).joined(separator: "/")
         }
         let others = replacements.all.map { last($0, 2) } + loras.map(\.name)
-        return ([last(directory, 1)] + others).joined(separator: " with ")
+        return ([name] + others).joined(separator: " with ")
     }
 
     /// What the checkpoint says (`sample_size` in the prior's `model_index.json`), or what networks
@@ -156,12 +166,6 @@ extension Cascade {
                     + "\(ImageSize.range.lowerBound) to \(ImageSize.range.upperBound)")
         }
         return ImageSize(width: side, height: side)
-    }
-
-    private static func previewDecoder(in directory: URL) throws -> PreviewDecoder {
-        try CheckpointLayout.published.previewFile(in: directory).map {
-            try PreviewDecoder(contentsOf: $0)
-        } ?? PreviewDecoder()
     }
 }
 

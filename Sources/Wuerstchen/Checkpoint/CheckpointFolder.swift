@@ -30,6 +30,10 @@ public struct CheckpointFolder: Sendable {
     public let precision: Precision
     /// Folders in place of some of the parts'.
     private let replacements: [String: URL]
+    /// Where parts lie that are not in a folder of their own name.
+    private var places: [String: URL] = [:]
+    /// Whether the pipeline's index may be missing.
+    private var isOriginal = false
     /// Adapters of networks, by the networks' folders.
     var adapters: [String: NetworkAdapters] = [:]
     /// The same for the record.
@@ -67,7 +71,26 @@ public struct CheckpointFolder: Sendable {
         self.replacements = replacements
     }
 
+    /// The same for parts that may lie elsewhere.
+    init(
+        _ pipeline: CheckpointPlaces.Pipeline, variant: String?, precision: Precision,
+        replacing replacements: [String: URL]
+    ) throws {
+        try self.init(
+            pipeline.url, variant: variant, precision: precision, replacing: replacements)
+        (places, isOriginal) = (pipeline.parts, pipeline.isOriginal)
+    }
+
     private var layout: CheckpointLayout { .published }
+
+    /// Where a part of the checkpoint's own is: a folder, or an original file of weights.
+    private func place(_ part: String) -> URL { places[part] ?? url.appendingPathComponent(part) }
+
+    private static func isFile(_ place: URL) -> Bool {
+        var isDirectory: ObjCBool = false
+        return FileManager.default.fileExists(atPath: place.path, isDirectory: &isDirectory)
+            && !isDirectory.boolValue
+    }
 
     /// The configuration of a network, relative to the folder.
     func configuration(_ network: CheckpointLayout.Network) -> String {
@@ -77,10 +100,13 @@ public struct CheckpointFolder: Sendable {
     /// Where a file or folder of a part is.
     func location(_ name: String) -> URL {
         let parts = name.split(separator: "/", maxSplits: 1)
-        guard let first = parts.first, let folder = replacements[String(first)] else {
-            return url.appendingPathComponent(name)
-        }
-        return parts.count > 1 ? folder.appendingPathComponent(String(parts[1])) : folder
+        guard let first = parts.first.map(String.init) else { return url }
+        let folder = replacements[first] ?? place(first)
+        guard parts.count > 1 else { return folder }
+        // What belongs to a file of weights has its name.
+        return CheckpointFolder.isFile(folder)
+            ? folder.deletingPathExtension().appendingPathExtension("json")
+            : folder.appendingPathComponent(String(parts[1]))
     }
 
     /// The text encoder, from `text_encoder` and `tokenizer`.
@@ -94,8 +120,11 @@ public struct CheckpointFolder: Sendable {
         try TextEncoder(tokenizer: text.tokenizer, model: textModel(text.configuration))
     }
 
+    /// Where the tokenizer's files are.
+    var tokenizerFolder: URL { place(layout.tokenizer) }
+
     func tokenizer() throws -> CLIPTokenizer {
-        try CLIPTokenizer(contentsOf: url.appendingPathComponent(layout.tokenizer))
+        try CLIPTokenizer(contentsOf: tokenizerFolder)
     }
 
     func textModel(_ configuration: CLIPTextModel.Configuration) throws -> CLIPTextModel {
@@ -215,19 +244,25 @@ public struct CheckpointFolder: Sendable {
     /// The fingerprint of the weights that a network is loaded from.
     func fingerprint(of network: CheckpointLayout.Network) throws -> String {
         try weightsFingerprint(
-            of: replacements[network.folder] ?? url.appendingPathComponent(network.folder))
+            of: replacements[network.folder] ?? place(network.folder))
     }
 
+    /// The parameters of a network, under published names.
     func parameters(_ network: CheckpointLayout.Network) throws -> CheckpointParameters {
         if let open = opened[network.folder] { return open }
-        let own = url.appendingPathComponent(network.folder)
+        let own = place(network.folder)
         guard let replacement = replacements[network.folder] else {
-            return try CheckpointParameters(
-                directory: own, stem: network.stem, variant: variant(of: network))
+            return try CheckpointFolder.isFile(own)
+                ? CheckpointParameters(contentsOf: own).withPublishedNames
+                : CheckpointParameters(
+                    directory: own, stem: network.stem, variant: variant(of: network)
+                ).withPublishedNames
+        }
+        guard !CheckpointFolder.isFile(replacement) else {
+            return try CheckpointParameters(contentsOf: replacement).withPublishedNames
         }
         let stage = StudentFolder(replacement)
-        try stage.requireTextEncoder(
-            url.appendingPathComponent(layout.priorTextEncoder.folder))
+        try stage.requireTextEncoder(place(layout.priorTextEncoder.folder))
         return try stage.parameters(over: own)
     }
 
@@ -238,9 +273,29 @@ public struct CheckpointFolder: Sendable {
         of network: CheckpointLayout.Network, _ validate: (Value) throws -> Void
     ) throws -> Value {
         let name = configuration(network)
-        let value: Value = try decode(name)
+        let value: Value = try inferred(network) ?? decode(name)
         try naming(name) { try validate(value) }
         return value
+    }
+
+    /// What the shapes in an original file say that comes without a configuration; nil for others.
+    private func inferred<Value: Decodable>(_ network: CheckpointLayout.Network) throws -> Value? {
+        let weights = location(network.folder)
+        guard CheckpointFolder.isFile(weights),
+            !FileManager.default.fileExists(atPath: location(configuration(network)).path),
+            let type = Value.self as? any InferredConfiguration.Type
+        else { return nil }
+        let shapes = try CheckpointParameters(contentsOf: weights).withPublishedNames
+        return try type.init(shapesOf: shapes) as? Value
+    }
+
+    /// The pipeline's index, which the original repository does not have: then all its numbers are
+    /// the published ones.
+    func index<Value: Decodable>() throws -> Value {
+        guard isOriginal, try readSmallFile(location(layout.index)) == nil else {
+            return try decode(layout.index)
+        }
+        return try decodeJSON(Value.self, Data("{}".utf8), name: layout.index)
     }
 
     /// The variant of a part: the one asked for, or none where this part lacks it and another has
@@ -254,7 +309,7 @@ public struct CheckpointFolder: Sendable {
 
     private func has(_ variant: String, _ network: CheckpointLayout.Network) -> Bool {
         SafetensorsCheckpoint.isPresent(
-            in: url.appendingPathComponent(network.folder), stem: network.stem, variant: variant)
+            in: place(network.folder), stem: network.stem, variant: variant)
     }
 
     /// The networks of the pipeline.
@@ -265,7 +320,7 @@ public struct CheckpointFolder: Sendable {
             layout.decoderTextEncoder,
         ].filter { network in
             FileManager.default.fileExists(
-                atPath: url.appendingPathComponent(network.folder).path)
+                atPath: place(network.folder).path)
         }
     }
 
@@ -274,7 +329,7 @@ public struct CheckpointFolder: Sendable {
     public var notes: [String] {
         guard let variant else { return [] }
         return Set(networks.filter { self.variant(of: $0) != variant }.map(\.folder)).sorted().map {
-            "\(url.appendingPathComponent($0).path) has no variant \(variant); its plain weights "
+            "\(place($0).path) has no variant \(variant); its plain weights "
                 + "are taken"
         }
     }

@@ -42,11 +42,18 @@ extension Decoder {
     }
 
     /// Refuses a file that names another class than it should; one that names none may pass.
-    func requireClass(of name: String, _ className: String) throws {
+    ///
+    /// - Parameters:
+    ///   - name: What is described, for messages.
+    ///   - className: The class.
+    ///   - other: Another class that will do.
+    /// - Throws: ``WuerstchenError`` with code `invalidConfiguration`, in words that follow the
+    ///   file's name.
+    func requireClass(of name: String, _ className: String, or other: String? = nil) throws {
         let fields = try container(keyedBy: AnyField.self)
         let found = try fields.decodeIfPresent(
             String.self, forKey: AnyField(stringValue: "_class_name"))
-        guard let found, found != className else { return }
+        guard let found, found != className, found != other else { return }
         throw WuerstchenError(
             .invalidConfiguration,
             "describes a \(found) (_class_name); \(name) is a \(className). Check which file is "

@@ -28,7 +28,9 @@ struct PriorContents {
         }
 
         init(from decoder: any Decoder) throws {
-            try decoder.requireClass(of: "the prior's pipeline", "WuerstchenPriorPipeline")
+            try decoder.requireClass(
+                of: "the prior's pipeline", "WuerstchenPriorPipeline",
+                or: "WuerstchenCombinedPipeline")
             let fields = try decoder.container(keyedBy: CodingKeys.self)
             latentMean = try fields.decodeIfPresent(Float.self, forKey: .latentMean)
             latentStd = try fields.decodeIfPresent(Float.self, forKey: .latentStd)
@@ -51,7 +53,7 @@ struct PriorContents {
         let layout = CheckpointLayout.published
         var folder = folder
         let index: Index? = try misfits.collect {
-            let index: Index = try folder.decode(layout.index)
+            let index: Index = try folder.index()
             try folder.naming(layout.index) { try index.space.validate() }
             return index
         }
@@ -101,7 +103,9 @@ struct DecoderContents {
         }
 
         init(from decoder: any Decoder) throws {
-            try decoder.requireClass(of: "the decoder's pipeline", "WuerstchenDecoderPipeline")
+            try decoder.requireClass(
+                of: "the decoder's pipeline", "WuerstchenDecoderPipeline",
+                or: "WuerstchenCombinedPipeline")
             latentsPerPosition = try decoder.container(keyedBy: CodingKeys.self)
                 .decodeIfPresent(Double.self, forKey: .latentsPerPosition)
         }
@@ -112,7 +116,7 @@ struct DecoderContents {
         let layout = CheckpointLayout.published
         var folder = folder
         let scale: Double? = try misfits.collect {
-            let index: Index = try folder.decode(layout.index)
+            let index: Index = try folder.index()
             var space = SemanticLatentSpace()
             if let number = index.latentsPerPosition { space.latentsPerPosition = number }
             try folder.naming(layout.index) { try space.validate() }

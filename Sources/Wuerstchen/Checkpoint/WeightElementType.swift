@@ -34,7 +34,7 @@ public enum WeightElementType: String, Sendable, Hashable, CaseIterable {
     }
 
     /// Whether two tensors are stored as the same.
-    func isSame(_ a: Tensor, _ b: Tensor) -> Bool {
+    package func isSame(_ a: Tensor, _ b: Tensor) -> Bool {
         guard a.shape == b.shape else { return false }
         return a.withUnsafeElements { a in
             b.withUnsafeElements { b in
@@ -64,16 +64,21 @@ public enum WeightElementType: String, Sendable, Hashable, CaseIterable {
         Safetensors.Source(name: name, elementType: stored, shape: shape.array) { write in
             let tensor = try tensor()
             try validate(tensor, name)
-            try tensor.withUnsafeElements { elements in
-                switch self {
-                case .float32: try write(UnsafeRawBufferPointer(elements))
-                case .float16:
-                    let halves = elements.map { Float16($0).bitPattern }
-                    try halves.withUnsafeBytes { try write($0) }
-                case .bfloat16:
-                    let halves = elements.map(Self.bfloat16)
-                    try halves.withUnsafeBytes { try write($0) }
-                }
+            try self.write(tensor, write)
+        }
+    }
+
+    /// Hands a tensor's elements over as they are stored.
+    func write(_ tensor: Tensor, _ write: Safetensors.Source.Write) throws {
+        try tensor.withUnsafeElements { elements in
+            switch self {
+            case .float32: try write(UnsafeRawBufferPointer(elements))
+            case .float16:
+                let halves = elements.map { Float16($0).bitPattern }
+                try halves.withUnsafeBytes { try write($0) }
+            case .bfloat16:
+                let halves = elements.map(Self.bfloat16)
+                try halves.withUnsafeBytes { try write($0) }
             }
         }
     }

@@ -4,11 +4,17 @@ internal import TensorCore
 /// A fingerprint that tells networks apart: a hash in the manner of FNV-1a, word by word, of the
 /// files of weights in a folder and of its `config.json`. It finds mistakes, not attacks.
 ///
-/// - Parameter folder: The folder of a network.
+/// - Parameter folder: The folder of a network; or its file, where it has none.
 /// - Returns: Sixteen hexadecimal digits.
 /// - Throws: ``WuerstchenError`` with code `fileNotFound` when there are no weights.
 public func weightsFingerprint(of folder: URL) throws -> String {
     let files: [URL]
+    var isDirectory: ObjCBool = false
+    if FileManager.default.fileExists(atPath: folder.path, isDirectory: &isDirectory),
+        !isDirectory.boolValue
+    {
+        return try weightsFingerprint(ofFile: folder)
+    }
     do {
         files = try FileManager.default.contentsOfDirectory(
             at: folder, includingPropertiesForKeys: nil

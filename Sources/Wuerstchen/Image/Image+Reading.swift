@@ -24,6 +24,18 @@ extension Image {
         self = try Self.decoded(url, keepsText: false).image
     }
 
+    /// The image in the bytes of a PNG file, read as ``init(contentsOf:)`` reads a file.
+    ///
+    /// - Parameters:
+    ///   - pngData: The bytes.
+    ///   - name: What messages call them.
+    /// - Throws: A `WuerstchenError` with code `unreadableFile` for an image with a side longer
+    ///   than ``ImageSize/maximumSide`` or `malformedFile` for other bytes; `CancellationError`
+    ///   when the task is cancelled.
+    public init(pngData: Data, name: String = "the image") throws {
+        self = try Self.decoded(pngData, name, showsOpacity: false)
+    }
+
     /// The image in a file, as ``init(contentsOf:)`` gives it, and the text of a PNG file.
     ///
     /// - Parameter url: The file.
@@ -42,6 +54,22 @@ extension Image {
     /// The opacity of the image in a file, as a grey image: white where nothing shines through.
     static func opacity(contentsOf url: URL) throws -> Image {
         try decoded(url, keepsText: false, showsOpacity: true).image
+    }
+
+    /// The same of the bytes of a PNG file.
+    static func opacity(pngData: Data, name: String) throws -> Image {
+        try decoded(pngData, name, showsOpacity: true)
+    }
+
+    private static func decoded(
+        _ pngData: Data, _ name: String, showsOpacity: Bool
+    ) throws -> Image {
+        guard pngData.starts(with: PNGChunks.signature) else {
+            throw PNGCodec.malformed(name, "is not a PNG file")
+        }
+        return try PNGCodec.decode(
+            Array(pngData), name: name, keepsText: false, showsOpacity: showsOpacity
+        ).image
     }
 
     private static func decoded(

@@ -30,6 +30,8 @@ public struct Image: Sendable, Hashable {
         self.width = width
         self.height = height
         self.pixels = pixels
+        // It is kept or it is not; then another takes its place.
+        MemoryMeter.current?.add(pixels.count)
     }
 
     /// The width and height, in pixels.

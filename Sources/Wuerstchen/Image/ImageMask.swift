@@ -59,12 +59,27 @@ public struct ImageMask: Sendable, Hashable {
         self = try ImageMask(transparencyOf: url) ?? ImageMask(Image(contentsOf: url))
     }
 
+    /// A mask from the bytes of a PNG file, read as ``init(contentsOf:)`` reads a file.
+    ///
+    /// - Parameters:
+    ///   - pngData: The bytes.
+    ///   - name: What messages call them.
+    /// - Throws: The errors of ``Image/init(pngData:name:)``.
+    public init(pngData: Data, name: String = "the mask") throws {
+        self =
+            try ImageMask(opacity: Image.opacity(pngData: pngData, name: name))
+            ?? ImageMask(Image(pngData: pngData, name: name))
+    }
+
     /// The transparent pixels of a PNG file as what is made anew; nil if it has none.
     ///
     /// - Parameter url: The file.
     /// - Throws: The errors of ``Image/init(contentsOf:)``.
     public init?(transparencyOf url: URL) throws {
-        let opacity = try Image.opacity(contentsOf: url)
+        try self.init(opacity: Image.opacity(contentsOf: url))
+    }
+
+    private init?(opacity: Image) throws {
         guard opacity.pixels.contains(where: { $0 < 255 }) else { return nil }
         image = try Image(
             width: opacity.width, height: opacity.height, pixels: opacity.pixels.map { 255 - $0 })

@@ -31,4 +31,15 @@ public struct SamplingStep: Sendable {
     public let predictedClean: Tensor
     /// The noise that was predicted, after guidance.
     public let predictedNoise: Tensor
+
+    /// A step, as a sampler of your own gives it.
+    public init(
+        index: Int, count: Int, latent: Tensor, predictedClean: Tensor, predictedNoise: Tensor
+    ) {
+        self.index = index
+        self.count = count
+        self.latent = latent
+        self.predictedClean = predictedClean
+        self.predictedNoise = predictedNoise
+    }
 }

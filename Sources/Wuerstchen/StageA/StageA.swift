@@ -80,6 +80,11 @@ public struct StageA: Sendable {
     /// - Throws: `CancellationError` between blocks when the task is cancelled, or
     ///   ``WuerstchenError`` with code `invalidRequest` for latents of other channels.
     public func decode(unscaled latents: Tensor) throws -> Tensor {
+        try requireLatents(latents)
+        return try network.decode(latents)
+    }
+
+    func requireLatents(_ latents: Tensor) throws {
         guard latents.shape.rank == 4, latents.shape.channels == configuration.latentChannels
         else {
             throw WuerstchenError(
@@ -87,16 +92,20 @@ public struct StageA: Sendable {
                 "Stage A decodes [batch, height, width, \(configuration.latentChannels)], not "
                     + "\(latents.shape)")
         }
-        return try network.decode(latents)
     }
 
-    /// Stage B's latents as images.
+    /// The pixels of a part of one latent, for which what is around it is looked at.
+    func pixels(of latent: ImageLatent, _ part: TileRegion) throws -> Tensor {
+        try network.decode(latent.values.scaled(by: configuration.latentScale), part)
+    }
+
+    /// Stage B's latents as images. Large ones are decoded in tiles of ``standardTileSide``.
     ///
     /// - Returns: One image for each latent of the batch.
     /// - Throws: `CancellationError` between blocks when the task is cancelled, or
     ///   ``WuerstchenError`` with code `notFinite` when the result is not an image.
     public func decode(_ latent: ImageLatent) throws -> [Image] {
-        try Image.images(pixels(of: latent), madeBy: "Stage A")
+        try decode(latent, tileSide: Self.standardTileSide)
     }
 
     /// The pixels of latents as Stage B makes them, `[batch, height, width, 3]`, about 0…1.

@@ -111,4 +111,54 @@ struct StageANetwork: Sendable {
         }
         return output(y).pixelShuffled(patchSize)
     }
+
+    /// A part of one image, of latents that hold the part and what is around it; see
+    /// ``StageA/halo``.
+    ///
+    /// After each layer everything is cut off that the rest of the part does not depend on: there the
+    /// layer saw the border of the tile in place of the image.
+    func decode(_ latents: Tensor, _ part: TileRegion) throws -> Tensor {
+        // What must be there before each layer, found from the last to the first.
+        var bounds = TileRegion(rows: 0..<latents.shape[1], columns: 0..<latents.shape[2])
+        let sizes = decoder.indices.map { level in
+            bounds.map { $0.lowerBound << level..<$0.upperBound << level }
+        }
+        var needed = part.map {
+            $0.lowerBound << (decoder.count - 1)..<$0.upperBound << (decoder.count - 1)
+        }
+        let kept = needed
+        var steps: [(level: Int, regions: [TileRegion])] = []
+        for level in decoder.indices.reversed() {
+            // Before the first block, between blocks, and after the last.
+            var regions = [needed]
+            for _ in decoder[level].blocks {
+                needed = needed.widened(by: 1, within: sizes[level])
+                regions.append(needed)
+            }
+            steps.append((level, regions.reversed()))
+            guard level > 0 else { break }
+            needed = needed.map { $0.lowerBound / 2..<($0.upperBound + 1) / 2 }
+                .widened(by: 1, within: sizes[level - 1])
+        }
+        bounds = needed
+        var y = decoderInput(latents.cropped(to: bounds))
+        for (level, regions) in steps.reversed() {
+            let isLast = level == decoder.count - 1
+            for (block, next) in zip(decoder[level].blocks, regions) {
+                try Task.checkCancellation()
+                // The last level is the largest; there copies would take the most memory.
+                if !isLast {
+                    y = (consume y).cropped(to: next.relative(to: bounds))
+                    bounds = next
+                }
+                y = block(consume y)
+            }
+            try Task.checkCancellation()
+            guard let upsampler = decoder[level].upsampler else { break }
+            let next = regions[regions.count - 1]
+            y = upsampler((consume y).cropped(to: next.relative(to: bounds)))
+            bounds = next.map { 2 * $0.lowerBound..<2 * $0.upperBound }
+        }
+        return output(y).cropped(to: kept.relative(to: bounds)).pixelShuffled(patchSize)
+    }
 }

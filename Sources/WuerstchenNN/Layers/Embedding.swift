@@ -19,6 +19,8 @@ public struct Embedding: Sendable {
     ) throws {
         table = try parameters(
             "weight", [count, channels], role: .embedding, initializer: initializer)
+        // Only the rows that are looked up are ever read.
+        parameters.release(table)
     }
 
     /// The vectors of the given numbers.

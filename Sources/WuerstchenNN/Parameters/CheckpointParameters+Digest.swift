@@ -10,10 +10,13 @@ extension CheckpointParameters {
     /// A training changes nearly every element of the tensors that it changes, so that this finds
     /// it without reading gigabytes. How tensors are spread over files does not matter.
     package func add(to hash: inout FNV1a) throws {
-        for (name, tensor) in tensors.sorted(by: { $0.key < $1.key }) {
-            hash.add(Array("\(name) \(tensor.entry.elementType.rawValue)".utf8))
-            hash.add(Array("\(tensor.entry.shape)".utf8))
-            try unsafe tensor.file.withBytes(of: tensor.entry) { bytes in
+        for name in (names ?? []).sorted() {
+            guard let type = elementType(of: name), let shape = storedShape(of: name) else {
+                continue
+            }
+            hash.add(Array("\(name) \(type.rawValue)".utf8))
+            hash.add(Array("\(shape)".utf8))
+            try unsafe withBytes(of: name) { bytes in
                 for range in Self.samples(of: bytes.count) {
                     unsafe hash.addWords(UnsafeRawBufferPointer(rebasing: bytes[range]))
                 }

@@ -9,8 +9,25 @@ public import TensorCore
 public struct CheckpointParameters: ParameterSource, Sendable {
     /// The checkpoint's path.
     public let origin: String
-    let tensors: [String: SafetensorsCheckpoint.Tensor]
+    private let tensors: [String: Stored]
     private var blank: BlankParameters?
+
+    /// A tensor of a file, or some of its rows.
+    private struct Stored {
+        let tensor: SafetensorsCheckpoint.Tensor
+        var rows: Range<Int>?
+
+        var shape: [Int] {
+            rows.map { [$0.count] + tensor.entry.shape.dropFirst() } ?? tensor.entry.shape
+        }
+
+        /// The elements in a shape of as many.
+        func floats(as shape: Shape) throws -> Tensor {
+            guard let rows else { return try tensor.file.floats(of: tensor.entry, as: shape) }
+            return try tensor.file.floats(of: tensor.entry, as: Shape(tensor.entry.shape))[rows]
+                .reshaped(to: shape)
+        }
+    }
 
     /// The parameters in a single file.
     ///
@@ -18,7 +35,9 @@ public struct CheckpointParameters: ParameterSource, Sendable {
     public init(contentsOf file: URL) throws {
         let file = try Safetensors(contentsOf: file)
         origin = file.url.path
-        tensors = file.entries.mapValues { SafetensorsCheckpoint.Tensor(file: file, entry: $0) }
+        tensors = file.entries.mapValues {
+            Stored(tensor: SafetensorsCheckpoint.Tensor(file: file, entry: $0))
+        }
     }
 
     /// The parameters in a folder: a file of the given stem, its variant, or its shards.
@@ -27,7 +46,7 @@ public struct CheckpointParameters: ParameterSource, Sendable {
     public init(directory: URL, stem: String, variant: String? = nil) throws {
         origin = directory.path
         tensors = try SafetensorsCheckpoint(directory: directory, stem: stem, variant: variant)
-            .tensors
+            .tensors.mapValues { Stored(tensor: $0) }
     }
 
     /// The same parameters without their values, for finding out from the headers of files alone
@@ -41,9 +60,38 @@ public struct CheckpointParameters: ParameterSource, Sendable {
     /// Whether the values can be had.
     public var hasValues: Bool { blank == nil }
 
-    private init(origin: String, tensors: [String: SafetensorsCheckpoint.Tensor]) {
+    private init(origin: String, tensors: [String: Stored]) {
         self.origin = origin
         self.tensors = tensors
+    }
+
+    /// The same parameters under other names.
+    ///
+    /// - Parameter names: The names for a name: one; none to leave the parameter out; or several,
+    ///   for equal parts of its rows in order. What cannot be cut so keeps its name, and of two that
+    ///   come to one name the one counts whose own name is last.
+    /// - Returns: The parameters, which are read when they are asked for, as before.
+    public func renamed(_ names: (String) -> [String]) -> CheckpointParameters {
+        var result: [String: Stored] = [:]
+        for (name, stored) in tensors.sorted(by: { $0.key < $1.key }) {
+            let others = names(name)
+            guard others.count > 1 else {
+                if let other = others.first { result[other] = stored }
+                continue
+            }
+            guard stored.rows == nil, let rows = stored.shape.first, rows > 0,
+                rows % others.count == 0, stored.shape.count <= Shape.maximumRank
+            else {
+                result[name] = stored
+                continue
+            }
+            let length = rows / others.count
+            for (part, other) in others.enumerated() {
+                result[other] = Stored(
+                    tensor: stored.tensor, rows: part * length..<(part + 1) * length)
+            }
+        }
+        return CheckpointParameters(origin: origin, tensors: result)
     }
 
     /// These parameters, and those of another checkpoint where there are none: a network that
@@ -58,14 +106,62 @@ public struct CheckpointParameters: ParameterSource, Sendable {
 
     /// The shape of a parameter, or nil when there is none of that name.
     public func shape(of name: String) -> Shape? {
-        guard let shape = tensors[name]?.entry.shape, shape.count <= Shape.maximumRank else {
+        guard let shape = tensors[name]?.shape, shape.count <= Shape.maximumRank else {
             return nil
         }
         return Shape(shape)
     }
 
     /// Whether there is a parameter of that name without elements.
-    public func isEmpty(_ name: String) -> Bool { tensors[name]?.entry.shape.contains(0) ?? false }
+    public func isEmpty(_ name: String) -> Bool { tensors[name]?.shape.contains(0) ?? false }
+
+    /// The type that a parameter is stored as; nil where there is none of that name.
+    package func elementType(of name: String) -> Safetensors.ElementType? {
+        tensors[name]?.tensor.entry.elementType
+    }
+
+    /// The shape of a parameter of any rank; nil where there is none of that name.
+    package func storedShape(of name: String) -> [Int]? { tensors[name]?.shape }
+
+    /// Calls a closure with a parameter's bytes as they are stored.
+    ///
+    /// - Throws: What reading the file throws, and the closure.
+    package func withBytes(
+        of name: String, _ body: (UnsafeRawBufferPointer) throws -> Void
+    ) throws {
+        guard let stored = tensors[name] else { return }
+        let entry = stored.tensor.entry
+        try unsafe stored.tensor.file.withBytes(of: entry) { bytes in
+            guard let rows = stored.rows, let count = entry.shape.first, count > 0 else {
+                return try unsafe body(bytes)
+            }
+            let length = bytes.count / count
+            try unsafe body(
+                UnsafeRawBufferPointer(
+                    rebasing: bytes[rows.lowerBound * length..<rows.upperBound * length]))
+        }
+    }
+
+    /// A parameter as floats; nil where there is none, or none of floats.
+    ///
+    /// - Throws: What reading the file throws.
+    package func floats(of name: String) throws -> Tensor? {
+        guard let stored = tensors[name], let shape = shape(of: name),
+            [.f16, .bf16, .f32, .f64].contains(stored.tensor.entry.elementType)
+        else { return nil }
+        return try stored.floats(as: shape)
+    }
+
+    /// What the files say of themselves.
+    package var metadata: [String: String] {
+        var files: [URL: [String: String]] = [:]
+        for stored in tensors.values {
+            files[stored.tensor.file.url] = stored.tensor.file.metadata
+        }
+        return files.sorted { $0.key.path < $1.key.path }.reduce(into: [:]) {
+            $0.merge($1.value) { $1 }
+        }
+    }
 
     /// All parameters by name, such as for training to begin with. What is not stored as floats is
     /// left out.
@@ -73,10 +169,10 @@ public struct CheckpointParameters: ParameterSource, Sendable {
     /// - Throws: ``WuerstchenError`` when the file cannot be read.
     public func values() throws -> [String: Tensor] {
         var values: [String: Tensor] = [:]
-        for (name, tensor) in tensors
-        where [.f16, .bf16, .f32, .f64].contains(tensor.entry.elementType) {
+        for (name, stored) in tensors
+        where [.f16, .bf16, .f32, .f64].contains(stored.tensor.entry.elementType) {
             guard let shape = shape(of: name) else { continue }
-            values[name] = try tensor.file.floats(of: tensor.entry, as: shape)
+            values[name] = try stored.floats(as: shape)
         }
         return values
     }
@@ -87,15 +183,13 @@ public struct CheckpointParameters: ParameterSource, Sendable {
     ///   stored as floats.
     public func parameter(_ request: ParameterRequest) throws -> FoundParameter {
         let (name, shape) = (request.name, request.shape)
-        guard let tensor = tensors[name] else { return .missing }
-        guard tensor.entry.shape == shape.array else {
-            return .misshapen("\(tensor.entry.shape)")
-        }
+        guard let stored = tensors[name] else { return .missing }
+        guard stored.shape == shape.array else { return .misshapen("\(stored.shape)") }
         if let blank {
-            try tensor.file.requireFloats(tensor.entry)
+            try stored.tensor.file.requireFloats(stored.tensor.entry)
             return .found(blank.tensor(shape))
         }
-        return .found(try tensor.file.floats(of: tensor.entry, as: shape))
+        return .found(try stored.floats(as: shape))
     }
 }
 
@@ -107,7 +201,7 @@ private final class BlankParameters: Sendable {
     func tensor(_ shape: Shape) -> Tensor {
         largest.withLock { largest in
             if largest.count < shape.count {
-                largest = unsafe Tensor([shape.count]) { _ in }
+                largest = MemoryMeter.withoutCounting { unsafe Tensor([shape.count]) { _ in } }
             }
             return largest[0..<shape.count].reshaped(to: shape)
         }

@@ -107,12 +107,17 @@ public struct CheckpointExport: Sendable {
     public func writePriorIndex(
         space: SemanticLatentSpace, side: Int, schedule: NoiseSchedule
     ) throws {
-        try writeIndex(
-            [
-                "_class_name": "WuerstchenPriorPipeline", "latent_mean": space.scale,
-                "latent_std": space.offset, "resolution_multiple": space.pixelsPerPosition,
-                "sample_size": side, layout.stageC.folder: ["wuerstchen", "WuerstchenPrior"],
-            ], schedule, to: layout.prior)
+        try writeIndex(prior(space, side), schedule, to: layout.prior)
+    }
+
+    private typealias Fields = [String: any Encodable & Sendable]
+
+    private func prior(_ space: SemanticLatentSpace, _ side: Int) -> Fields {
+        [
+            "_class_name": "WuerstchenPriorPipeline", "latent_mean": space.scale,
+            "latent_std": space.offset, "resolution_multiple": space.pixelsPerPosition,
+            "sample_size": side, layout.stageC.folder: ["wuerstchen", "WuerstchenPrior"],
+        ]
     }
 
     /// Writes what belongs to the pipeline from semantic latents to images besides its networks and
@@ -123,13 +128,41 @@ public struct CheckpointExport: Sendable {
     ///   - schedule: The noise schedule that Stage B was trained with.
     /// - Throws: `WuerstchenError` with code `unwritableFile`.
     public func writeDecoderIndex(space: SemanticLatentSpace, schedule: NoiseSchedule) throws {
-        try writeIndex(
-            [
-                "_class_name": "WuerstchenDecoderPipeline",
-                "latent_dim_scale": space.latentsPerPosition,
-                layout.stageB.folder: ["wuerstchen", "WuerstchenDiffNeXt"],
-                layout.stageA.folder: ["wuerstchen", "PaellaVQModel"],
-            ], schedule, to: layout.decoder)
+        try writeIndex(main(space), schedule, to: layout.decoder)
+    }
+
+    private func main(_ space: SemanticLatentSpace) -> Fields {
+        [
+            "_class_name": "WuerstchenDecoderPipeline",
+            "latent_dim_scale": space.latentsPerPosition,
+            layout.stageB.folder: ["wuerstchen", "WuerstchenDiffNeXt"],
+            layout.stageA.folder: ["wuerstchen", "PaellaVQModel"],
+        ]
+    }
+
+    /// Writes what belongs to both pipelines in one folder besides networks and tokenizers. diffusers
+    /// passes over the numbers, which have no place in its combined pipeline.
+    ///
+    /// - Parameters:
+    ///   - space: How semantic latents relate to images and to Stage B's latents.
+    ///   - side: The side of images that the networks were trained at, in pixels.
+    ///   - schedules: The noise schedules of Stages C and B.
+    /// - Throws: `WuerstchenError` with code `unwritableFile`.
+    func writeCombinedIndex(
+        space: SemanticLatentSpace, side: Int,
+        schedules: (prior: NoiseSchedule, decoder: NoiseSchedule)
+    ) throws {
+        let prefix = "prior_"
+        var fields = prior(space, side).merging(main(space)) { $1 }
+        fields["_class_name"] = "WuerstchenCombinedPipeline"
+        for (name, value) in shared {
+            (fields[name], fields[prefix + name]) = (value, value)
+        }
+        fields[prefix + layout.stageC.folder] = fields.removeValue(forKey: layout.stageC.folder)
+        try write(fields, to: folder)
+        try write(schedules.decoder, to: folder.appendingPathComponent(layout.scheduler))
+        try write(
+            schedules.prior, to: folder.appendingPathComponent(prefix + layout.scheduler))
     }
 
     /// Copies a tokenizer's files to a pipeline.
@@ -146,23 +179,35 @@ public struct CheckpointExport: Sendable {
         try copyFiles(of: tokenizer, to: target)
     }
 
-    private func writeIndex(
-        _ own: [String: any Encodable & Sendable], _ schedule: NoiseSchedule, to pipeline: String
-    ) throws {
-        let shared: [String: any Encodable & Sendable] = [
+    /// What both pipelines have.
+    private var shared: Fields {
+        [
             layout.scheduler: ["diffusers", "DDPMWuerstchenScheduler"],
             layout.priorTextEncoder.folder: ["transformers", "CLIPTextModel"],
             layout.tokenizer: ["transformers", "CLIPTokenizer"],
         ]
+    }
+
+    private func writeIndex(
+        _ own: Fields, _ schedule: NoiseSchedule, to pipeline: String
+    ) throws {
         let target = folder.appendingPathComponent(pipeline)
-        let scheduler = target.appendingPathComponent(layout.scheduler)
-        try makeFolder(scheduler)
+        try write(own.merging(shared) { own, _ in own }, to: target)
+        try write(schedule, to: target.appendingPathComponent(layout.scheduler))
+    }
+
+    private func write(_ fields: Fields, to target: URL) throws {
+        try makeFolder(target)
         try encodeJSON(
-            own.merging(shared) { own, _ in own }.mapValues { AnyField(value: $0) },
+            fields.mapValues { AnyField(value: $0) },
             to: target.appendingPathComponent(layout.index))
+    }
+
+    private func write(_ schedule: NoiseSchedule, to target: URL) throws {
+        try makeFolder(target)
         try encodeJSON(
             ["s": schedule.offset, "scaler": schedule.scaler],
-            to: scheduler.appendingPathComponent(layout.schedulerConfiguration))
+            to: target.appendingPathComponent(layout.schedulerConfiguration))
     }
 }
 

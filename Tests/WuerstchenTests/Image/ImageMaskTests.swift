@@ -8,7 +8,9 @@ import Wuerstchen
             .appendingPathComponent("\(UUID().uuidString).png")
         defer { try? FileManager.default.removeItem(at: file) }
         try Data(png.bytes).write(to: file)
-        return (try ImageMask(contentsOf: file), try ImageMask(transparencyOf: file))
+        let mask = try ImageMask(contentsOf: file)
+        #expect(try ImageMask(pngData: Data(png.bytes)) == mask)
+        return (mask, try ImageMask(transparencyOf: file))
     }
 
     @Test("transparent pixels of a file are the mask, and white ones of a file without any")

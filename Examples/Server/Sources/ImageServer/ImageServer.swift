@@ -1,0 +1,202 @@
+import Foundation
+import HTTPTypes
+public import Hummingbird
+import HummingbirdCore
+public import Logging
+public import NIOCore
+public import ServiceLifecycle
+public import Wuerstchen
+
+/// A server in front of one cascade.
+///
+/// | | |
+/// | --- | --- |
+/// | `GET /` | the page |
+/// | `POST /v1/generations` | images with progress and previews, as server-sent events |
+/// | `POST /v1/images/generations` | images as OpenAI's clients ask for them |
+/// | `GET /v1/models` | the model and what is allowed |
+/// | `GET /health` | whether requests are taken |
+/// | `GET /metrics` | counts for Prometheus |
+public struct ImageServer: Sendable {
+    private let service: ImageService
+    private let settings: ServerSettings
+
+    /// The line of requests. Closing it lets the server come to an end.
+    public var queue: GenerationQueue { service.queue }
+
+    /// A server.
+    ///
+    /// - Parameters:
+    ///   - cascade: What makes the images, with its networks in memory.
+    ///   - settings: What is allowed.
+    public init(_ cascade: Cascade, settings: ServerSettings = ServerSettings()) {
+        service = ImageService(
+            cascade: cascade, queue: GenerationQueue(waitingLimit: settings.waitingLimit))
+        self.settings = settings
+    }
+
+    /// The server as Hummingbird runs it.
+    ///
+    /// - Parameters:
+    ///   - host: The address to listen at.
+    ///   - port: The port; 0 for any.
+    ///   - logger: Where to log.
+    ///   - onServerRunning: Called with the channel that listens.
+    /// - Returns: The application.
+    public func application(
+        host: String, port: Int, logger: Logger,
+        onServerRunning: @escaping @Sendable (any Channel) async -> Void = { _ in }
+    ) -> some ApplicationProtocol {
+        Application(
+            router: router(),
+            server: .http1(configuration: HTTP1Channel.Configuration(idleTimeout: .seconds(60))),
+            configuration: ApplicationConfiguration(
+                address: .hostname(host, port: port), serverName: "Wuerstchen",
+                availableConnectionsDelegate: MaximumAvailableConnections(
+                    settings.maximumConnections)),
+            onServerRunning: onServerRunning, logger: logger)
+    }
+
+    private func router() -> Router<BasicRequestContext> {
+        let router = Router(options: .autoGenerateHeadEndpoints)
+        router.add(middleware: ErrorMiddleware())
+        router.get("/") { _, _ in Self.page }
+        router.get("health") { _, _ in try health() }
+        let guarded = router.group().add(middleware: TokenMiddleware(token: settings.token))
+        guarded.get("metrics") { _, _ in
+            Response(
+                status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
+                body: ResponseBody(byteBuffer: ByteBuffer(string: service.metrics.text(queue))))
+        }
+        guarded.get("v1/models") { _, _ in try models() }
+        guarded.post("v1/generations") { request, _ in try await generate(request) }
+        guarded.post("v1/images/generations") { request, _ in try await openAI(request) }
+        return router
+    }
+
+    /// The page runs no script but its own and talks to nobody but this server.
+    private static let page = Response(
+        status: .ok,
+        headers: [
+            .contentType: "text/html; charset=utf-8",
+            .contentSecurityPolicy: "default-src 'none'; connect-src 'self'; img-src 'self' blob: "
+                + "data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+                + "frame-ancestors 'none'",
+        ], body: ResponseBody(byteBuffer: ByteBuffer(bytes: PackageResources.page_html)))
+
+    private func health() throws -> Response {
+        struct Health: Encodable {
+            let status: String
+            let waiting: Int
+        }
+        let health = Health(
+            status: queue.isClosed ? "shutting down" : "ok", waiting: queue.waiting)
+        return try Self.json(health, status: queue.isClosed ? .serviceUnavailable : .ok)
+    }
+
+    private func models() throws -> Response {
+        let cascade = service.cascade
+        return try Self.json(
+            ModelsAnswer(data: [
+                ModelsAnswer.Model(
+                    id: cascade.name, width: cascade.defaultSize.width,
+                    height: cascade.defaultSize.height, maximumSide: settings.maximumSide,
+                    maximumImages: settings.maximumImages,
+                    takesImages: cascade.compressor != nil)
+            ]))
+    }
+
+    private func generate(_ request: Request) async throws -> Response {
+        var request = request
+        let (work, previews) = try await read(&request, as: GenerationBody.self) { body in
+            (try body.request(service.cascade, settings), body.previews ?? true)
+        }
+        let ticket = try service.enter()
+        let body = request.body
+        return Response(
+            status: .ok,
+            headers: [.contentType: "text/event-stream", .cacheControl: "no-store"],
+            body: ResponseBody { writer in
+                try await body.consumeWithCancellationOnInboundClose { _ in
+                    do {
+                        for try await event in service.events(
+                            of: work, ticket, previews: previews)
+                        {
+                            try await writer.write(event.text)
+                        }
+                        try Task.checkCancellation()
+                    } catch let error where !(error is CancellationError) {
+                        try await writer.write(ServerEvent.error(ServerError(error)).text)
+                    }
+                }
+                try await writer.finish(nil)
+            })
+    }
+
+    private func openAI(_ request: Request) async throws -> Response {
+        var request = request
+        let work = try await read(&request, as: OpenAIBody.self) { body in
+            try body.request(service.cascade, settings)
+        }
+        let ticket = try service.enter()
+        let images = try await request.body.consumeWithCancellationOnInboundClose { _ in
+            var images: [OpenAIAnswer.Entry] = []
+            for try await case .image(let made) in service.events(of: work, ticket, previews: false)
+            {
+                images.append(OpenAIAnswer.Entry(image: made.png))
+            }
+            try Task.checkCancellation()
+            return images
+        }
+        return try Self.json(
+            OpenAIAnswer(created: Int(Date().timeIntervalSince1970), data: images))
+    }
+
+    /// Reads the body of a request and what is made of it.
+    private func read<Body: Decodable & SendableMetatype, Result: Sendable>(
+        _ request: inout Request, as type: Body.Type,
+        _ convert: @escaping @Sendable (Body) throws -> Result
+    ) async throws -> Result {
+        do {
+            // Pages of other sites can send any other type here without being asked.
+            let type = request.headers[.contentType] ?? "nothing"
+            guard type.lowercased().hasPrefix("application/json") else {
+                throw ServerError(
+                    status: .unsupportedMediaType,
+                    message: "the body is said to be \(type); send JSON with "
+                        + "Content-Type: application/json", code: "unsupported_media_type")
+            }
+            let bytes = try await request.collectBody(upTo: settings.maximumBody)
+            return try await ImageService.offPool {
+                do {
+                    return try convert(
+                        JSONDecoder().decode(Body.self, from: Data(bytes.readableBytesView)))
+                } catch let error as DecodingError {
+                    throw ServerError(error)
+                }
+            }
+        } catch {
+            service.metrics.count(.invalid)
+            throw error
+        }
+    }
+
+    private static func json(
+        _ value: some Encodable, status: HTTPResponse.Status = .ok
+    ) throws -> Response {
+        let encoder = JSONEncoder.stable
+        encoder.keyEncodingStrategy = .convertToSnakeCase
+        return Response(
+            status: status, headers: [.contentType: "application/json; charset=utf-8"],
+            body: ResponseBody(byteBuffer: ByteBuffer(bytes: try encoder.encode(value))))
+    }
+}
+
+extension GenerationQueue: Service {
+    /// Waits for the server to be told to stop and then closes the queue, so that only the request
+    /// that is worked on has to be waited for.
+    public func run() async throws {
+        try? await gracefulShutdown()
+        close()
+    }
+}
