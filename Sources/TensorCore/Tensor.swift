@@ -15,8 +15,8 @@ public struct Tensor: Sendable {
     /// The number of elements.
     public var count: Int { shape.count }
 
-    /// A tensor whose elements `initialize` sets, all of them. Where memory is only measured, nobody
-    /// calls it.
+    /// A tensor whose elements `initialize` sets, all of them. Where memory is only measured,
+    /// nobody calls it.
     ///
     /// - Parameters:
     ///   - shape: The lengths of the axes.

@@ -1,6 +1,7 @@
 import Wuerstchen
 
-/// Stage A on large images, in tiles and at once: time, memory, and whether the images are the same.
+/// Stage A on large images, in tiles and at once: time, memory, and whether the images are the
+/// same.
 enum TileBenchmark {
     static func run(_ precision: Precision, _ table: inout ResultTable) throws {
         let stage = try StageA(

@@ -137,7 +137,7 @@ private enum Terminal {
         let (columns, rows) = (Int(size.ws_col), Int(size.ws_row))
         // A character in the last column would wait there for the next line.
         var area = TerminalArea(
-            columns: max(1, min(columns - 1, 96)), rows: max(1, min(rows - 4, 48)))
+            columns: max(1, min(columns - 1, 64)), rows: max(1, min(rows - 4, 32)))
         if size.ws_xpixel > 0, size.ws_ypixel > 0 {
             area.cell = ImageSize(
                 width: max(1, Int(size.ws_xpixel) / columns),

@@ -4,8 +4,8 @@ private import Synchronization
 ///
 /// Inside ``measure(_:)`` tensors have their shapes and their places in a pool of its own, whose
 /// memory nobody touches, so that it costs nothing; and no operation computes any elements. So what
-/// is counted is what the work itself asks for, buffer by buffer, and need not be described a second
-/// time.
+/// is counted is what the work itself asks for, buffer by buffer, and need not be described a
+/// second time.
 package final class MemoryMeter: Sendable {
     /// The meter of the work under way on this task or thread.
     @TaskLocal package static var current: MemoryMeter?

@@ -5,8 +5,8 @@ internal import WuerstchenNN
 /// Where the parts of a checkpoint lie, in any of the layouts that people have them in:
 ///
 /// - two folders `wuerstchen-prior` and `wuerstchen`, each a pipeline as diffusers saves it;
-/// - one folder, as diffusers saves the combined pipeline: the decoder's parts, and the prior's with
-///   `prior_` in front of their names;
+/// - one folder, as diffusers saves the combined pipeline: the decoder's parts, and the prior's
+///   with `prior_` in front of their names;
 /// - the original repository's files in place of the folders of networks, recognised by their keys;
 /// - folders of the model hub's cache, which hold any of these.
 struct CheckpointPlaces {

@@ -10,8 +10,8 @@ protocol InferredConfiguration {
 
     /// Reads the numbers from shapes under published names.
     ///
-    /// - Throws: ``WuerstchenError`` with code `incompatibleParameters` where a parameter is missing
-    ///   that would show one.
+    /// - Throws: ``WuerstchenError`` with code `incompatibleParameters` where a parameter is
+    ///   missing that would show one.
     init(shapesOf parameters: CheckpointParameters) throws
 }
 

@@ -34,8 +34,9 @@ enum OriginalNames {
         return (name == "vquantizer.embedding.weight" ? "vquantizer.codebook.weight" : name, nil)
     }
 
-    /// What the original files keep their parameters under, the best first: a moving average is what
-    /// images are made with. Whoever saved such a file as safetensors may have left it in front.
+    /// What the original files keep their parameters under, the best first: a moving average is
+    /// what images are made with. Whoever saved such a file as safetensors may have left it in
+    /// front.
     static let wrappers = ["ema_state_dict.", "state_dict."]
     /// What Stage B's file keeps the semantic compressor's parameters under.
     static let compressorWrapper = "effnet_state_dict."

@@ -115,8 +115,8 @@ struct StageANetwork: Sendable {
     /// A part of one image, of latents that hold the part and what is around it; see
     /// ``StageA/halo``.
     ///
-    /// After each layer everything is cut off that the rest of the part does not depend on: there the
-    /// layer saw the border of the tile in place of the image.
+    /// After each layer everything is cut off that the rest of the part does not depend on: there
+    /// the layer saw the border of the tile in place of the image.
     func decode(_ latents: Tensor, _ part: TileRegion) throws -> Tensor {
         // What must be there before each layer, found from the last to the first.
         var bounds = TileRegion(rows: 0..<latents.shape[1], columns: 0..<latents.shape[2])

@@ -54,12 +54,12 @@ extension Tensor {
 }
 
 extension StageA {
-    /// The side of the tiles that ``decode(_:tileSide:)`` works in, in positions of the latent: 1024
-    /// pixels of the published network.
+    /// The side of the tiles that ``decode(_:tileSide:)`` works in, in positions of the latent:
+    /// 1024 pixels of the published network.
     public static let standardTileSide = 256
 
-    /// How far a pixel of the decoder sees, in positions of the latent: each block looks one position
-    /// of its level around, and so does each layer between levels.
+    /// How far a pixel of the decoder sees, in positions of the latent: each block looks one
+    /// position of its level around, and so does each layer between levels.
     ///
     /// Nothing in the decoder looks further, such as a norm over the whole image would. So a tile
     /// with as many positions around it has the pixels of the whole image, to the last bit.

@@ -13,7 +13,7 @@ public struct DrawingBudget: Sendable {
     /// - Parameters:
     ///   - share: The share of the time that may be spent.
     ///   - interval: The least time from one drawing to the next.
-    public init(share: Double = 0.01, interval: Duration = .milliseconds(200)) {
+    public init(share: Double = 0.005, interval: Duration = .milliseconds(200)) {
         self.share = share
         self.interval = interval
     }

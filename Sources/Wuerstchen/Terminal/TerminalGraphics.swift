@@ -95,11 +95,13 @@ public struct TerminalArea: Sendable, Hashable {
         self.cell = cell
     }
 
-    /// The largest size with an image's aspect ratio in a number of pixels, but no more than twice
-    /// the image's own.
-    func size(of image: Image, in pixels: ImageSize) -> ImageSize {
+    /// The largest size with an image's aspect ratio in a number of pixels, but no more than so
+    /// many times the image's own.
+    func size(
+        of image: Image, in pixels: ImageSize, enlarging most: Double = 2
+    ) -> ImageSize {
         let scale = min(
-            2, Double(pixels.width) / Double(image.width),
+            most, Double(pixels.width) / Double(image.width),
             Double(pixels.height) / Double(image.height))
         func side(_ own: Int, _ most: Int) -> Int {
             min(max(1, Int((Double(own) * scale).rounded())), max(1, most))

@@ -22,74 +22,79 @@ extension TerminalImage {
     }
 
     /// Sixels: six rows of pixels at a time, one colour after the other. Colours are those of a
-    /// cube of six shades each, with each pixel's error handed on to its neighbours (Floyd and
-    /// Steinberg, 1976).
+    /// cube of six shades each, mixed by ordered dithering (Bayer, 1973).
     init(rows: Int, sixel image: Image) {
         let colours = image.cubeColours
         let (width, height) = (image.width, image.height)
-        var text = "\u{1B}P0;1q\"1;1;\(width);\(height)"
+        var text = Array("\u{1B}P0;1q\"1;1;\(width);\(height)".utf8)
         for colour in Set(colours).sorted() {
-            text += "#\(colour);2;\(colour / 36 * 20);\(colour / 6 % 6 * 20);\(colour % 6 * 20)"
+            text +=
+                "#\(colour);2;\(colour / 36 * 20);\(colour / 6 % 6 * 20);\(colour % 6 * 20)".utf8
         }
+        // The bits of each colour's sixels in six rows, one colour after the other.
+        var bits = [UInt8](repeating: 0, count: 216 * width)
+        var isUsed = [Bool](repeating: false, count: 216)
         for top in stride(from: 0, to: height, by: 6) {
-            // The bits of each colour's sixels.
-            var bands: [Int: [UInt8]] = [:]
             for y in top..<min(top + 6, height) {
                 for x in 0..<width {
-                    bands[colours[y * width + x], default: [UInt8](repeating: 0, count: width)][
-                        x] |=
-                        1 << UInt8(y - top)
+                    let colour = Int(colours[y * width + x])
+                    bits[colour * width + x] |= 1 << UInt8(y - top)
+                    isUsed[colour] = true
                 }
             }
-            let lines = bands.sorted { $0.key < $1.key }.map { "#\($0.key)\(Self.runs($0.value))" }
-            text += lines.joined(separator: "$") + "-"
+            var isFirst = true
+            for colour in 0..<216 where isUsed[colour] {
+                text += "\(isFirst ? "" : "$")#\(colour)".utf8
+                isFirst = false
+                let line = colour * width..<(colour + 1) * width
+                Self.append(bits[line], to: &text)
+                for place in line { bits[place] = 0 }
+                isUsed[colour] = false
+            }
+            text.append(UInt8(ascii: "-"))
         }
-        text += "\u{1B}\\"
+        text += "\u{1B}\\".utf8
         // The room first, so that nothing scrolls while it is drawn.
         let room = String(repeating: "\r\n", count: rows)
+        let drawing = String(decoding: text, as: UTF8.self)
         self.init(
-            rows: rows, text: "\(room)\u{1B}[\(rows)A\u{1B}7\(text)\u{1B}8\u{1B}[\(rows)B")
+            rows: rows, text: "\(room)\u{1B}[\(rows)A\u{1B}7\(drawing)\u{1B}8\u{1B}[\(rows)B")
     }
 
-    /// Sixels with repetitions counted.
-    private static func runs(_ bits: [UInt8]) -> String {
-        var text = ""
-        var start = 0
-        while start < bits.count {
-            let end = bits[start...].firstIndex { $0 != bits[start] } ?? bits.count
-            let character = String(Character(Unicode.Scalar(bits[start] + 63)))
-            text +=
-                end - start > 3
-                ? "!\(end - start)\(character)" : String(repeating: character, count: end - start)
+    /// Appends sixels with repetitions counted.
+    private static func append(_ bits: ArraySlice<UInt8>, to text: inout [UInt8]) {
+        var start = bits.startIndex
+        while start < bits.endIndex {
+            var end = start + 1
+            while end < bits.endIndex, bits[end] == bits[start] { end += 1 }
+            let character = bits[start] + 63
+            if end - start > 3 {
+                text += "!\(end - start)".utf8
+                text.append(character)
+            } else {
+                for _ in start..<end { text.append(character) }
+            }
             start = end
         }
-        return text
     }
 }
 
 extension Image {
     /// Each pixel's colour in a cube of six shades, 36 · red + 6 · green + blue.
-    fileprivate var cubeColours: [Int] {
-        var colours = [Int](repeating: 0, count: width * height)
-        for channel in 0..<3 {
-            let factor = [36, 6, 1][channel]
-            // Errors that this row and the next have been handed.
-            var (here, below) = (
-                [Float](repeating: 0, count: width + 2), [Float](repeating: 0, count: width + 2)
-            )
-            for y in 0..<height {
-                for x in 0..<width {
-                    let wanted = Float(pixels[3 * (y * width + x) + channel]) + here[x + 1]
-                    let shade = min(max((wanted / 51).rounded(), 0), 5)
-                    let error = wanted - shade * 51
-                    here[x + 2] += error * 7 / 16
-                    below[x] += error * 3 / 16
-                    below[x + 1] += error * 5 / 16
-                    below[x + 2] += error / 16
-                    colours[y * width + x] += factor * Int(shade)
+    fileprivate var cubeColours: [UInt8] {
+        let thresholds = [0, 8, 2, 10, 12, 4, 14, 6, 3, 11, 1, 9, 15, 7, 13, 5].map {
+            (2 * $0 + 1) * 255 / 32
+        }
+        var colours: [UInt8] = []
+        colours.reserveCapacity(width * height)
+        for y in 0..<height {
+            for x in 0..<width {
+                let threshold = thresholds[y % 4 * 4 + x % 4]
+                func shade(_ channel: Int) -> Int {
+                    let fifths = 5 * Int(pixels[3 * (y * width + x) + channel])
+                    return fifths / 255 + (fifths % 255 > threshold ? 1 : 0)
                 }
-                here = below
-                below = [Float](repeating: 0, count: width + 2)
+                colours.append(UInt8(36 * shade(0) + 6 * shade(1) + shade(2)))
             }
         }
         return colours

@@ -32,7 +32,8 @@ public struct TerminalImage: Sendable, Hashable {
         case .kitty, .sixel:
             let pixels = ImageSize(
                 width: area.columns * area.cell.width, height: area.rows * area.cell.height)
-            let size = area.size(of: image, in: pixels)
+            // Sixels are not enlarged: their number is what they cost.
+            let size = area.size(of: image, in: pixels, enlarging: graphics == .sixel ? 1 : 2)
             let rows = (size.height + area.cell.height - 1) / area.cell.height
             if graphics == .sixel {
                 self.init(rows: rows, sixel: try image.resized(to: size))
@@ -56,23 +57,56 @@ public struct TerminalImage: Sendable, Hashable {
     /// Two pixels to a character: the upper one in the colour of `▀`, the lower one behind it.
     /// Colours are said only where they change.
     private init(halfBlocks image: Image) {
-        func numbers(_ pixel: (red: UInt8, green: UInt8, blue: UInt8)) -> String {
-            "\(pixel.red);\(pixel.green);\(pixel.blue)"
+        // Bytes rather than strings: this must take no time that anybody notices.
+        let numbers = (0..<256).map { Array("\($0)".utf8) }
+        let (escape, block) = (Array("\u{1B}[".utf8), Array("▀".utf8))
+        let (upperHalf, lowerHalf, none) = (
+            Array("38;2;".utf8), Array("48;2;".utf8), Array("49".utf8)
+        )
+        let end = Array("\u{1B}[0m\u{1B}[K\r\n".utf8)
+        let (semicolon, m) = (UInt8(ascii: ";"), UInt8(ascii: "m"))
+        var text: [UInt8] = []
+        text.reserveCapacity(24 * image.width * image.height)
+        func say(_ color: Int) {
+            text += numbers[color >> 16]
+            text.append(semicolon)
+            text += numbers[color >> 8 & 255]
+            text.append(semicolon)
+            text += numbers[color & 255]
         }
-        var text = ""
+        func color(_ x: Int, _ y: Int) -> Int {
+            guard y < image.height else { return -1 }
+            let index = 3 * (y * image.width + x)
+            return Int(image.pixels[index]) << 16 | Int(image.pixels[index + 1]) << 8
+                | Int(image.pixels[index + 2])
+        }
         for y in stride(from: 0, to: image.height, by: 2) {
-            var (upper, lower) = ("", "")
+            // No color, so that a line says both at its beginning.
+            var (upper, lower) = (-2, -2)
             for x in 0..<image.width {
-                let above = "38;2;" + numbers(image[x, y])
-                let below = y + 1 < image.height ? "48;2;" + numbers(image[x, y + 1]) : "49"
-                let changes = [above == upper ? nil : above, below == lower ? nil : below]
-                    .compactMap(\.self)
-                if !changes.isEmpty { text += "\u{1B}[\(changes.joined(separator: ";"))m" }
-                text += "▀"
+                let (above, below) = (color(x, y), color(x, y + 1))
+                if above != upper || below != lower {
+                    text += escape
+                    if above != upper {
+                        text += upperHalf
+                        say(above)
+                    }
+                    if above != upper && below != lower { text.append(semicolon) }
+                    if below != lower {
+                        if below < 0 {
+                            text += none
+                        } else {
+                            text += lowerHalf
+                            say(below)
+                        }
+                    }
+                    text.append(m)
+                }
+                text += block
                 (upper, lower) = (above, below)
             }
-            text += "\u{1B}[0m\u{1B}[K\r\n"
+            text += end
         }
-        self.init(rows: (image.height + 1) / 2, text: text)
+        self.init(rows: (image.height + 1) / 2, text: String(decoding: text, as: UTF8.self))
     }
 }

@@ -68,8 +68,8 @@ public struct CheckpointParameters: ParameterSource, Sendable {
     /// The same parameters under other names.
     ///
     /// - Parameter names: The names for a name: one; none to leave the parameter out; or several,
-    ///   for equal parts of its rows in order. What cannot be cut so keeps its name, and of two that
-    ///   come to one name the one counts whose own name is last.
+    ///   for equal parts of its rows in order. What cannot be cut so keeps its name, and of two
+    ///   that come to one name the one counts whose own name is last.
     /// - Returns: The parameters, which are read when they are asked for, as before.
     public func renamed(_ names: (String) -> [String]) -> CheckpointParameters {
         var result: [String: Stored] = [:]

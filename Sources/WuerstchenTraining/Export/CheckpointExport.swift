@@ -140,8 +140,8 @@ public struct CheckpointExport: Sendable {
         ]
     }
 
-    /// Writes what belongs to both pipelines in one folder besides networks and tokenizers. diffusers
-    /// passes over the numbers, which have no place in its combined pipeline.
+    /// Writes what belongs to both pipelines in one folder besides networks and tokenizers.
+    /// diffusers passes over the numbers, which have no place in its combined pipeline.
     ///
     /// - Parameters:
     ///   - space: How semantic latents relate to images and to Stage B's latents.
