@@ -211,7 +211,7 @@ import WuerstchenTraining
             (try train("--resume", crop: 32), "images, crop 16 (not 32)"),
             (try train("--resume", "--adversary", "0.05"), "weight nothing (not 0.05)"),
             (try train("--resume", "--optimizer", "muon"), "optimizer, name adamw (not muon)"),
-            (try train("--resume", "--images", "."), "no PNG"),
+            (try train("--resume", "--images", "."), "no image"),
         ]
         for (outcome, words) in refused {
             #expect(outcome.status != 0 && outcome.errors.contains(words), "\(outcome.errors)")
