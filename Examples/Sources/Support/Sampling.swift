@@ -6,7 +6,7 @@ extension Cascade {
     public func stageCSampling(
         steps: Int?, guidance: Float? = nil, method: SamplingMethod? = nil
     ) throws -> SamplingOptions? {
-        try stageC.description().sampling(steps, guidance, method)
+        try stageC.description().sampling(steps: steps, guidance: guidance, method: method)
     }
 
     /// The same of Stage B; nil for a decoder without.
@@ -14,28 +14,7 @@ extension Cascade {
         steps: Int?, guidance: Float? = nil, method: SamplingMethod? = nil
     ) throws -> SamplingOptions? {
         guard let decoder = decoder as? DiffusionDecoder else { return nil }
-        return try decoder.stageB.description().sampling(steps, guidance, method)
-    }
-}
-
-extension StageDescription {
-    /// Steps along a flow are equal in the time of the stage's flow map.
-    fileprivate func sampling(
-        _ steps: Int?, _ guidance: Float?, _ method: SamplingMethod?
-    ) throws -> SamplingOptions? {
-        guard steps != nil || guidance != nil || method != nil else { return nil }
-        var options = defaultSampling
-        if let method { options.method = method }
-        // The steps that a stage was made for stay the ones that it was made for.
-        if let steps,
-            steps != defaultSampling.timesteps.count || options.method != defaultSampling.method
-        {
-            options.timesteps =
-                options.method.solver != nil
-                ? try flowMap.timesteps(count: steps)
-                : try Timesteps(count: steps)
-        }
-        if let guidance { options.guidance = guidance }
-        return options
+        return try decoder.stageB.description().sampling(
+            steps: steps, guidance: guidance, method: method)
     }
 }

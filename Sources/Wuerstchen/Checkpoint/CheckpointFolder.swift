@@ -86,7 +86,8 @@ public struct CheckpointFolder: Sendable {
     /// Where a part of the checkpoint's own is: a folder, or an original file of weights.
     private func place(_ part: String) -> URL { places[part] ?? url.appendingPathComponent(part) }
 
-    private static func isFile(_ place: URL) -> Bool {
+    /// Whether something is there that is no folder.
+    static func isFile(_ place: URL) -> Bool {
         var isDirectory: ObjCBool = false
         return FileManager.default.fileExists(atPath: place.path, isDirectory: &isDirectory)
             && !isDirectory.boolValue

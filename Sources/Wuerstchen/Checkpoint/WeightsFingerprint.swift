@@ -8,15 +8,9 @@ internal import TensorCore
 /// - Returns: Sixteen hexadecimal digits.
 /// - Throws: ``WuerstchenError`` with code `fileNotFound` when there are no weights.
 public func weightsFingerprint(of folder: URL) throws -> String {
-    let files: [URL]
-    var isDirectory: ObjCBool = false
-    if FileManager.default.fileExists(atPath: folder.path, isDirectory: &isDirectory),
-        !isDirectory.boolValue
-    {
-        return try weightsFingerprint(ofFile: folder)
-    }
+    guard !CheckpointFolder.isFile(folder) else { return try weightsFingerprint(ofFile: folder) }
     do {
-        files = try FileManager.default.contentsOfDirectory(
+        let files = try FileManager.default.contentsOfDirectory(
             at: folder, includingPropertiesForKeys: nil
         ).filter {
             ["safetensors", "bin"].contains($0.pathExtension)
@@ -54,5 +48,5 @@ private func fingerprint(of files: [URL]) throws -> String {
         let data = try Data(contentsOf: file, options: .mappedIfSafe)
         data.withUnsafeBytes { hash.addWords($0) }
     }
-    return String(format: "%016llx", hash.value)
+    return hash.digits
 }

@@ -83,6 +83,5 @@ private final class LazyDigest: Sendable {
 func hexadecimalDigest(_ add: (inout FNV1a) throws -> Void) rethrows -> String {
     var hash = FNV1a()
     try add(&hash)
-    let digits = String(hash.value, radix: 16)
-    return String(repeating: "0", count: 16 - digits.count) + digits
+    return hash.digits
 }

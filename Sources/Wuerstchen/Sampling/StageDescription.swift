@@ -41,6 +41,35 @@ public struct StageDescription: Sendable, Hashable {
         flow?.map(schedule) ?? FlowMap(schedule: schedule, isClamped: true)
     }
 
+    /// How the stage samples where some of it is asked to be otherwise.
+    ///
+    /// Other steps, or steps of another method, are equal in time, or along a flow in the flow's
+    /// time. As many as the stage was made for stay the ones that it was made for.
+    ///
+    /// - Parameters:
+    ///   - steps: The number of steps; nil for as many as it was made for.
+    ///   - guidance: The guidance; nil for what it was made for.
+    ///   - method: The method; nil for what it was made for.
+    /// - Returns: The options; nil if nothing was asked for.
+    /// - Throws: ``WuerstchenError`` with code `invalidRequest` for steps that there cannot be.
+    public func sampling(
+        steps: Int? = nil, guidance: Float? = nil, method: SamplingMethod? = nil
+    ) throws -> SamplingOptions? {
+        guard steps != nil || guidance != nil || method != nil else { return nil }
+        var options = defaultSampling
+        if let method { options.method = method }
+        if let steps,
+            steps != defaultSampling.timesteps.count || options.method != defaultSampling.method
+        {
+            options.timesteps =
+                options.method.solver != nil
+                ? try flowMap.timesteps(count: steps)
+                : try Timesteps(count: steps)
+        }
+        if let guidance { options.guidance = guidance }
+        return options
+    }
+
     /// Refuses options that make no sense for the stage, before any work is done.
     ///
     /// - Throws: ``WuerstchenError`` with code `invalidRequest`.

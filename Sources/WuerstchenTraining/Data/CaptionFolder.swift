@@ -101,7 +101,4 @@ extension FNV1a {
         add(text.utf8)
         add([0xFF])
     }
-
-    /// The hash in sixteen hexadecimal digits.
-    var digits: String { String(format: "%016llx", value) }
 }

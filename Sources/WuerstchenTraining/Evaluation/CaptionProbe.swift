@@ -10,8 +10,7 @@ public struct CaptionProbe: Sendable {
     private let weights: [Double]
     /// `[features + 1][words]`; the last row is what all images have in common.
     private let map: [[Double]]
-    private let mean: [Double]
-    private let deviation: [Double]
+    private let inputs: Standardization
 
     /// The fewest captioned images that are learnt from.
     public static let smallestCount = 20
@@ -35,25 +34,12 @@ public struct CaptionProbe: Sendable {
         let words = Dictionary(uniqueKeysWithValues: telling.enumerated().map { ($1.key, $0) })
         let weights = telling.map { log(Double(used.count) / Double($0.value)) }
 
-        let width = features.shape[1]
-        let elements = features.elements
-        let rows = used.map { row in
-            elements[row * width..<(row + 1) * width].map(Double.init)
-        }
-        let count = Double(rows.count)
-        let mean = (0..<width).map { column in rows.reduce(0) { $0 + $1[column] } / count }
-        let deviation = (0..<width).map { column in
-            let squares = rows.reduce(0) { $0 + pow($1[column] - mean[column], 2) }
-            return max(1e-6, (squares / count).squareRoot())
-        }
-        (self.words, self.weights, self.mean, self.deviation) = (words, weights, mean, deviation)
-        let inputs = rows.map { row in
-            (0..<width).map { (row[$0] - mean[$0]) / deviation[$0] } + [1]
-        }
-        let targets = zip(used, bags).map { _, bag in
-            Self.vector(of: bag, words: words, weights: weights)
-        }
-        map = ridge(inputs, targets, strength: 0.1 * count)
+        let all = rows(of: features)
+        let rows = used.map { all[$0] }
+        let inputs = Standardization(of: rows)
+        (self.words, self.weights, self.inputs) = (words, weights, inputs)
+        let targets = bags.map { Self.vector(of: $0, words: words, weights: weights) }
+        map = ridge(rows.map { inputs($0) }, targets, strength: 0.1 * Double(rows.count))
     }
 
     /// For each image the place of its own caption among all, by how well it fits; 0 is the best.
@@ -67,13 +53,9 @@ public struct CaptionProbe: Sendable {
         let vectors = candidates.map {
             Self.vector(of: Set(Self.words(of: $0)), words: words, weights: weights)
         }
-        let width = features.shape[1]
-        let elements = features.elements
-        return captions.enumerated().map { image, caption in
-            let row = elements[image * width..<(image + 1) * width].map(Double.init)
-            let input = (0..<width).map { (row[$0] - mean[$0]) / deviation[$0] } + [1]
+        return zip(rows(of: features), captions).map { row, caption in
             var predicted = [Double](repeating: 0, count: weights.count)
-            for (value, line) in zip(input, map) {
+            for (value, line) in zip(inputs(row), map) {
                 for word in predicted.indices { predicted[word] += value * line[word] }
             }
             func score(_ vector: [Double]) -> Double {
@@ -97,6 +79,35 @@ public struct CaptionProbe: Sendable {
         for place in bag.compactMap({ words[$0] }) { vector[place] = weights[place] }
         let length = vector.reduce(0) { $0 + $1 * $1 }.squareRoot()
         return length > 0 ? vector.map { $0 / length } : vector
+    }
+}
+
+/// The rows of `[images, features]`.
+private func rows(of features: Tensor) -> [[Double]] {
+    let (width, elements) = (features.shape[1], features.elements)
+    return (0..<features.shape[0]).map { row in
+        elements[row * width..<(row + 1) * width].map(Double.init)
+    }
+}
+
+/// Features of mean 0 and deviation 1, as they were in some rows, and one that is always 1.
+private struct Standardization: Sendable {
+    private let mean: [Double]
+    private let deviation: [Double]
+
+    init(of rows: [[Double]]) {
+        let count = Double(rows.count)
+        let columns = rows[0].indices
+        let mean = columns.map { column in rows.reduce(0) { $0 + $1[column] } / count }
+        self.mean = mean
+        deviation = columns.map { column in
+            let squares = rows.reduce(0) { $0 + pow($1[column] - mean[column], 2) }
+            return max(1e-6, (squares / count).squareRoot())
+        }
+    }
+
+    func callAsFunction(_ row: [Double]) -> [Double] {
+        row.indices.map { (row[$0] - mean[$0]) / deviation[$0] } + [1]
     }
 }
 

@@ -62,9 +62,12 @@ public struct CascadeGates: Sendable {
         }
     }
     private func latent(_ batch: ImageBatch) throws -> SemanticLatent {
-        SemanticLatent(
-            embedding: try compressor.embed(compressor.reduced(batch.pixels)),
-            space: cascade.latentSpace)
+        SemanticLatent(embedding: try embedding(of: batch.pixels), space: cascade.latentSpace)
+    }
+
+    /// What the compressor makes of images, before it is scaled to Stage C's latents.
+    func embedding(of pixels: Tensor) throws -> Tensor {
+        try compressor.embed(compressor.reduced(pixels))
     }
 
     private func sample(_ captions: [String], seed: UInt64) throws -> SemanticLatent {

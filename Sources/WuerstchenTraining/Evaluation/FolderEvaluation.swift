@@ -65,7 +65,7 @@ public struct FolderEvaluation: Sendable {
         for batch in Self.batches(heldOut, self.count, batchSize) {
             let batch = try batch()
             try detail.add(batch.pixels)
-            features.append(try Self.statistics(of: batch.pixels, gates.compressor))
+            features.append(Self.statistics(of: try gates.embedding(of: batch.pixels)))
         }
         self.detail = detail
         self.features = FeatureStatistics(Tensor.concatenating(features))
@@ -73,7 +73,7 @@ public struct FolderEvaluation: Sendable {
         var (maps, captions): ([Tensor], [String]) = ([], [])
         for batch in Self.batches(learnt, min(1024, learnt.imageCount), batchSize) {
             let batch = try batch()
-            maps.append(try Self.map(of: batch.pixels, gates.compressor))
+            maps.append(Self.map(of: try gates.embedding(of: batch.pixels)))
             captions += batch.captions
         }
         probe = CaptionProbe(features: Tensor.concatenating(maps), captions: captions)
@@ -107,12 +107,15 @@ public struct FolderEvaluation: Sendable {
             try Task.checkCancellation()
             let batch = try batch()
             let pixels = try gates.make(gate, batch, seed: UInt64(first)).clamped()
-            let shown =
-                gate == .images
-                ? try learnt.batch(first / batchSize, count: batch.captions.count).pixels : pixels
+            let embedding = try gates.embedding(of: pixels)
+            maps.append(Self.map(of: embedding))
+            var (shown, seen) = (pixels, embedding)
+            if gate == .images {
+                shown = try learnt.batch(first / batchSize, count: batch.captions.count).pixels
+                seen = try gates.embedding(of: shown)
+            }
             try made.add(shown)
-            statistics.append(try Self.statistics(of: shown, gates.compressor))
-            maps.append(try Self.map(of: pixels, gates.compressor))
+            statistics.append(Self.statistics(of: seen))
             captions += batch.captions
             if gate != .images, !gate.isFromText {
                 let truth = batch.pixels.resized(toMatch: pixels)
@@ -151,10 +154,7 @@ public struct FolderEvaluation: Sendable {
     }
 
     /// Mean and deviation of each of the compressor's channels, `[batch, 32]`.
-    private static func statistics(
-        of pixels: Tensor, _ compressor: SemanticCompressor
-    ) throws -> Tensor {
-        let values = try compressor.embed(compressor.reduced(pixels))
+    private static func statistics(of values: Tensor) -> Tensor {
         let (images, channels) = (values.shape[0], values.shape[3])
         let places = values.shape[1] * values.shape[2]
         let elements = values.elements
@@ -181,10 +181,7 @@ public struct FolderEvaluation: Sendable {
     }
 
     /// The compressor's channels in three by three places, `[batch, 144]`.
-    private static func map(
-        of pixels: Tensor, _ compressor: SemanticCompressor
-    ) throws -> Tensor {
-        let values = try compressor.embed(compressor.reduced(pixels))
+    private static func map(of values: Tensor) -> Tensor {
         let small = values.resized(
             toMatch: Tensor(repeating: 0, [values.shape[0], 3, 3, values.shape[3]]))
         return small.reshaped(to: [small.shape[0], small.count / small.shape[0]])

@@ -27,13 +27,7 @@ public struct CheckpointAssembly: Sendable {
     /// - Throws: `WuerstchenError` that names all parts that are missing or do not belong together,
     ///   or when files cannot be written.
     public func write(to target: URL, replaces: Bool = false) throws {
-        let inside = (try? FileManager.default.contentsOfDirectory(atPath: target.path)) ?? []
-        guard replaces || inside.isEmpty else {
-            throw WuerstchenError(
-                .unwritableFile,
-                "\(target.path) is there already and not empty; choose another folder, or overwrite "
-                    + "it with --force (`replaces`)")
-        }
+        if !replaces { try CheckpointExport.requireEmpty(target) }
         var misfits = Misfits()
         try misfits.collect { try requireStageA() }
         try misfits.collect { try requireCompressor() }

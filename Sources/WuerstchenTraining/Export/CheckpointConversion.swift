@@ -76,13 +76,7 @@ public struct CheckpointConversion: Sendable {
     public func write(
         to target: URL, replaces: Bool = false, progress: (Verification) -> Void = { _ in }
     ) throws {
-        let inside = (try? FileManager.default.contentsOfDirectory(atPath: target.path)) ?? []
-        guard replaces || inside.isEmpty else {
-            throw WuerstchenError(
-                .unwritableFile,
-                "\(target.path) is there already and not empty; choose another folder, or overwrite "
-                    + "it with --force (`replaces`)")
-        }
+        if !replaces { try CheckpointExport.requireEmpty(target) }
         try makeFolder(target)
         for network in contents.networks { try write(network, to: target) }
         try writePipelines(to: target)

@@ -22,6 +22,17 @@ public struct CheckpointExport: Sendable {
         self.metadata = metadata
     }
 
+    /// Refuses a folder that has something in it, before anything is written to it.
+    static func requireEmpty(_ folder: URL) throws {
+        let inside = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
+        guard inside.isEmpty else {
+            throw WuerstchenError(
+                .unwritableFile,
+                "\(folder.path) is there already and not empty; choose another folder, or overwrite "
+                    + "it with --force (`replaces`)")
+        }
+    }
+
     /// Writes a network with its configuration. Weights of other names in its folder, which an
     /// earlier export left, are removed: a folder holds one network.
     ///

@@ -95,20 +95,14 @@ struct GenerationBody: Decodable {
     private func sampling(
         _ cascade: Cascade, _ settings: ServerSettings
     ) throws -> SamplingOptions? {
-        guard steps != nil || guidance != nil else { return nil }
         let description = try cascade.stageC.description()
-        var options = description.defaultSampling
-        if let steps, steps != options.timesteps.count {
+        if let steps, steps != description.defaultSampling.timesteps.count {
             guard (1...settings.maximumSteps).contains(steps) else {
                 throw ServerError.invalid(
                     "steps", "steps is \(steps); it must be from 1 to \(settings.maximumSteps)")
             }
-            options.timesteps =
-                options.method.solver != nil
-                ? try description.flowMap.timesteps(count: steps) : try Timesteps(count: steps)
         }
-        if let guidance { options.guidance = guidance }
-        return options
+        return try description.sampling(steps: steps, guidance: guidance)
     }
 }
 
