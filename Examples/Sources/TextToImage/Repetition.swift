@@ -11,8 +11,7 @@ struct Repetition {
 
     init(_ path: String) throws {
         file = URL(fileURLWithPath: path)
-        record = try GenerationRecord(contentsOf: file)
-        original = try Image(contentsOf: file)
+        (record, original) = try GenerationRecord.read(contentsOf: file)
         guard record.decoder != .other else {
             throw WuerstchenError(
                 .invalidRequest,

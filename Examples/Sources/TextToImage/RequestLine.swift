@@ -141,10 +141,14 @@ struct RequestLine {
             let unknown = try decoder.container(keyedBy: AnyKey.self).allKeys.map(\.stringValue)
                 .filter { !known.contains($0) }.sorted()
             guard unknown.isEmpty else {
+                // That option picks a stage, and all lines are made with the same.
+                let steps =
+                    unknown.contains("steps")
+                    ? "; give --steps on the command line, or stage_c_steps here" : ""
                 throw WuerstchenError(
                     .invalidRequest,
                     "a request has no \(unknown.joined(separator: ", ")); it may have "
-                        + known.sorted().joined(separator: ", "))
+                        + known.sorted().joined(separator: ", ") + steps)
             }
             let fields = try decoder.container(keyedBy: Key.self)
             func read<Value: Decodable>(_ value: inout Value?, _ key: Key) throws {

@@ -115,8 +115,8 @@ struct TextToImage: AsyncParsableCommand {
         let expected = try limits.isAsked ? checkedMemory(repetition, orders) : nil
         if let expected, limits.estimateMemory { return print(ByteCount(bytes: expected.peak)) }
         let cascade = try loaded(repetition?.record)
-        // What is wrong with any is found before the first is worked on; their images are read
-        // again, rather than kept.
+        // What is wrong with any is found before the first is worked on; the images of all but that
+        // one are read again, rather than kept.
         let requests: [() throws -> GenerationRequest] =
             repetition.map { repetition in
                 [{ try repetition.request(cascade, asked.edit, embeddings: prompts.encoded()) }]
@@ -133,7 +133,11 @@ struct TextToImage: AsyncParsableCommand {
         var maker = ImageMaker(
             cascade: cascade, target: target, previews: previews, keepsImages: sheetFile != nil,
             progress: progress, watch: watch)
-        for request in requests { try await maker.make(request(), &events) }
+        for request in requests {
+            let next = try first ?? request()
+            first = nil
+            try await maker.make(next, &events)
+        }
         if let sheetFile {
             try maker.sheet.write(to: sheetFile)
             progress.note(sheetFile.path)

@@ -113,13 +113,27 @@ public struct GenerationRecord: Sendable, Hashable, Codable {
     /// - Throws: ``WuerstchenError`` with code `malformedFile` for a file without a record or with
     ///   a damaged one, and what reading the file throws.
     public init(contentsOf file: URL) throws {
-        guard let text = try Image.read(contentsOf: file).text[Self.keyword] else {
+        self = try Self.read(contentsOf: file).record
+    }
+
+    /// The record in an image's file, and the image.
+    ///
+    /// - Parameter file: The file.
+    /// - Returns: The record and the image.
+    /// - Throws: As ``init(contentsOf:)``.
+    public static func read(
+        contentsOf file: URL
+    ) throws -> (record: GenerationRecord, image: Image) {
+        let (image, text, _) = try Image.read(contentsOf: file)
+        guard let text = text[keyword] else {
             throw WuerstchenError(
                 .malformedFile,
                 "\(file.path) has no record of how it was made; only images that text-to-image "
                     + "wrote have one, and programs that change an image may lose it")
         }
-        self = try decodeJSON(Self.self, Data(text.utf8), name: "the record in \(file.path)")
+        return (
+            try decodeJSON(Self.self, Data(text.utf8), name: "the record in \(file.path)"), image
+        )
     }
 
     /// The request that makes the image again.

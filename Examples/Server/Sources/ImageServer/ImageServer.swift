@@ -96,13 +96,18 @@ public struct ImageServer: Sendable {
 
     private func models() throws -> Response {
         let cascade = service.cascade
+        let stages = [
+            try cascade.stageC.description(),
+            try (cascade.decoder as? DiffusionDecoder)?.stageB.description(),
+        ]
         return try Self.json(
             ModelsAnswer(data: [
                 ModelsAnswer.Model(
                     id: cascade.name, width: cascade.defaultSize.width,
                     height: cascade.defaultSize.height, maximumSide: settings.maximumSide,
                     maximumImages: settings.maximumImages,
-                    takesImages: cascade.compressor != nil)
+                    takesImages: cascade.compressor != nil,
+                    takesStrengths: stages.allSatisfy { $0?.flow?.steps == nil })
             ]))
     }
 

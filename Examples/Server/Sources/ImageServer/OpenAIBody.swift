@@ -72,6 +72,9 @@ struct ModelsAnswer: Encodable {
         let maximumImages: Int
         /// Whether requests may start from an image.
         let takesImages: Bool
+        /// Whether they may keep some of it. Students begin with pure noise, which takes a strength
+        /// of 1.
+        let takesStrengths: Bool
     }
     var object = "list"
     let data: [Model]

@@ -166,6 +166,7 @@ struct ServerTests {
             #expect(answer.status == 200)
             let model = try #require(try answer.object["data"] as? [[String: Any]])[0]
             #expect(model["takes_images"] as? Bool == true)
+            #expect(model["takes_strengths"] as? Bool == false)
             #expect(model["width"] as? Int == 256)
         }
     }
