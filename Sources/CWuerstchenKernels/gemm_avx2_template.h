@@ -405,6 +405,16 @@ INLINE void convert_row(uint32_t *words, float *scale, float *offset, const void
 
 #include "gemm_convert.h"
 
+#if WG_FEATURES > 1
+INLINE ptrdiff_t panel_width(ptrdiff_t v, ptrdiff_t count) {
+    (void)v;
+    (void)count;
+    return 1;
+}
+
+#include "gemm_pack_rows.h"
+#endif
+
 #if WG_FEATURES < 4
 static void pack_transposed(uint32_t *words, const float *x, ptrdiff_t ldx, ptrdiff_t columns,
                             ptrdiff_t depth) {
@@ -476,6 +486,9 @@ const wk_gemm WG_TABLE = {
     .convert = convert,
     .convert_bfloat16 = convert_bfloat16,
     .multiply = multiply,
+#if WG_FEATURES > 1
+    .pack_rows = pack_rows,
+#endif
 #if WG_FEATURES < 4
     .pack_transposed = pack_transposed,
     .unpack_transposed = unpack_transposed,

@@ -81,14 +81,26 @@ package final class CheckpointCopy {
     package func changeTensors(
         of path: String, _ change: (inout [String: Record]) throws -> Void
     ) throws {
+        try changeFile(path) { records, metadata in
+            metadata = [:]
+            try change(&records)
+        }
+    }
+
+    /// Changes the tensors and the metadata of a safetensors file.
+    package func changeFile(
+        _ path: String,
+        _ change: (inout [String: Record], inout [String: String]) throws -> Void
+    ) throws {
         let old = try Safetensors(contentsOf: file(path))
+        var metadata = old.metadata
         var records: [String: Record] = [:]
         for (name, entry) in old.entries {
             records[name] = Record(
                 elementType: entry.elementType, shape: entry.shape,
                 bytes: try old.withBytes(of: entry) { Array($0) })
         }
-        try change(&records)
+        try change(&records, &metadata)
         let sources = records.map { name, record in
             Safetensors.Source(
                 name: name, elementType: record.elementType, shape: record.shape
@@ -96,6 +108,6 @@ package final class CheckpointCopy {
                 try record.bytes.withUnsafeBytes(write)
             }
         }
-        try Safetensors.write(sources, to: file(path))
+        try Safetensors.write(sources, metadata: metadata, to: file(path))
     }
 }

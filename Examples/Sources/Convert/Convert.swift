@@ -34,10 +34,12 @@ import WuerstchenTraining
     @Option(
         name: .customLong("type"),
         help: """
-            The numbers to write: float32, float16 or bfloat16. float16 is refused if a weight is too \
-            large for it. (default: those that each weight is stored as)
+            The numbers to write: float32, float16, bfloat16 or int8. float16 is refused if a weight \
+            is too large for it. int8 is for text-to-image --precision int8, which makes the same \
+            images from it as from the checkpoint, on every processor; it is converted to other \
+            layouts alone. (default: those that each weight is stored as)
             """)
-    var elementType: WeightElementType?
+    var elementType: CheckpointConversion.ElementType?
 
     @Option(help: "The variant of the weights to read, such as fp16.")
     var variant: String?

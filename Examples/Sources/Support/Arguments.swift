@@ -9,4 +9,5 @@ extension SamplingMethod: @retroactive ExpressibleByArgument {}
 extension TerminalGraphics: @retroactive ExpressibleByArgument {}
 extension FlowSolver: @retroactive ExpressibleByArgument {}
 extension WeightElementType: @retroactive ExpressibleByArgument {}
+extension CheckpointConversion.ElementType: @retroactive ExpressibleByArgument {}
 extension CheckpointConversion.Layout: @retroactive ExpressibleByArgument {}

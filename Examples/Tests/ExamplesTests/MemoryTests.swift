@@ -76,16 +76,22 @@ extension ExamplesTests {
         #expect(converted.status == 0, "\(converted.errors)")
         #expect(
             converted.output.contains("wuerstchen/vqgan") && converted.output.contains("all as"))
-        func image(_ place: String) throws -> Image {
+        func image(_ place: String, _ precision: String = "float32") throws -> Image {
             let made = try run(
                 "text-to-image",
-                Self.small + ["--checkpoint", place, "--width", "128", "--height", "128"])
+                Self.small + [
+                    "--checkpoint", place, "--width", "128", "--height", "128", "--precision",
+                    precision,
+                ])
             #expect(made.status == 0, "\(made.errors)")
             return try Image.read(contentsOf: folder.appendingPathComponent("small.png")).image
         }
         #expect(try image("original") == image(checkpoint))
         let half = try run("convert", "original", "half", "--type", "bfloat16")
         #expect(half.status == 0 && half.output.contains("rounded"), "\(half.errors)")
+        let packed = try run("convert", "original", "packed", "--type", "int8")
+        #expect(packed.status == 0 && packed.output.contains("rounded"), "\(packed.errors)")
+        #expect(try image("packed", "int8") == image(checkpoint, "int8"))
         let again = try run("convert", checkpoint, "half")
         #expect(again.status != 0 && again.errors.contains("--force"))
         let itself = try run("convert", "half", "half/", "--force")

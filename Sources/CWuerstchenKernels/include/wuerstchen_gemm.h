@@ -65,6 +65,14 @@ typedef struct __attribute__((swift_attr("@Sendable"))) wk_gemm {
                           const float *_Nonnull x, ptrdiff_t ldx, ptrdiff_t first, ptrdiff_t end,
                           ptrdiff_t columns, ptrdiff_t depth);
 
+    // Columns first ..< end of a matrix from rows that have its numbers already, bfloat16 or signed
+    // bytes, one row behind the other and at any address; x is the first of them. Gives the words
+    // that pack gives for what the numbers stand for, and for 8 bits, whose scales are given, the
+    // sums. Null for floats.
+    void (*_Nullable pack_rows)(uint32_t *_Nonnull words, const float *_Nullable scale,
+                                float *_Nullable sums, const void *_Nonnull x, ptrdiff_t first,
+                                ptrdiff_t end, ptrdiff_t columns, ptrdiff_t depth);
+
     // A whole matrix from rows of `columns` floats, `depth` of them: the panels of xᵀ. Null for
     // 8 bits.
     void (*_Nullable pack_transposed)(uint32_t *_Nonnull words, const float *_Nonnull x,

@@ -58,6 +58,11 @@ package final class MemoryMeter: Sendable {
         try $current.withValue(nil) { try work() }
     }
 
+    /// What work makes of the shapes of tensors alone, in no time and uncounted.
+    package static func shapes<Result>(of work: () throws -> Result) rethrows -> Result {
+        try $current.withValue(MemoryMeter()) { try work() }
+    }
+
     /// Counts bytes that come, or go if there are fewer than none.
     package func add(_ bytes: Int) { count.add(bytes) }
 

@@ -70,9 +70,12 @@ public struct PackedWeight: Sendable {
     }
 
     private init(_ matrix: PackedWeight, _ form: Form) {
-        outputs = matrix.outputs
-        features = matrix.features
-        precision = matrix.precision
+        self.init(matrix.outputs, matrix.features, matrix.precision, form)
+    }
+
+    init(_ outputs: Int, _ features: Int, _ precision: Precision, _ form: Form) {
+        (self.outputs, self.features) = (outputs, features)
+        self.precision = precision
         self.form = form
         tracked = nil
     }
@@ -208,11 +211,11 @@ struct Panels: Sendable {
     let gemm: wk_gemm
     let words: Storage<UInt32>
     /// Scales, then sums, of 8-bit columns.
-    private let scales: Storage<Float>?
+    let scales: Storage<Float>?
     let outputs: Int
     private let features: Int
 
-    private init(
+    init(
         _ gemm: wk_gemm, words: Storage<UInt32>, scales: Storage<Float>?, outputs: Int,
         features: Int
     ) {
@@ -298,7 +301,7 @@ struct Panels: Sendable {
 
 /// A weight of 16 or 8 bits for processors that cannot multiply it.
 struct LowPrecisionRows: Sendable {
-    private enum Rows: Sendable {
+    enum Rows: Sendable {
         case bfloat16(Storage<UInt16>)
         /// With a scale for each row.
         case int8(Storage<Int8>, scales: Storage<Float>)
@@ -306,7 +309,12 @@ struct LowPrecisionRows: Sendable {
 
     let outputs: Int
     let features: Int
-    private let rows: Rows
+    let rows: Rows
+
+    init(_ outputs: Int, _ features: Int, _ rows: Rows) {
+        (self.outputs, self.features) = (outputs, features)
+        self.rows = rows
+    }
 
     init(_ weight: Tensor, _ precision: Precision) {
         let (outputs, features) = (weight.shape[0], weight.shape[1])

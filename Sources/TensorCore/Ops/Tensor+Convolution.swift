@@ -145,42 +145,51 @@ extension Tensor {
     public static func transposedConvolutionWeight(
         _ weight: Tensor, kernel: Int, stride: Int, padding: Int
     ) -> [Tensor] {
+        (0..<stride * stride).map {
+            transposedConvolutionWeight(
+                weight, kernel: kernel, stride: stride, padding: padding, phase: $0)
+        }
+    }
+
+    /// The matrix of one of the phases.
+    ///
+    /// - Precondition: The kernel is a multiple of the stride.
+    public static func transposedConvolutionWeight(
+        _ weight: Tensor, kernel: Int, stride: Int, padding: Int, phase: Int
+    ) -> Tensor {
         precondition(kernel % stride == 0, "a kernel of \(kernel) with stride \(stride)")
         let channels = weight.shape[0]
         let outputs = weight.shape[1]
         let taps = kernel / stride
-        return (0..<stride * stride).map { phase in
-            let rows = TransposedPhase(
-                phase / stride, kernel: kernel, stride: stride, padding: padding)
-            let columns = TransposedPhase(
-                phase % stride, kernel: kernel, stride: stride, padding: padding)
-            // Where each element of the phase is in the weight.
-            func forEachElement(_ body: (_ place: Int, _ source: Int) -> Void) {
-                var place = 0
-                for output in 0..<outputs {
-                    for y in 0..<taps {
-                        for x in 0..<taps {
-                            let offset = rows.kernelIndex(y) * kernel + columns.kernelIndex(x)
-                            for channel in 0..<channels {
-                                body(
-                                    place, (channel * outputs + output) * kernel * kernel + offset)
-                                place += 1
-                            }
+        let rows = TransposedPhase(
+            phase / stride, kernel: kernel, stride: stride, padding: padding)
+        let columns = TransposedPhase(
+            phase % stride, kernel: kernel, stride: stride, padding: padding)
+        // Where each element of the phase is in the weight.
+        func forEachElement(_ body: (_ place: Int, _ source: Int) -> Void) {
+            var place = 0
+            for output in 0..<outputs {
+                for y in 0..<taps {
+                    for x in 0..<taps {
+                        let offset = rows.kernelIndex(y) * kernel + columns.kernelIndex(x)
+                        for channel in 0..<channels {
+                            body(place, (channel * outputs + output) * kernel * kernel + offset)
+                            place += 1
                         }
                     }
                 }
             }
-            let result = unsafe Tensor([outputs, taps * taps * channels]) { target in
-                forEachElement { unsafe target[$0] = unsafe weight.pointer[$1] }
-            }
-            guard Recording.isOn(weight.edge) else { return result }
-            let whole = weight.shape
-            return result.recorded(from: weight.edge) { gradient in
-                var sum = Tensor(repeating: 0, whole)
-                let target = unsafe sum.mutablePointer()
-                forEachElement { unsafe target[$1] = unsafe gradient.pointer[$0] }
-                return [sum]
-            }
+        }
+        let result = unsafe Tensor([outputs, taps * taps * channels]) { target in
+            forEachElement { unsafe target[$0] = unsafe weight.pointer[$1] }
+        }
+        guard Recording.isOn(weight.edge) else { return result }
+        let whole = weight.shape
+        return result.recorded(from: weight.edge) { gradient in
+            var sum = Tensor(repeating: 0, whole)
+            let target = unsafe sum.mutablePointer()
+            forEachElement { unsafe target[$1] = unsafe gradient.pointer[$0] }
+            return [sum]
         }
     }
 

@@ -33,5 +33,10 @@ extension Safetensors {
             self.shape = shape
             unsafe self.body = body
         }
+
+        /// Hands the elements over as they would be written.
+        ///
+        /// - Throws: What producing them or taking them throws.
+        package func forEachPiece(_ take: Write) throws { try unsafe body(take) }
     }
 }

@@ -11,6 +11,8 @@ package struct CheckpointContents: Sendable {
         package let place: CheckpointLayout.Network
         package let parameters: CheckpointParameters
         package let configuration: any Encodable & Sendable
+        /// Where its files are.
+        package let files: URL
     }
 
     /// A tokenizer's folder and the noise schedule.
@@ -55,7 +57,7 @@ package struct CheckpointContents: Sendable {
         ) throws -> Network {
             Network(
                 place: place, parameters: try folder.parameters(place),
-                configuration: configuration)
+                configuration: configuration, files: folder.location(place.folder))
         }
         var networks = [
             try network(layout.stageC, prior.stageC, prior.folder),
@@ -91,7 +93,7 @@ extension CheckpointParameters {
         as elementType: WeightElementType?, isOriginal: Bool = false
     ) -> [Safetensors.Source] {
         var parts: [String: [(part: Int, name: String)]] = [:]
-        for name in names ?? [] {
+        for name in storedNames {
             let original = isOriginal ? OriginalNames.original(name) : (name: name, part: nil)
             parts[original.name, default: []].append((original.part ?? 0, name))
         }

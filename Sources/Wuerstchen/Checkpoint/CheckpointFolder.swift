@@ -242,10 +242,10 @@ public struct CheckpointFolder: Sendable {
         return adapters[network.folder]?.applied(to: parameters) ?? parameters
     }
 
-    /// The fingerprint of the weights that a network is loaded from.
-    func fingerprint(of network: CheckpointLayout.Network) throws -> String {
-        try weightsFingerprint(
-            of: replacements[network.folder] ?? place(network.folder))
+    /// The fingerprints of the weights that a network is loaded from, and of those that they were
+    /// converted from.
+    func fingerprints(of network: CheckpointLayout.Network) throws -> [String] {
+        try WeightsOrigin.fingerprints(of: replacements[network.folder] ?? place(network.folder))
     }
 
     /// The parameters of a network, under published names.
@@ -326,13 +326,21 @@ public struct CheckpointFolder: Sendable {
     }
 
     /// A sentence about each part that lacks the variant that was asked for, so that its plain
-    /// weights are taken.
+    /// weights are taken, and one about weights in 8 bits that are not multiplied as such.
     public var notes: [String] {
-        guard let variant else { return [] }
-        return Set(networks.filter { self.variant(of: $0) != variant }.map(\.folder)).sorted().map {
-            "\(place($0).path) has no variant \(variant); its plain weights "
-                + "are taken"
+        var notes: [String] = []
+        if let variant {
+            let others = networks.filter { self.variant(of: $0) != variant }
+            notes = Set(others.map(\.folder)).sorted().map {
+                "\(place($0).path) has no variant \(variant); its plain weights are taken"
+            }
         }
+        if precision != .int8, opened.values.contains(where: \.isPacked) {
+            notes.append(
+                "\(url.path) has weights in int8, which in \(precision.rawValue) take more memory "
+                    + "and time and are no more exact; ask for int8")
+        }
+        return notes
     }
 
     /// A configuration file.

@@ -56,13 +56,13 @@ public struct StudentFolder: Sendable, Hashable {
         // A student that became a checkpoint's own stage is its own base.
         let isBase = url.standardizedFileURL.path == base.standardizedFileURL.path
         if holdsDifferences || (noted != nil && !isBase) {
-            let fingerprint = try weightsFingerprint(of: base)
-            guard noted == fingerprint else {
+            let known = try WeightsOrigin.fingerprints(of: base)
+            guard let noted, known.contains(noted) else {
                 throw WuerstchenError(
                     .incompatibleParameters,
-                    "\(weightsFile.path) is a student of other weights (\(noted ?? "unknown")) than those in "
-                        + "\(base.path) (\(fingerprint)); use it with the checkpoint that it was made "
-                        + "from")
+                    "\(weightsFile.path) is a student of other weights (\(noted ?? "unknown")) than "
+                        + "those in \(base.path) (\(known.joined(separator: ", converted from "))); "
+                        + "use it with the checkpoint that it was made from")
             }
         }
         guard holdsDifferences else {
@@ -84,13 +84,13 @@ public struct StudentFolder: Sendable, Hashable {
     /// - Throws: ``WuerstchenError`` with code `incompatibleParameters`.
     func requireTextEncoder(_ folder: URL) throws {
         guard let noted = try metadata()[Self.textEncodersKey] else { return }
-        let fingerprint = try weightsFingerprint(of: folder)
-        guard noted.split(separator: ",").contains(Substring(fingerprint)) else {
+        let known = try WeightsOrigin.fingerprints(of: folder)
+        guard noted.split(separator: ",").contains(where: { known.contains(String($0)) }) else {
             throw WuerstchenError(
                 .incompatibleParameters,
                 "\(url.path) was trained beside another text encoder (\(noted)) than the one in "
-                    + "\(folder.path) (\(fingerprint)); use the checkpoint that both were exported to"
-            )
+                    + "\(folder.path) (\(known.joined(separator: ", converted from "))); use the "
+                    + "checkpoint that both were exported to")
         }
     }
 

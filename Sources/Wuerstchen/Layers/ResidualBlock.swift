@@ -49,9 +49,8 @@ package struct ResidualBlock: Sendable {
             skipChannels > 0 ? parameters.matrix(weight.columns(channels..<skipEnd)) : nil
         if let semanticMapper {
             // W · (M e + b) = (W M) e + W b
-            let (mapping, mappedBias) = parameters.computed(
-                weight.columns(skipEnd..<skipEnd + mapped)
-                    .absorbing(semanticMapper.bias, into: bias), else: (weight, bias))
+            let (mapping, mappedBias) = parameters.absorbing(
+                semanticMapper.bias, weight.columns(skipEnd..<skipEnd + mapped), into: bias)
             // As few channels as the latent has cost little at any precision.
             expandSemantic = parameters.float32.matrix(mapping * semanticMapper.weight)
             expandBias = mappedBias
@@ -69,8 +68,8 @@ package struct ResidualBlock: Sendable {
             "weight", channels, hidden, initializer: outputInitializer)
         // The norm's β passes through the second layer unchanged: a constant of the block.
         let outputBias = try pointwise[4]("bias", [channels], role: .bias)
-        let (projection, projectionBias) = parameters.computed(
-            projectWeight.absorbing(beta, into: outputBias), else: (projectWeight, outputBias))
+        let (projection, projectionBias) = parameters.absorbing(
+            beta, projectWeight, into: outputBias)
         projectBias = projectionBias
         project = parameters.matrix(projection)
     }

@@ -34,6 +34,7 @@ extension LoRAFile {
             _ folder: inout CheckpointFolder
         ) throws {
             guard let lora = read.networks[network] else { return }
+            try folder.parameters(place).requireValues()
             let adapter = AdaptedParameters.Adapter(lora, scale: scale)
             folder.adapterRecords[place.folder, default: []].append(record)
             if isMerged {
@@ -41,7 +42,9 @@ extension LoRAFile {
             } else {
                 folder.adapters[place.folder, default: NetworkAdapters()].beside.append(adapter)
             }
-            if let base = read.bases[network], try folder.fingerprint(of: place) != base {
+            if let base = read.bases[network],
+                try !folder.fingerprints(of: place).contains(base)
+            {
                 notes.append(
                     "\(file.path) was trained beside other weights than those of "
                         + "\(folder.url.appendingPathComponent(place.folder).path); it may do less "

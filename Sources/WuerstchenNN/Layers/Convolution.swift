@@ -31,9 +31,9 @@ public struct Convolution: Sendable {
                 "weight", outputs, inputs, storedAs: [outputs, inputs, 1, 1], role: role,
                 initializer: initializer)
         } else {
-            let stored = try parameters(
+            let stored = try parameters.kernels(
                 "weight", [outputs, inputs, kernel, kernel], role: role, initializer: initializer)
-            weight = parameters.matrix(Tensor.convolutionWeight(stored))
+            weight = parameters.matrix(stored.arranged { Tensor.convolutionWeight($0) })
             parameters.release(stored)
         }
         bias = hasBias ? try parameters("bias", [outputs], role: .bias) : nil

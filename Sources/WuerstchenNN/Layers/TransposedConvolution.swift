@@ -24,12 +24,15 @@ public struct TransposedConvolution: Sendable {
         _ parameters: Parameters, _ inputs: Int, _ outputs: Int, kernel: Int, stride: Int,
         padding: Int = 0, role: ParameterRole = .weight, initializer: Initializer = .fanIn()
     ) throws {
-        let stored = try parameters(
+        let stored = try parameters.kernels(
             "weight", [inputs, outputs, kernel, kernel], role: role, initializer: initializer)
-        phases = parameters.computed(
-            Tensor.transposedConvolutionWeight(
-                stored, kernel: kernel, stride: stride, padding: padding
-            ).map { parameters.matrix($0) }, else: [])
+        phases = (0..<stride * stride).map { phase in
+            parameters.matrix(
+                stored.arranged(as: "[phase \(phase)]") {
+                    Tensor.transposedConvolutionWeight(
+                        $0, kernel: kernel, stride: stride, padding: padding, phase: phase)
+                })
+        }
         parameters.release(stored)
         bias = try parameters("bias", [outputs], role: .bias)
         self.kernel = kernel

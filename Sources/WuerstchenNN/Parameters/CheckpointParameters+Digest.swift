@@ -10,7 +10,7 @@ extension CheckpointParameters {
     /// A training changes nearly every element of the tensors that it changes, so that this finds
     /// it without reading gigabytes. How tensors are spread over files does not matter.
     package func add(to hash: inout FNV1a) throws {
-        for name in (names ?? []).sorted() {
+        for name in storedNames.sorted() {
             guard let type = elementType(of: name), let shape = storedShape(of: name) else {
                 continue
             }

@@ -10,6 +10,8 @@ public struct CheckpointParameters: ParameterSource, Sendable {
     /// The checkpoint's path.
     public let origin: String
     private let tensors: [String: Stored]
+    /// Matrices that stand in for some of the parameters.
+    private(set) var packed: PackedMatrices?
     private var blank: BlankParameters?
 
     /// A tensor of a file, or some of its rows.
@@ -34,19 +36,24 @@ public struct CheckpointParameters: ParameterSource, Sendable {
     /// - Throws: As ``Safetensors/init(contentsOf:)``.
     public init(contentsOf file: URL) throws {
         let file = try Safetensors(contentsOf: file)
-        origin = file.url.path
-        tensors = file.entries.mapValues {
-            Stored(tensor: SafetensorsCheckpoint.Tensor(file: file, entry: $0))
-        }
+        try self.init(
+            origin: file.url.path,
+            file.entries.mapValues { SafetensorsCheckpoint.Tensor(file: file, entry: $0) })
     }
 
     /// The parameters in a folder: a file of the given stem, its variant, or its shards.
     ///
     /// - Throws: As ``SafetensorsCheckpoint/init(directory:stem:variant:)``.
     public init(directory: URL, stem: String, variant: String? = nil) throws {
-        origin = directory.path
-        tensors = try SafetensorsCheckpoint(directory: directory, stem: stem, variant: variant)
-            .tensors.mapValues { Stored(tensor: $0) }
+        try self.init(
+            origin: directory.path,
+            SafetensorsCheckpoint(directory: directory, stem: stem, variant: variant).tensors)
+    }
+
+    private init(origin: String, _ tensors: [String: SafetensorsCheckpoint.Tensor]) throws {
+        self.origin = origin
+        self.tensors = tensors.mapValues { Stored(tensor: $0) }
+        packed = try PackedMatrices(tensors)
     }
 
     /// The same parameters without their values, for finding out from the headers of files alone
@@ -70,8 +77,10 @@ public struct CheckpointParameters: ParameterSource, Sendable {
     /// - Parameter names: The names for a name: one; none to leave the parameter out; or several,
     ///   for equal parts of its rows in order. What cannot be cut so keeps its name, and of two
     ///   that come to one name the one counts whose own name is last.
-    /// - Returns: The parameters, which are read when they are asked for, as before.
+    /// - Returns: The parameters, which are read when they are asked for, as before. Those of a
+    ///   network in 8 bits keep their names.
     public func renamed(_ names: (String) -> [String]) -> CheckpointParameters {
+        guard packed == nil else { return self }
         var result: [String: Stored] = [:]
         for (name, stored) in tensors.sorted(by: { $0.key < $1.key }) {
             let others = names(name)
@@ -96,13 +105,33 @@ public struct CheckpointParameters: ParameterSource, Sendable {
 
     /// These parameters, and those of another checkpoint where there are none: a network that
     /// shares layers with another need not store them.
-    public func merging(over base: CheckpointParameters) -> CheckpointParameters {
-        CheckpointParameters(
+    ///
+    /// - Throws: ``WuerstchenError`` with code `incompatibleParameters` for matrices in 8 bits.
+    public func merging(over base: CheckpointParameters) throws -> CheckpointParameters {
+        try requireValues()
+        try base.requireValues()
+        return CheckpointParameters(
             origin: "\(origin) over \(base.origin)", tensors: base.tensors.merging(tensors) { $1 })
     }
 
-    /// The names of all parameters.
-    public var names: Set<String>? { Set(tensors.keys) }
+    /// The names of all parameters, those included for which matrices in 8 bits stand in.
+    public var names: Set<String>? {
+        let stored = storedNames
+        return packed?.parameters(among: stored) ?? stored
+    }
+
+    /// The names of all tensors in the files.
+    package var storedNames: Set<String> { Set(tensors.keys) }
+
+    /// Whether the files hold the matrices of a network in 8 bits rather than its parameters.
+    package var isPacked: Bool { packed != nil }
+
+    /// Refuses matrices in 8 bits where parameters are wanted.
+    package func requireValues() throws {
+        if let packed, let name = packed.parameters.min() {
+            throw packed.noValues(of: name, in: origin)
+        }
+    }
 
     /// The shape of a parameter, or nil when there is none of that name.
     public func shape(of name: String) -> Shape? {
@@ -166,8 +195,10 @@ public struct CheckpointParameters: ParameterSource, Sendable {
     /// All parameters by name, such as for training to begin with. What is not stored as floats is
     /// left out.
     ///
-    /// - Throws: ``WuerstchenError`` when the file cannot be read.
+    /// - Throws: ``WuerstchenError`` when the file cannot be read, or with code
+    ///   `incompatibleParameters` if it holds matrices in 8 bits.
     public func values() throws -> [String: Tensor] {
+        try requireValues()
         var values: [String: Tensor] = [:]
         for (name, stored) in tensors
         where [.f16, .bf16, .f32, .f64].contains(stored.tensor.entry.elementType) {
@@ -177,12 +208,28 @@ public struct CheckpointParameters: ParameterSource, Sendable {
         return values
     }
 
+    /// A weight that is stored in the numbers of a precision, which need not be widened and rounded
+    /// again; nil for others.
+    func stored(_ request: ParameterRequest, _ precision: Precision) throws -> StoredMatrix? {
+        guard precision == .bfloat16, hasValues, packed == nil, let stored = tensors[request.name],
+            stored.rows == nil, stored.tensor.entry.elementType == .bf16,
+            stored.shape == request.shape.array, stored.shape.count >= 2,
+            stored.shape.dropFirst(2).allSatisfy({ $0 == 1 }), !stored.shape.contains(0)
+        else { return nil }
+        return try StoredMatrix(
+            stored.tensor.entry, of: stored.tensor.file, followedBy: stored.shape.count - 2)
+    }
+
     /// The parameter of a name.
     ///
     /// - Throws: ``WuerstchenError`` with code `incompatibleParameters` when the parameter is not
-    ///   stored as floats.
+    ///   stored as floats, or is packed in 8 bits: networks that are built from the checkpoint take
+    ///   that as it is.
     public func parameter(_ request: ParameterRequest) throws -> FoundParameter {
         let (name, shape) = (request.name, request.shape)
+        if let packed, packed.parameters.contains(name) {
+            throw packed.noValues(of: name, in: origin)
+        }
         guard let stored = tensors[name] else { return .missing }
         guard stored.shape == shape.array else { return .misshapen("\(stored.shape)") }
         if let blank {

@@ -67,91 +67,8 @@ public enum FoundParameter: Sendable {
 public struct Parameters {
     /// The precision of the network's large matrices.
     public let precision: Precision
-    private let reader: Reader
+    private let reader: ParameterReader
     private let prefix: String
-
-    /// Collects what was asked for and what was wrong with it.
-    private final class Reader {
-        private let source: any ParameterSource
-        private var used: Set<String> = []
-        private var missing: [String] = []
-        private var misshapen: [String] = []
-        /// Zeros that stand in for what is missing, so that the rest can be looked at too. A
-        /// configuration may ask for more than any memory holds; then it ends here.
-        private var standIns = 0
-        private static let standInLimit = 1 << 26
-
-        init(_ source: any ParameterSource) {
-            self.source = source
-        }
-
-        var names: Set<String>? { source.names }
-
-        var hasValues: Bool { source.hasValues }
-
-        var batchStatistics: BatchStatistics? { source.batchStatistics }
-
-        func parameter(_ request: ParameterRequest) throws -> Tensor {
-            try Task.checkCancellation()
-            let (name, shape) = (request.name, request.shape)
-            used.insert(name)
-            switch try source.parameter(request) {
-            case .found(let tensor): return tensor
-            case .misshapen(let found):
-                misshapen.append("\(name) is \(found), expected \(shape)")
-            case .missing: missing.append("\(name) \(shape)")
-            }
-            standIns += max(shape.count, 1 << 12)
-            guard standIns <= Reader.standInLimit else { throw misfit(surplus: [], isCutOff: true) }
-            return Tensor(repeating: 0, shape)
-        }
-
-        func updates(_ request: ParameterRequest) throws -> [WeightUpdate] {
-            request.role.isWeight ? try source.updates(of: request) : []
-        }
-
-        /// Checks that what was asked for is what the source has.
-        func finish(ignoring isIgnored: (String) -> Bool) throws {
-            let surplus = (source.names ?? []).subtracting(used).filter {
-                !isIgnored($0) && !Reader.isOfNoConsequence($0, source)
-            }
-            guard missing.isEmpty, misshapen.isEmpty, surplus.isEmpty else {
-                throw misfit(surplus: surplus.sorted(), isCutOff: false)
-            }
-        }
-
-        /// Whether a surplus parameter is one that published files hold and no network reads:
-        /// counts of batches, numbers of positions, the scale between texts and images of a whole
-        /// CLIP, and what has no elements.
-        private static func isOfNoConsequence(
-            _ name: String, _ source: any ParameterSource
-        ) -> Bool {
-            let last = name.split(separator: ".").last.map(String.init) ?? name
-            return ["num_batches_tracked", "position_ids", "logit_scale"].contains(last)
-                || source.isEmpty(name)
-        }
-
-        private func misfit(surplus: [String], isCutOff: Bool) -> WuerstchenError {
-            let lists = [
-                ("missing", missing), ("misshapen", misshapen), ("surplus", surplus),
-            ]
-            let parts = lists.filter { !$0.1.isEmpty }.map {
-                "\($0.1.count) \($0.0)\(Reader.list($0.1))"
-            }
-            return WuerstchenError(
-                .incompatibleParameters,
-                "\(source.origin) does not fit the network that its configuration describes; "
-                    + parts.joined(separator: "; ")
-                    + (isCutOff ? "; and more, which were not looked at" : ""))
-        }
-
-        /// A few names in full; of hundreds the first ones.
-        private static func list(_ names: [String]) -> String {
-            names.count <= 12
-                ? ": \(names.joined(separator: ", "))"
-                : ", such as \(names.prefix(6).joined(separator: ", ")), …"
-        }
-    }
 
     /// Builds a network from all parameters of a source.
     ///
@@ -170,7 +87,7 @@ public struct Parameters {
         ignoring isIgnored: (String) -> Bool = { _ in false },
         _ build: (Parameters) throws -> Network
     ) throws -> Network {
-        let reader = Reader(source)
+        let reader = ParameterReader(source)
         let network = try build(Parameters(precision: precision, reader: reader, prefix: ""))
         try reader.finish(ignoring: isIgnored)
         return network
@@ -241,8 +158,32 @@ public struct Parameters {
     ) throws -> WeightMatrix {
         let request = ParameterRequest(
             prefix + name, shape ?? [outputs, features], role: role, initializer: initializer)
-        let parameter = try reader.parameter(request).reshaped(to: [outputs, features])
-        return WeightMatrix(parameter, reader.hasValues ? try reader.updates(request) : [])
+        let parameter = try reader.weight(request).reshaped(to: [outputs, features])
+        return WeightMatrix(
+            parameter, reader.hasValues ? try reader.updates(request) : [], name: request.name)
+    }
+
+    /// A weight that has to be rearranged to be a matrix, such as a convolution's kernels. What
+    /// adapters add to it is in it.
+    ///
+    /// - Parameters:
+    ///   - name: The parameter's name.
+    ///   - shape: The shape that the parameter is stored in.
+    ///   - role: What the weight is to the network.
+    ///   - initializer: What training begins with, or nil for the role's.
+    /// - Returns: The weight in the shape that it is stored in; see
+    ///   ``WeightMatrix/arranged(as:_:)``.
+    /// - Throws: As ``callAsFunction(_:_:role:initializer:)``.
+    public func kernels(
+        _ name: String, _ shape: Shape, role: ParameterRole = .weight,
+        initializer: Initializer? = nil
+    ) throws -> WeightMatrix {
+        let request = ParameterRequest(prefix + name, shape, role: role, initializer: initializer)
+        var kernels = try reader.weight(request)
+        if reader.hasValues {
+            kernels = try reader.updates(request).reduce(kernels) { $1.added(to: $0) }
+        }
+        return WeightMatrix(kernels, [], name: request.name)
     }
 
     /// The weight of a linear layer, packed for products in ``precision``.
@@ -260,6 +201,9 @@ public struct Parameters {
         _ name: String, _ outputs: Int, _ features: Int, storedAs shape: Shape? = nil,
         role: ParameterRole = .weight, initializer: Initializer? = nil
     ) throws -> PackedWeight {
+        let request = ParameterRequest(
+            prefix + name, shape ?? [outputs, features], role: role, initializer: initializer)
+        if let stored = try reader.stored(request, precision) { return stored }
         let weight = try weightMatrix(
             name, outputs, features, storedAs: shape, role: role, initializer: initializer)
         return matrix(weight)
@@ -280,18 +224,14 @@ public struct Parameters {
 
     /// The same with what adapters add.
     public func matrix(_ weight: @autoclosure () -> WeightMatrix) -> PackedWeight {
-        guard reader.hasValues else { return PackedWeight(plain: Tensor([0], [1, 1])) }
-        let weight = weight()
-        let matrix = weight.packed(precision)
-        if matrix.isCopy { release(weight) }
-        return matrix
+        reader.matrix(precision, weight)
     }
 
-    /// What is computed from parameters once for all uses of a layer, or what stands in for it
-    /// where they have no values, which would take time for nothing.
-    public func computed<Value>(
-        _ compute: @autoclosure () -> Value, else standIn: @autoclosure () -> Value
-    ) -> Value {
-        reader.hasValues ? compute() : standIn()
+    /// A layer for inputs that lack a constant: ``WeightMatrix/absorbing(_:into:)``, computed once
+    /// for all uses of the layer. Of parameters without values it is not computed.
+    public func absorbing(
+        _ constant: Tensor, _ weight: @autoclosure () -> WeightMatrix, into bias: Tensor
+    ) -> (weight: WeightMatrix, bias: Tensor) {
+        reader.absorbing(constant, weight, into: bias)
     }
 }

@@ -7,8 +7,14 @@ public import TensorCore
 public struct WeightMatrix: Sendable {
     /// The weight without what is added, `[outputs, features]`.
     public private(set) var base: Tensor
+    /// The name of the parameter, with what was made of it behind: what tells the matrix from
+    /// others of the network. Nil for one that no parameter was.
+    private(set) var name: String?
     /// What is added.
     private var updates: [Update] = []
+    /// What is behind the name of a weight that has absorbed a constant into the bias, in that of
+    /// the bias.
+    static let absorbed = "#absorbed"
 
     /// `Π scales · factor · up · (down · x + shift)`
     private struct Update {
@@ -25,8 +31,9 @@ public struct WeightMatrix: Sendable {
     }
 
     /// A weight and what is added to it.
-    init(_ base: Tensor, _ updates: [WeightUpdate]) {
+    init(_ base: Tensor, _ updates: [WeightUpdate], name: String) {
         self.base = base
+        self.name = name
         self.updates = updates.map {
             Update(down: $0.down, up: $0.up, factor: $0.factor, scales: [$0.scale])
         }
@@ -36,9 +43,25 @@ public struct WeightMatrix: Sendable {
     public func columns(_ range: Range<Int>) -> WeightMatrix {
         var result = self
         result.base = base.channels(range)
+        result.name = name.map { "\($0)[\(range)]" }
         for index in updates.indices {
             result.updates[index].down = updates[index].down.channels(range)
         }
+        return result
+    }
+
+    /// Kernels in the order of a matrix.
+    ///
+    /// - Parameters:
+    ///   - part: What tells the matrix from others that are made of the same kernels.
+    ///   - arrange: Makes the matrix, `[outputs, features]`.
+    /// - Returns: The matrix.
+    public func arranged(
+        as part: String = "", _ arrange: (Tensor) -> Tensor
+    ) -> WeightMatrix {
+        var result = self
+        result.base = arrange(base)
+        result.name = name.map { "\($0)\(part)" }
         return result
     }
 
@@ -66,6 +89,7 @@ public struct WeightMatrix: Sendable {
     /// either stays one, and two of them make a third.
     public static func * (left: WeightMatrix, right: WeightMatrix) -> WeightMatrix {
         var result = WeightMatrix(product(left.base, right.base))
+        if let first = left.name, let second = right.name { result.name = "\(first) · \(second)" }
         for update in left.updates {
             var whole = update
             whole.down = product(update.down, right.base)

@@ -8,6 +8,11 @@ internal import WuerstchenNN
 /// Weights that are stored as the same numbers are copied byte for byte, so a conversion to another
 /// layout and back gives the very weights. So does one to numbers that hold all of the others and
 /// back: float16 or bfloat16 to float32.
+///
+/// In 8 bits a network's matrices are written as it multiplies them, with their scales, and what it
+/// computes from their parameters once. Loaded in `Precision.int8` such a checkpoint makes the
+/// images that the first makes in that precision, bit for bit and on every processor, and takes the
+/// time of reading a quarter of it.
 public struct CheckpointConversion: Sendable {
     /// How the parts of a checkpoint are laid out.
     public enum Layout: String, Sendable, CaseIterable {
@@ -17,6 +22,32 @@ public struct CheckpointConversion: Sendable {
         case combined
         /// The same with a file for each stage, under the names of the original repository's code.
         case original
+    }
+
+    /// The numbers that weights are written as.
+    public enum ElementType: String, Sendable, CaseIterable {
+        /// 32-bit floats.
+        case float32
+        /// Half the size, and eleven significant bits; up to 65504.
+        case float16
+        /// Half the size, and eight significant bits; as large as float32's.
+        case bfloat16
+        /// A quarter of the size: the matrices of `Precision.int8`, and everything else as it is.
+        /// They are not converted to other numbers again.
+        case int8
+
+        /// The floats that exported weights can be.
+        public init(_ floats: WeightElementType) {
+            self =
+                switch floats {
+                case .float32: .float32
+                case .float16: .float16
+                case .bfloat16: .bfloat16
+                }
+        }
+
+        /// Nil for numbers that are no floats.
+        fileprivate var floats: WeightElementType? { WeightElementType(rawValue: rawValue) }
     }
 
     /// What was found when a network was read again.
@@ -46,7 +77,7 @@ public struct CheckpointConversion: Sendable {
     /// The layout that is written.
     public let layout: Layout
     /// The numbers that are written; nil for those that there are.
-    public let elementType: WeightElementType?
+    public let elementType: ElementType?
 
     /// A conversion of a checkpoint, whose parts are found to belong together first.
     ///
@@ -55,13 +86,26 @@ public struct CheckpointConversion: Sendable {
     ///   - variant: Which of several variants of the weights to take.
     ///   - layout: The layout to write.
     ///   - elementType: The numbers to write; nil for those that each parameter is stored as.
-    /// - Throws: `WuerstchenError` that names everything that is missing or does not fit.
+    /// - Throws: `WuerstchenError` that names everything that is missing or does not fit; with code
+    ///   `invalidRequest` for 8 bits in the original layout, and with `incompatibleParameters` for
+    ///   8 bits as other numbers.
     public init(
         of checkpoint: URL, variant: String? = nil, to layout: Layout,
-        elementType: WeightElementType? = nil
+        elementType: ElementType? = nil
     ) throws {
         contents = try CheckpointContents(checkpoint, variant: variant)
         (self.layout, self.elementType) = (layout, elementType)
+        for network in contents.networks where elementType?.floats != nil {
+            try network.parameters.requireValues()
+        }
+        let isPacked =
+            elementType == .int8 || contents.networks.contains { $0.parameters.isPacked }
+        if isPacked, layout == .original {
+            throw WuerstchenError(
+                .invalidRequest,
+                "the original layout has no weights in int8; write the published or the combined "
+                    + "one")
+        }
     }
 
     /// Writes the checkpoint.
@@ -83,12 +127,12 @@ public struct CheckpointConversion: Sendable {
         let format = ["format": "pt"]
         if let compressor = contents.compressor {
             try Safetensors.write(
-                compressor.sources(as: elementType), metadata: format,
+                compressor.sources(as: elementType?.floats), metadata: format,
                 to: target.appendingPathComponent(CheckpointLayout.published.compressor))
         }
         if let preview = contents.preview {
             try Safetensors.write(
-                CheckpointParameters(contentsOf: preview).sources(as: elementType),
+                CheckpointParameters(contentsOf: preview).sources(as: elementType?.floats),
                 metadata: format,
                 to: target.appendingPathComponent(CheckpointLayout.published.previews[0]))
         }
@@ -102,20 +146,28 @@ public struct CheckpointConversion: Sendable {
     private func write(_ network: CheckpointContents.Network, to target: URL) throws {
         let place = network.place
         let isStage = place.stem != published.priorTextEncoder.stem
-        let metadata = network.parameters.metadata
+        var metadata = try network.parameters.metadata.merging(
+            WeightsOrigin.metadata(convertedFrom: network.files)
+        ) { $1 }
         guard layout == .original, isStage else {
             let path =
                 layout == .published ? place.path : combinedName(place.folder, place.pipeline)
+            let sources: [Safetensors.Source]
+            if packs(network) {
+                sources = try network.packedSources()
+                metadata.merge(MatrixRecorder.metadata) { $1 }
+            } else {
+                sources = network.parameters.sources(as: elementType?.floats)
+            }
             return try NetworkFolder(target.appendingPathComponent(path)).write(
-                network.parameters.sources(as: elementType), network.configuration,
-                stem: place.stem, metadata: metadata)
+                sources, network.configuration, stem: place.stem, metadata: metadata)
         }
         let names = [
             published.stageC: "stage_c", published.stageB: "stage_b", published.stageA: "vqgan",
         ]
         let file = target.appendingPathComponent(names[place] ?? place.folder)
         try Safetensors.write(
-            network.parameters.sources(as: elementType, isOriginal: true),
+            network.parameters.sources(as: elementType?.floats, isOriginal: true),
             metadata: metadata.merging(["format": "pt"]) { $1 },
             to: file.appendingPathExtension("safetensors"))
         // Not all of it can be told from the shapes.
@@ -151,55 +203,25 @@ public struct CheckpointConversion: Sendable {
         }
     }
 
+    /// Whether a network's parameters become matrices in 8 bits. If it has such they are copied.
+    private func packs(_ network: CheckpointContents.Network) -> Bool {
+        elementType == .int8 && !network.parameters.isPacked
+    }
+
     /// Reads everything again and compares it.
     private func verify(_ target: URL, _ progress: (Verification) -> Void) throws {
         let written = try CheckpointContents(target)
         for (network, other) in zip(contents.networks, written.networks) {
-            let names = network.parameters.names ?? []
-            guard names == other.parameters.names else {
-                throw mismatch(target, network.place.path)
-            }
-            var (elements, rounded, largest) = (0, 0, 0.0)
-            for name in names.sorted() {
-                guard let before = try network.parameters.floats(of: name),
-                    let after = try other.parameters.floats(of: name)
-                else { continue }
-                guard before.shape == after.shape, elementType?.isSame(before, after) ?? true else {
-                    throw mismatch(target, name)
-                }
-                let (count, error) = Self.differences(before, after)
-                guard elementType != nil || count == 0 else { throw mismatch(target, name) }
-                elements += before.count
-                rounded += count
-                largest = max(largest, error)
-            }
+            let comparison = WeightComparison(
+                network.parameters, other.parameters, elementType?.floats, in: target)
+            let packed = packs(network) ? try comparison.comparePacked(network) : []
+            try comparison.compareStored(leavingOut: packed)
             progress(
                 Verification(
-                    network: network.place.path, parameters: names.count, elements: elements,
-                    rounded: rounded, largestError: largest))
-        }
-    }
-
-    private func mismatch(_ target: URL, _ name: String) -> WuerstchenError {
-        WuerstchenError(
-            .malformedFile,
-            "\(name) in \(target.path) is not what was written; check the disk and convert again")
-    }
-
-    /// How many elements differ, and the largest difference relative to the root mean square.
-    private static func differences(_ a: Tensor, _ b: Tensor) -> (count: Int, error: Double) {
-        a.withUnsafeElements { a in
-            b.withUnsafeElements { b in
-                var (count, largest, squares) = (0, 0.0, 0.0)
-                for index in a.indices {
-                    squares += Double(a[index]) * Double(a[index])
-                    guard a[index].bitPattern != b[index].bitPattern else { continue }
-                    count += 1
-                    largest = max(largest, abs(Double(a[index]) - Double(b[index])))
-                }
-                let scale = (squares / Double(max(1, a.count))).squareRoot()
-                return (count, count == 0 ? 0 : largest / max(scale, .leastNormalMagnitude))
-            }
+                    network: network.place.path,
+                    parameters: network.parameters.names?.count ?? 0,
+                    elements: comparison.elements, rounded: comparison.rounded,
+                    largestError: comparison.largestError))
         }
     }
 }
