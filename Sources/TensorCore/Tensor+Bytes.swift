@@ -29,6 +29,8 @@ extension Tensor {
         precondition(codes.shape[1] == channels, "codes \(codes.shape) for \(shape)")
         return unsafe [Int32](unsafeUninitializedCapacity: rows) { target, initialized in
             if let base = target.baseAddress {
+                // Where nothing is computed, one that there is.
+                if MemoryMeter.isMeasuring { unsafe base.initialize(repeating: 0, count: rows) }
                 forEachRowBlock(rows: rows, channels: codes.shape[0]) { range in
                     unsafe kernels.nearest(
                         base + range.lowerBound, pointer + range.lowerBound * channels,

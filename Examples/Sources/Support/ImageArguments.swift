@@ -132,6 +132,9 @@ public struct TrainingImages: Sendable {
         (images, heldOut, self.folder) = (folder, folder.validation, folder)
     }
 
+    /// The captions of the images that are learnt from; nil where they are made up.
+    public var captions: [String]? { folder?.allCaptions }
+
     /// Says what the folder holds, if it is one.
     ///
     /// - Parameter tokenizer: What reads the captions; nil where nothing does.

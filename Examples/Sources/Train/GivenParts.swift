@@ -1,35 +1,29 @@
+import ExampleSupport
 import Foundation
 import Wuerstchen
 import WuerstchenMiniature
 import WuerstchenScenes
 import WuerstchenTraining
 
-/// A text encoder to begin with.
-struct TextParts {
-    let configuration: CLIPTextModel.Configuration
-    let tokenizer: CLIPTokenizer
-    /// Where the encoder lies.
-    let folder: URL
-    let tokenizerFolder: URL
-    private let stored: CheckpointParameters
-
-    /// Under `text.`, as objectives take them. Read when everything is known to fit.
-    func parameters() throws -> [String: Tensor] {
-        TrainableParameters(try stored.values(), under: "text").values
+extension StartingText {
+    /// The text encoder of a pipeline's folder; the miniature's where none is named.
+    init(_ path: String?, pipeline: String) throws {
+        try self.init(
+            pipeline: path.map { URL(fileURLWithPath: $0) }
+                ?? Miniature.folder().appendingPathComponent(pipeline))
     }
 
-    init(_ path: String?, pipeline: String) throws {
-        let pipeline =
-            try path.map { URL(fileURLWithPath: $0) }
-            ?? Miniature.folder().appendingPathComponent(pipeline)
-        let layout = CheckpointLayout.published
-        let encoder = layout.priorTextEncoder
-        folder = pipeline.appendingPathComponent(encoder.folder)
-        configuration = try read(folder.appendingPathComponent(layout.configuration))
-        tokenizerFolder = pipeline.appendingPathComponent(layout.tokenizer)
-        tokenizer = try CLIPTokenizer(contentsOf: tokenizerFolder)
-        stored = try CheckpointParameters(directory: folder, stem: encoder.stem)
-        _ = try CLIPTextModel(configuration: configuration, parameters: stored.withoutValues)
+    /// Adds the words of some images' captions that the encoder does not know, in a training that
+    /// begins; one that goes on has those that it was begun with.
+    mutating func learn(_ images: TrainingImages, in training: URL, isBegun: Bool) throws {
+        let folder = training.appendingPathComponent("tokenizer")
+        let isThere = FileManager.default.fileExists(atPath: folder.path)
+        guard let captions = images.captions, isThere || !isBegun else { return }
+        try FileManager.default.createDirectory(at: training, withIntermediateDirectories: true)
+        try learn(captions, in: folder)
+        guard !newWords.isEmpty else { return }
+        StatusLine().note(
+            "\(newWords.count) new words, such as \(newWords.prefix(8).joined(separator: ", "))")
     }
 }
 

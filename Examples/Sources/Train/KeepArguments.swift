@@ -9,33 +9,83 @@ struct KeepArguments: ParsableArguments {
     @Option(
         help: """
             For fine-tuning, the share of steps on images of what was learnt before, such as 0.5, so \
-            that it is not forgotten: those of --keep-images, or drawn scenes.
+            that it is not forgotten: those of --keep-images, or 256 that the checkpoint draws of \
+            --keep-captions, or drawn scenes.
             """)
     var keep = 0.0
 
-    @Option(help: "A folder of captioned images that --keep takes. (default: drawn scenes)")
+    @Option(help: "A folder of captioned images that --keep takes.")
     var keepImages: String?
+
+    @Option(
+        help: """
+            A text file with a caption in each line, of which the checkpoint draws the images that \
+            --keep takes. (default: captions.txt in the checkpoint, which `train cascade` writes; \
+            drawn scenes where there is none)
+            """)
+    var keepCaptions: String?
 
     func validate() throws {
         guard (0..<1).contains(keep) else {
             throw ValidationError("--keep must be at least 0 and below 1")
         }
-        guard keepImages == nil || keep > 0 else {
-            throw ValidationError("--keep-images is for --keep")
+        guard keepImages == nil && keepCaptions == nil || keep > 0 else {
+            throw ValidationError("--keep-images and --keep-captions are for --keep")
+        }
+        guard keepImages == nil || keepCaptions == nil else {
+            throw ValidationError("--keep-images and --keep-captions exclude each other")
         }
     }
 
-    /// New images with those that are to be kept in mind among them, of some side.
-    func mixed(_ images: any ImageSource, side: Int, seed: UInt64) throws -> any ImageSource {
-        guard keep > 0 else { return images }
-        guard let keepImages else {
-            return MixedImages(images, keeping: SceneImages(seed: seed), share: keep)
+    /// What is kept in mind of a checkpoint; nil for nothing, or where nobody says what it knows.
+    func knowledge(of checkpoint: URL?) throws -> KeptKnowledge? {
+        guard keep > 0 else { return nil }
+        if let keepImages {
+            return KeptKnowledge(share: keep, from: .folder(URL(fileURLWithPath: keepImages)))
         }
-        let folder = try ImageFolder(
-            URL(fileURLWithPath: keepImages),
+        let captions = try keepCaptions.map {
+            try CheckpointCaptions(contentsOf: URL(fileURLWithPath: $0))
+        }
+        return try (captions ?? checkpoint.flatMap { try CheckpointCaptions(of: $0) }).map {
+            KeptKnowledge(
+                share: keep, from: .drawn($0.captions, count: KeptKnowledge.standardCount))
+        }
+    }
+
+    /// New images with those that are to be kept in mind among them.
+    ///
+    /// - Parameters:
+    ///   - images: The new images.
+    ///   - checkpoint: What was learnt before.
+    ///   - folder: The training's folder.
+    ///   - side: The side of the images.
+    ///   - crop: The side of crops that are learnt in place of whole images.
+    ///   - seed: What everything random depends on.
+    /// - Returns: The images.
+    /// - Throws: What drawing and reading images throws.
+    func mixed(
+        _ images: any ImageSource, checkpoint: URL?, in folder: URL, side: Int, crop: Int? = nil,
+        seed: UInt64
+    ) throws -> any ImageSource {
+        guard keep > 0 else { return images }
+        let knowledge = try knowledge(of: checkpoint)
+        guard let knowledge,
+            let checkpoint = checkpoint ?? keepImages.map({ URL(fileURLWithPath: $0) })
+        else {
+            guard keepCaptions == nil else {
+                throw ValidationError("--keep-captions needs a checkpoint that draws them")
+            }
+            return MixedImages(images, keeping: SceneImages(seed: seed, crop: crop), share: keep)
+        }
+        let status = StatusLine()
+        let url = try knowledge.images(by: checkpoint, in: folder) {
+            status.show("drew \($0) images to keep in mind")
+        }
+        let kept = try ImageFolder(
+            url,
             options: ImageFolderOptions(
-                sizes: .buckets(AspectBuckets(side: side)), crop: .random,
-                seed: seed), report: StatusLine().note)
-        return MixedImages(images, keeping: folder, share: keep)
+                sizes: crop.map { .crops(side: $0) } ?? .buckets(AspectBuckets(side: side)),
+                crop: .random, seed: seed), report: status.note)
+        return MixedImages(images, keeping: kept, share: keep)
     }
 }

@@ -47,6 +47,26 @@ struct StartArguments: ParsableArguments {
         return TrainableParameters(try stored.values(), under: scope).values
     }
 
+    /// The checkpoint's weights of the preview decoder; none where there is no checkpoint or it has
+    /// none.
+    func previewParameters() throws -> [String: Tensor] {
+        guard let url, let file = CheckpointLayout.published.previewFile(in: url) else {
+            return [:]
+        }
+        return TrainableParameters(
+            try CheckpointParameters(contentsOf: file).values(), under: "preview"
+        ).values
+    }
+
+    /// New images with those that are to be kept in mind among them.
+    func mixed<Defaults: TrainingDefaults>(
+        _ images: any ImageSource, for part: PartArguments<Defaults>, crop: Int? = nil
+    ) throws -> any ImageSource {
+        try keep.mixed(
+            images, checkpoint: url, in: part.training.folder, side: part.imageSide, crop: crop,
+            seed: part.compute.seed)
+    }
+
     /// A file or folder of the checkpoint, unless another is named; nil where there is neither.
     func path(_ named: String?, or name: String) -> String? {
         named ?? url?.appendingPathComponent(name).path

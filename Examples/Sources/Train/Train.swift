@@ -27,6 +27,18 @@ enum PartDefaults: TrainingDefaults {
     static let (rate, decay, average): (Float, Float, Float) = (1e-3, 0.01, 0.998)
 }
 
+/// How much memory a training may take.
+struct TrainingMemoryArguments: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            """
+            Refuse to begin if a step needs more memory than this, such as 8G, and say what would fit. \
+            Activations are computed anew for gradients where that is enough. (default: none; what \
+            the machine has decides about the activations)
+            """, valueName: "size"))
+    var memoryLimit: ByteCount?
+}
+
 /// What all parts are trained with.
 struct PartArguments<Defaults: TrainingDefaults>: ParsableArguments {
     @OptionGroup var training: TrainingArguments<Defaults>
@@ -40,6 +52,8 @@ struct PartArguments<Defaults: TrainingDefaults>: ParsableArguments {
     var side: Int?
 
     @OptionGroup var compute: ComputeArguments
+
+    @OptionGroup var memory: TrainingMemoryArguments
 
     @Flag(help: "Write over reports and checkpoints in the folder that no training here made.")
     var force = false
@@ -100,7 +114,10 @@ struct PartArguments<Defaults: TrainingDefaults>: ParsableArguments {
         var progress = TrainingProgress()
         progress.note("training \(objective.name) in \(folder.path)")
         if part != nil, !force { try requireNothingForeign(in: training.folder) }
-        var run = try TrainingRun(objective, training.options(compute), in: folder)
+        let fit = try MemoryFit(
+            objective, training.options(compute), limit: memory.memoryLimit?.bytes)
+        progress.note(fit.description)
+        var run = try TrainingRun(fit.objective, training.options(compute), in: folder)
         run.replacesForeignFiles = force
         run.whenSaved = { try export(TrainableParameters($0)) }
         let trained = TrainableParameters(

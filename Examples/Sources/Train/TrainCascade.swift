@@ -1,8 +1,8 @@
-import ArgumentParser
+public import ArgumentParser
 import ExampleSupport
 import Foundation
 import Wuerstchen
-import WuerstchenTraining
+public import WuerstchenTraining
 
 struct TrainCascade: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -32,6 +32,23 @@ struct TrainCascade: AsyncParsableCommand {
             """)
     var size: CascadeSize?
 
+    @Option(
+        help: """
+            A checkpoint to fine-tune, such as one that this command made: every piece begins with its \
+            weights, in its sizes, and learns at a tenth of the rate. Words that its tokenizer does not \
+            have and that are in two captions at least are added to it.
+            """)
+    var start: String?
+
+    @Option(
+        help: """
+            With --start, a piece to train, where not all are to be: stage-a, compressor, preview, \
+            stage-b or stage-c; several times for several. The others stay as they are.
+            """)
+    var only: [CascadePiece] = []
+
+    @OptionGroup var keep: KeepArguments
+
     @Option(help: "The folder of a tokenizer. (default: one learnt from the captions)")
     var tokenizer: String?
 
@@ -41,7 +58,9 @@ struct TrainCascade: AsyncParsableCommand {
     @Option(help: "Images of a step. (default: each piece's own, 8 to 128)")
     var batch: Int?
 
-    @Flag(help: "Say how long the pieces will take, and train nothing.")
+    @OptionGroup var memory: TrainingMemoryArguments
+
+    @Flag(help: "Say how long the pieces will take and how much memory, and train nothing.")
     var planOnly = false
 
     @OptionGroup var compute: ComputeArguments
@@ -63,6 +82,16 @@ struct TrainCascade: AsyncParsableCommand {
             throw ValidationError(
                 "--pictures FOLDER is needed: images with captions; `train miniature` has drawn scenes"
             )
+        }
+        guard start == nil || size == nil && tokenizer == nil else {
+            throw ValidationError(
+                "--start has its sizes and its tokenizer; leave out --size and --tokenizer")
+        }
+        guard keep.keep == 0 || start != nil else {
+            throw ValidationError("--keep is for --start: there is nothing else to keep")
+        }
+        guard only.isEmpty || start != nil else {
+            throw ValidationError("--only is for --start: the other pieces are the checkpoint's")
         }
         guard (0...0.5).contains(heldOut) else {
             throw ValidationError("--held-out must be from 0 to 0.5")
@@ -90,18 +119,33 @@ struct TrainCascade: AsyncParsableCommand {
         let status = StatusLine()
         let size = size ?? ((limit ?? 2) <= 1 ? .tiny : .small)
         var options = CascadeTraining.Options(size.architecture)
+        options.start = start.map { URL(fileURLWithPath: $0) }
+        options.pieces = only.isEmpty ? nil : Set(only)
+        options.keep = try keep.knowledge(of: options.start)
+        if keep.keep > 0, options.keep == nil {
+            // Says what is missing.
+            options.keep = KeptKnowledge(share: keep.keep, from: .drawn([], count: 1))
+        }
         options.tokenizer = tokenizer.map { URL(fileURLWithPath: $0) }
         options.heldOutShare = heldOut
         options.includesSubfolders = source.subfolders
         options.batchSize = batch
         (options.seed, options.precision) = (compute.seed, compute.precision)
-        let training = try CascadeTraining(
+        var training = try CascadeTraining(
             in: URL(fileURLWithPath: folder), images: images, options: options,
             report: status.note)
+        training.memoryLimit = memory.memoryLimit?.bytes
         status.note("\(training.images.summary(tokenizer: training.tokenizer))")
+        if !training.newWords.isEmpty {
+            let words = training.newWords
+            status.note(
+                "\(words.count) new words, such as \(words.prefix(8).joined(separator: ", "))")
+        }
         status.note("measuring how fast this machine is")
         let plan = try training.plan(limit: limit.map { $0 * 3600 })
-        status.note("the plan, for \(size.rawValue) networks\n\(plan)")
+        status.note(
+            "the plan, for \(start.map { "the networks of \($0)" } ?? "\(size.rawValue) networks")\n"
+                + "\(plan)")
         if let warning = plan.warning { status.note(warning) }
         guard !planOnly else { return }
         var progress = TrainingProgress()
@@ -110,12 +154,15 @@ struct TrainCascade: AsyncParsableCommand {
     }
 }
 
+extension CascadePiece: @retroactive ExpressibleByArgument {}
+
 struct ExportCascade: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "export",
         abstract: "Write what `train cascade` has so far as a checkpoint, at any time.",
         discussion: """
-            Needs every piece to have begun. The other parts of `train` write the `checkpoint` in \
+            Needs every piece to have begun, unless the training has a --start to take the others from. \
+            The other parts of `train` write the `checkpoint` in \
             their folder with every checkpoint of the training, and when they are stopped.
             """)
 

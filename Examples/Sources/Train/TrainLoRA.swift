@@ -38,7 +38,11 @@ struct TrainLoRA: AsyncParsableCommand {
             """)
     var layers = "all"
 
-    @Flag(help: "Adapt the text encoder of Stage C too, for words that it does not know.")
+    @Flag(
+        help: """
+            Adapt the text encoder of Stage C too, for words that it does not know. They stay spelt in \
+            pieces: a LoRA has no place for tokens.
+            """)
     var learnText = false
 
     @Option(
@@ -90,7 +94,8 @@ struct TrainLoRA: AsyncParsableCommand {
             precision: arguments.compute.precision, latentSpace: training.cascade.latentSpace)
         try sources.describe(captionsFor: training.cascade.textEncoder().tokenizer)
         let images = try keep.mixed(
-            sources.images, side: side, seed: arguments.compute.seed)
+            sources.images, checkpoint: folder, in: arguments.training.folder, side: side,
+            seed: arguments.compute.seed)
 
         // For the trainings of both stages, and the file that they write to.
         let lock = try FolderLock(arguments.training.folder)

@@ -45,10 +45,11 @@ struct TrainStageA: AsyncParsableCommand {
                 configuration, \.stageA, MiniatureArchitecture.stageA)
             let sources = try arguments.sources(crop: crop)
             try sources.describe()
-            guard start.keep.keep == 0 else {
-                throw ValidationError("--keep is for Stages B and C")
-            }
-            var objective = StageAObjective(configuration: architecture, images: sources.images)
+            var objective = StageAObjective(
+                configuration: architecture,
+                images: try start.mixed(sources.images, for: arguments, crop: crop))
+            // The codebook of a checkpoint is there.
+            if start.url != nil { objective.unquantizedShare = 0 }
             if adversary > 0 { objective.auxiliary = [AdversarialLoss.patches(weight: adversary)] }
             objective.validationImages = sources.heldOut
             let begun = try start.parameters(\.stageA, under: "stage_a")
@@ -137,29 +138,29 @@ struct TrainCompressorAndB: AsyncParsableCommand {
             configuration: read(vqgan.appendingPathComponent(layout.configuration)),
             parameters: CheckpointParameters(directory: vqgan, stem: layout.stageA.stem),
             precision: arguments.compute.precision)
-        let encoder = try TextParts(
-            start.path(diffusion.text, or: layout.decoder), pipeline: layout.decoder)
+        let text = try diffusion.starting(
+            start.path(diffusion.text, or: layout.decoder), layout.decoder, sources,
+            for: arguments, in: "stage-b")
         let architecture = try start.configuration(
             configuration, \.stageB, MiniatureArchitecture.stageB)
         let space = try start.latentSpace()
         var objective = StageBObjective(
             diffusion.noise(architecture, space, .inverseSignal),
-            captions: diffusion.captions(encoder),
-            images: try start.keep.mixed(
-                sources.images, side: arguments.imageSide, seed: arguments.compute.seed),
-            stageA: stageA, compressor: nil)
+            captions: diffusion.captions(text),
+            images: try start.mixed(sources.images, for: arguments), stageA: stageA, compressor: nil
+        )
         objective.validationImages = sources.heldOut
         // What does not fit should show now, not when the compressor has been trained.
         try objective.validate()
         let given = try compressorFile.map { try loadedCompressor(at: $0) }
-        try sources.describe(captionsFor: diffusion.noCaptions ? nil : encoder.tokenizer)
+        try sources.describe(captionsFor: diffusion.noCaptions ? nil : text.tokenizer)
 
         // For both of its trainings, and the checkpoint that they write to.
         let lock = try FolderLock(arguments.training.folder)
         defer { withExtendedLifetime(lock) {} }
         let compressorValues = try given ?? trainedCompressor(sources)
         objective.compressorArchitecture = CompressorNetwork(of: compressorValues).architecture
-        var begun = try encoder.parameters()
+        var begun = try TrainableParameters(text.parameters(), under: "text").values
             .merging(start.parameters(\.stageB, under: StageB.scope)) { $1 }
         if joint {
             begun.merge(TrainableParameters(compressorValues, under: "compressor").values) { $1 }
@@ -175,13 +176,13 @@ struct TrainCompressorAndB: AsyncParsableCommand {
         ) { trained in
             let export = arguments.export
             try export.writeDecoderIndex(space: space, schedule: schedule)
-            try export.copyTokenizer(encoder.tokenizerFolder, to: \.decoder)
+            try export.copyTokenizer(text.tokenizerFolder, to: \.decoder)
             try export.write(
-                trained.scope("text"), encoder.configuration, to: \.decoderTextEncoder)
+                trained.scope("text"), text.configuration, to: \.decoderTextEncoder)
             try export.write(
                 trained.scope("stage_b"), architecture, to: \.stageB,
                 textEncoders: [export.url(of: \.decoderTextEncoder)]
-                    + (learnsText ? [] : [encoder.folder]))
+                    + (learnsText ? [] : [text.folder]))
             if joint || given != nil {
                 try export.write(
                     joint ? trained.scope("compressor") : compressorValues,
@@ -257,22 +258,20 @@ struct TrainStageC: AsyncParsableCommand {
         let space = try start.latentSpace()
         let compressor = try loadCompressor(
             compressorFile, arguments.compute.precision, space)
-        let encoder = try TextParts(
-            start.path(diffusion.text, or: layout.prior), pipeline: layout.prior)
+        let text = try diffusion.starting(
+            start.path(diffusion.text, or: layout.prior), layout.prior, sources, for: arguments)
         let architecture = try start.configuration(
             configuration, \.stageC, MiniatureArchitecture.stageC)
         var objective = StageCObjective(
-            diffusion.noise(architecture, space, .clean), captions: diffusion.captions(encoder),
+            diffusion.noise(architecture, space, .clean), captions: diffusion.captions(text),
             semantics: CompressedImages(
-                try start.keep.mixed(
-                    sources.images, side: arguments.imageSide, seed: arguments.compute.seed),
-                compressor: compressor))
+                try start.mixed(sources.images, for: arguments), compressor: compressor))
         objective.validationSemantics = sources.heldOut.map {
             CompressedImages($0, compressor: compressor)
         }
         objective.preview = preview
         try objective.validate()
-        try sources.describe(captionsFor: diffusion.noCaptions ? nil : encoder.tokenizer)
+        try sources.describe(captionsFor: diffusion.noCaptions ? nil : text.tokenizer)
         if cache {
             objective.semantics = try cached(sources.images, "latents", compressor)
             objective.validationSemantics = try sources.heldOut.map {
@@ -281,19 +280,19 @@ struct TrainStageC: AsyncParsableCommand {
         }
         let (arguments, learnsText) = (arguments, diffusion.learnText)
         let schedule = objective.noise.blueprint.schedule
-        let begun = try encoder.parameters()
+        let begun = try TrainableParameters(text.parameters(), under: "text").values
             .merging(start.parameters(\.stageC, under: StageC.scope)) { $1 }
         try arguments.run(objective, start: begun) { trained in
             let export = arguments.export
             try export.writePriorIndex(
                 space: space, side: arguments.imageSide, schedule: schedule)
-            try export.copyTokenizer(encoder.tokenizerFolder, to: \.prior)
+            try export.copyTokenizer(text.tokenizerFolder, to: \.prior)
             try export.write(
-                trained.scope("text"), encoder.configuration, to: \.priorTextEncoder)
+                trained.scope("text"), text.configuration, to: \.priorTextEncoder)
             try export.write(
                 trained.scope("stage_c"), architecture, to: \.stageC,
                 textEncoders: [export.url(of: \.priorTextEncoder)]
-                    + (learnsText ? [] : [encoder.folder]))
+                    + (learnsText ? [] : [text.folder]))
         }
     }
 
@@ -333,21 +332,25 @@ struct TrainPreview: AsyncParsableCommand {
 
     @OptionGroup var arguments: PartArguments<PartDefaults>
 
+    @OptionGroup var start: StartArguments
+
     @Option(help: "The compressor whose latents are decoded. (default: the miniature's)")
     var compressor: String?
 
     func run() async throws {
         let command = self
         try await interruptible {
-            let sources = try command.arguments.sources()
+            let (arguments, start) = (command.arguments, command.start)
+            let sources = try arguments.sources()
             try sources.describe()
             let compressor = try loadCompressor(
-                command.compressor, command.arguments.compute.precision,
-                MiniatureArchitecture.latentSpace)
-            var objective = PreviewObjective(images: sources.images, compressor: compressor)
+                start.path(command.compressor, or: CheckpointLayout.published.compressor),
+                arguments.compute.precision, start.latentSpace())
+            var objective = PreviewObjective(
+                images: try start.mixed(sources.images, for: arguments), compressor: compressor)
             objective.validationImages = sources.heldOut
-            try command.arguments.run(objective) { trained in
-                try command.arguments.export.write(
+            try arguments.run(objective, start: start.previewParameters()) { trained in
+                try arguments.export.write(
                     trained.scope("preview"), toFile: CheckpointLayout.published.previews[0])
             }
         }

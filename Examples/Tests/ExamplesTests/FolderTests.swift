@@ -59,6 +59,18 @@ import Wuerstchen
         }
     }
 
+    @Test("A step that needs too much memory is refused before anything is trained")
+    func memory() throws {
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let command = ["stage-c", "out", "--steps", "1", "--batch", "2"]
+        let refused = try examples.run("train", command + ["--memory-limit", "50M"])
+        #expect(refused.status == 1, "\(refused.errors)")
+        for words in ["training stage-c needs", "limit of 50 MB", "nothing smaller fits"] {
+            #expect(refused.errors.contains(words), "\(refused.errors)")
+        }
+        #expect(!FileManager.default.fileExists(atPath: folder.appendingPathComponent("out").path))
+    }
+
     @Test("A folder of nothing but folders is an error that names the option")
     func subfolders() throws {
         defer { try? FileManager.default.removeItem(at: folder) }
@@ -90,6 +102,10 @@ import Wuerstchen
             (["stage-c", "--held-out", "0.1"], "--images"),
             (["stage-a", "--images", ".", "--held-out", "0.6"], "from 0 to 0.5"),
             (["stage-a", "--images", ".", "--held-out", "nan"], "from 0 to 0.5"),
+            (["cascade", "--images", ".", "--only", "stage-c"], "--start"),
+            (["cascade", "--images", ".", "--keep", "0.5"], "--start"),
+            (["cascade", "--images", ".", "--start", ".", "--size", "tiny"], "--size"),
+            (["stage-c", "--keep-captions", "some.txt"], "for --keep"),
         ])
     func mistakes(_ arguments: [String], _ expected: String) throws {
         defer { try? FileManager.default.removeItem(at: folder) }

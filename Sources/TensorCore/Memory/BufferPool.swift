@@ -220,7 +220,9 @@ package final class BufferPool: @unchecked Sendable {
     package final class Retention: Sendable {
         private let pool: BufferPool
 
-        package init(of pool: BufferPool = .shared) {
+        /// - Parameter pool: The pool; nil for that of the work under way.
+        package init(of pool: BufferPool? = nil) {
+            let pool = pool ?? .current
             self.pool = pool
             pool.lock.withLock { pool.state.retentions += 1 }
         }

@@ -37,6 +37,9 @@ public enum TensorMemory {
         #endif
     }
 
+    /// The bytes of physical memory that the machine has.
+    public static var physical: Int? { Int(exactly: ProcessInfo.processInfo.physicalMemory) }
+
     /// The most bytes of physical memory that the process had since it began.
     public static var peakResident: Int {
         var usage = rusage()

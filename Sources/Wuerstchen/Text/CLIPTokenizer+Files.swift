@@ -14,18 +14,41 @@ struct TokenizerSettings {
 struct TokenizerFiles {
     /// Files that the folder may have.
     static let names = [
-        "vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json",
-        "special_tokens_map.json",
+        "vocab.json", "merges.txt", "tokenizer.json", configurationName, "special_tokens_map.json",
     ]
 
     let directory: URL
     private let tokenizer: (file: URL, contents: TokenizerJSON)?
+    private let configuration: ConfigJSON?
+    private var configurationFile: URL { directory.appending(path: Self.configurationName) }
+    private static let configurationName = "tokenizer_config.json"
 
-    /// Opens the folder and reads `tokenizer.json` if there is one.
+    /// Opens the folder and reads `tokenizer.json` and `tokenizer_config.json` if they are there.
     init(directory: URL) throws {
         self.directory = directory
         let file = directory.appending(path: "tokenizer.json")
         tokenizer = try Self.json(TokenizerJSON.self, in: file).map { (file, $0) }
+        configuration = try Self.json(
+            ConfigJSON.self, in: directory.appending(path: Self.configurationName))
+    }
+
+    /// The single words beside the vocabulary that `tokenizer_config.json` has, in the order of
+    /// their ids. Its other tokens are those of the vocabulary.
+    private var configuredWords: [AddedToken] {
+        get throws {
+            try (configuration?.addedTokens ?? [:]).compactMap { key, token in
+                guard token.isSingleWord == true else { return nil }
+                guard let id = Int(key), !token.content.isEmpty, token.isNormalized ?? true else {
+                    throw WuerstchenError(
+                        .invalidVocabulary,
+                        "\(configurationFile.path) has the added token '\(token.content)' as "
+                            + "'\(key)'; expected an id, and words that are not empty and looked "
+                            + "for in the normalised text")
+                }
+                return AddedToken(
+                    content: token.content, id: id, isNormalized: true, isSingleWord: true)
+            }.sorted { $0.id < $1.id }
+        }
     }
 
     /// The vocabulary, with the added tokens of `tokenizer.json`, and the merges.
@@ -64,14 +87,16 @@ struct TokenizerFiles {
                 try vocabulary.insert(token.content, id: token.id, from: file.path)
             }
         }
+        for token in try configuredWords {
+            try vocabulary.insert(token.content, id: token.id, from: configurationFile.path)
+        }
         return (vocabulary, merges)
     }
 
     /// The length and the special tokens, from `tokenizer_config.json`, then
     /// `special_tokens_map.json`.
     func settings() throws -> TokenizerSettings {
-        let configFile = directory.appending(path: "tokenizer_config.json")
-        let config = try Self.json(ConfigJSON.self, in: configFile)
+        let (config, configFile) = (configuration, configurationFile)
         let map = try Self.json(
             ConfigJSON.self, in: directory.appending(path: "special_tokens_map.json"))
         func token(_ role: KeyPath<ConfigJSON, ConfigJSON.Token?>) -> String? {
@@ -104,18 +129,21 @@ struct TokenizerFiles {
         var tokens: [AddedToken] = []
         if let (file, contents) = tokenizer {
             for token in contents.addedTokens ?? [] {
-                guard !token.content.isEmpty, token.isSingleWord != true else {
+                let isSingleWord = token.isSingleWord ?? false
+                guard !token.content.isEmpty, !isSingleWord || token.isNormalized == true else {
                     throw WuerstchenError(
                         .invalidVocabulary,
                         "\(file.path) has the added token '\(token.content)'; expected tokens that "
-                            + "are not empty and not 'single_word'")
+                            + "are not empty, and 'normalized' where they are 'single_word'")
                 }
                 tokens.append(
                     AddedToken(
                         content: token.content, id: token.id,
-                        isNormalized: token.isNormalized ?? false))
+                        isNormalized: token.isNormalized ?? false, isSingleWord: isSingleWord))
             }
         }
+        let known = Set(tokens.map(\.content))
+        tokens += try configuredWords.filter { !known.contains($0.content) }
         for (content, role, isNormalized) in [
             (settings.startToken, "bos_token", true), (settings.endToken, "eos_token", false),
         ] where !tokens.contains(where: { $0.content == content }) {

@@ -16,6 +16,19 @@ struct TokenizerJSON: Decodable {
         }
     }
 
+    /// The same where the id stands in front of it.
+    struct AddedToken: Decodable {
+        var content: String
+        var isNormalized: Bool?
+        var isSingleWord: Bool?
+
+        private enum CodingKeys: String, CodingKey {
+            case content
+            case isNormalized = "normalized"
+            case isSingleWord = "single_word"
+        }
+    }
+
     struct Model: Decodable {
         var type: String?
         var suffix: String?
@@ -84,6 +97,8 @@ struct ConfigJSON: Decodable {
     }
 
     var length: Double?
+    /// Tokens beside the vocabulary's by their ids, as the transformers library writes them.
+    var addedTokens: [String: TokenizerJSON.AddedToken]?
     var startToken: Token?
     var endToken: Token?
     var padToken: Token?
@@ -91,6 +106,7 @@ struct ConfigJSON: Decodable {
 
     private enum CodingKeys: String, CodingKey {
         case length = "model_max_length"
+        case addedTokens = "added_tokens_decoder"
         case startToken = "bos_token"
         case endToken = "eos_token"
         case padToken = "pad_token"

@@ -6,6 +6,8 @@ struct AddedToken: Sendable {
     var id: Int
     /// Whether the token is looked for in the normalised text (so in any case), not the raw one.
     var isNormalized: Bool
+    /// Whether it counts only where no letter, digit or the like is beside it.
+    var isSingleWord = false
 }
 
 /// The tokens that are recognised inside a prompt, ready to be looked for.
@@ -19,6 +21,12 @@ struct AddedTokens: Sendable {
     let raw: [Pattern]
     /// Looked for in the normalised text, the longest first.
     let normalized: [Pattern]
+    /// Looked for there as single words, by what they begin with, the longest first.
+    let words: [Unicode.Scalar: [Pattern]]
+    /// The scalars of the longest that is looked for in the normalised text.
+    let longest: Int
+    /// The single words as they are written in the tokenizer's files, with their ids.
+    let wordIDs: [String: Int]
 
     init(_ tokens: [AddedToken]) {
         func patterns(
@@ -28,10 +36,20 @@ struct AddedTokens: Sendable {
                 .sorted { $0.scalars.count > $1.scalars.count }
         }
         raw = patterns(tokens.filter { !$0.isNormalized }) { Array($0.unicodeScalars) }
-        normalized = patterns(tokens.filter(\.isNormalized)) {
-            var isAfterSpace = false
-            return normalizedScalars(of: $0, isAfterSpace: &isAfterSpace)
+        func normalizedPatterns(_ tokens: [AddedToken]) -> [Pattern] {
+            patterns(tokens) {
+                var isAfterSpace = false
+                return normalizedScalars(of: $0, isAfterSpace: &isAfterSpace)
+            }
         }
+        normalized = normalizedPatterns(
+            tokens.filter { $0.isNormalized && !$0.isSingleWord })
+        let single = normalizedPatterns(tokens.filter { $0.isNormalized && $0.isSingleWord })
+        words = Dictionary(grouping: single.filter { !$0.scalars.isEmpty }) { $0.scalars[0] }
+        longest = (normalized + single).map(\.scalars.count).max() ?? 0
+        wordIDs = Dictionary(
+            tokens.filter(\.isSingleWord).map { ($0.content, $0.id) },
+            uniquingKeysWith: { first, _ in first })
     }
 }
 

@@ -36,14 +36,19 @@ struct PieceReader {
     }
 
     private let normalizedTokens: [AddedTokens.Pattern]
+    private let words: [Unicode.Scalar: [AddedTokens.Pattern]]
     /// How many scalars must be known to decide what starts at a position.
     private let lookahead: Int
     private var source: NormalizedText
     private var buffer: ArraySlice<Unicode.Scalar> = []
+    /// What was read last; nil at the beginning and behind a token of the raw text.
+    private var previous: Unicode.Scalar?
 
     init(_ text: String, addedTokens: AddedTokens) {
         normalizedTokens = addedTokens.normalized
-        lookahead = max(3, normalizedTokens.first?.scalars.count ?? 0)
+        words = addedTokens.words
+        // A word may begin behind an apostrophe, and what follows it counts.
+        lookahead = max(3, addedTokens.longest + 2)
         source = NormalizedText(text, rawTokens: addedTokens.raw)
     }
 
@@ -52,17 +57,22 @@ struct PieceReader {
         while true {
             fill()
             guard let scalar = buffer.first else {
+                previous = nil
                 return source.nextRawToken().map { .addedToken($0) }
             }
-            if let token = normalizedTokens.first(startingText: buffer) {
-                buffer.removeFirst(token.scalars.count)
+            if let token = normalizedTokens.first(startingText: buffer)
+                ?? word(in: buffer, behind: previous)
+            {
+                take(token.scalars.count)
                 return .addedToken(token.id)
             }
-            if let contraction = Self.contractions.first(where: { buffer.starts(with: $0) }) {
+            if let contraction = Self.contractions.first(where: { buffer.starts(with: $0) }),
+                word(in: buffer.dropFirst(), behind: scalar) == nil
+            {
                 return .piece(.scalars(contraction.count))
             }
             switch ScalarClass(scalar) {
-            case .space: buffer.removeFirst()
+            case .space: take(1)
             case .number: return .piece(.scalars(1))
             case .letter: return .piece(.run(.letter))
             case .symbol: return .piece(.run(.symbol))
@@ -77,7 +87,7 @@ struct PieceReader {
         switch piece {
         case .scalars(let count):
             for scalar in buffer.prefix(count) { bytes += UTF8.encode(scalar) ?? .init() }
-            buffer.removeFirst(count)
+            take(count)
             return true
         case .run(let scalarClass):
             while true {
@@ -87,8 +97,26 @@ struct PieceReader {
                 else { return true }
                 if bytes.count >= limit { return false }
                 bytes += UTF8.encode(scalar) ?? .init()
-                buffer.removeFirst()
+                take(1)
             }
+        }
+    }
+
+    private mutating func take(_ count: Int) {
+        previous = buffer.dropFirst(count - 1).first
+        buffer.removeFirst(count)
+    }
+
+    /// The added word that a text starts with and that ends where the text's own word does; nil
+    /// behind what is part of the same word.
+    private func word(
+        in text: ArraySlice<Unicode.Scalar>, behind previous: Unicode.Scalar?
+    ) -> AddedTokens.Pattern? {
+        guard let head = text.first, let candidates = words[head], previous?.isInWords != true
+        else { return nil }
+        return candidates.first { word in
+            text.starts(with: word.scalars)
+                && text.dropFirst(word.scalars.count).first?.isInWords != true
         }
     }
 
@@ -111,5 +139,16 @@ extension CLIPTokenizer {
             pieces.append(bytes)
         }
         return pieces
+    }
+}
+
+extension Unicode.Scalar {
+    /// Whether words are made of it, as `\w` of regular expressions has it.
+    fileprivate var isInWords: Bool {
+        switch properties.generalCategory {
+        case .nonspacingMark, .spacingMark, .enclosingMark, .decimalNumber, .connectorPunctuation:
+            true
+        default: properties.isAlphabetic || properties.isJoinControl
+        }
     }
 }

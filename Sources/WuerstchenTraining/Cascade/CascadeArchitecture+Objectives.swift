@@ -17,7 +17,8 @@ extension CascadeArchitecture {
             NoisePrediction(
                 StageBlueprint(configuration: stageB, latentSpace: Self.latentSpace),
                 weighting: .inverseSignal),
-            captions: CaptionEncoding(text, tokenizer: tokenizer, trainsEncoder: false),
+            captions: CaptionEncoding(
+                decoderText ?? text, tokenizer: tokenizer, trainsEncoder: false),
             images: images, stageA: stageA, compressor: compressor)
     }
 

@@ -16,6 +16,8 @@ public struct CascadeArchitecture: Sendable, Hashable, Codable {
     public var stageC: StageC.Configuration
     /// The text encoder's numbers. Positions and vocabulary are the tokenizer's.
     public var text: CLIPTextModel.Configuration
+    /// The numbers of the text encoder in front of Stage B; nil for those of ``text``.
+    public var decoderText: CLIPTextModel.Configuration?
 
     /// An architecture of the given numbers.
     public init(
@@ -80,7 +82,7 @@ public struct CascadeArchitecture: Sendable, Hashable, Codable {
     /// Refuses networks that do not fit together.
     func validate() throws {
         var misfits = Misfits()
-        try misfits.collect { try stageB.requireFit(text) }
+        try misfits.collect { try stageB.requireFit(decoderText ?? text) }
         try misfits.collect { try stageC.requireFit(text) }
         try misfits.collect { try stageB.requireFit(stageA) }
         try misfits.collect {

@@ -43,11 +43,17 @@ public enum CascadePiece: String, Sendable, Codable, CaseIterable, CodingKeyRepr
     }
 
     /// The same with another number of steps, over which the rate rises and falls.
-    public func options(steps: Int) -> TrainingOptions {
+    ///
+    /// - Parameters:
+    ///   - steps: The steps.
+    ///   - rateFactor: What share of the rate to take, for a piece that is trained already.
+    /// - Returns: The settings.
+    public func options(steps: Int, rateFactor: Float = 1) -> TrainingOptions {
         var result = options
         result.rate =
             TrainingOptions(
-                steps: steps, batchSize: result.batchSize, peakRate: result.rate.peak
+                steps: steps, batchSize: result.batchSize,
+                peakRate: rateFactor * result.rate.peak
             ).rate
         result.steps = steps
         return result

@@ -9,6 +9,21 @@ struct CascadeRecord: Codable {
     var seed: UInt64
     /// The steps and times of the pieces.
     var schedule: CascadeSchedule
+    /// What the pieces began with; nil for nothing.
+    var start: Start?
+
+    /// A checkpoint that a training begins with.
+    struct Start: Codable, Equatable {
+        /// Where it was when the training began.
+        let path: String
+        /// What tells it from others.
+        let fingerprint: String
+
+        init(_ start: CascadeStart) throws {
+            path = start.checkpoint.standardizedFileURL.path
+            fingerprint = try start.fingerprint()
+        }
+    }
 
     private static func file(in folder: URL) -> URL {
         folder.appendingPathComponent("cascade.json")
@@ -22,4 +37,86 @@ struct CascadeRecord: Codable {
     }
 
     func write(in folder: URL) throws { try encodeJSON(self, to: Self.file(in: folder)) }
+}
+
+extension CascadeRecord {
+    /// Refuses to go on with another checkpoint or other pieces than a training was begun with.
+    func requireStart(
+        _ start: CascadeStart?, _ pieces: Set<CascadePiece>, in folder: URL
+    ) throws {
+        let fingerprint = try start?.fingerprint()
+        guard fingerprint == self.start?.fingerprint else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "\(folder.path) was begun "
+                    + (self.start.map { "with the checkpoint that was \($0.path)" }
+                        ?? "without a checkpoint")
+                    + "; go on with the same (--start), or choose another folder")
+        }
+        guard pieces == Set(schedule.pieces) else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "\(folder.path) was begun to train "
+                    + schedule.pieces.map(\.title).formatted(.list(type: .and))
+                    + "; go on with the same, or choose another folder")
+        }
+    }
+
+    /// The checkpoint that a training was begun with, where it was; nil for none.
+    ///
+    /// - Throws: `WuerstchenError` when it is not there or is another one.
+    func opened(in pieces: TrainedPieces) throws -> CascadeStart? {
+        guard let start else { return nil }
+        var result = try CascadeStart(URL(fileURLWithPath: start.path), for: [])
+        guard try result.fingerprint() == start.fingerprint else {
+            throw WuerstchenError(
+                .incompatibleParameters,
+                "\(start.path) is not what it was when \(pieces.folder.path) was begun with it; put "
+                    + "that checkpoint back there")
+        }
+        var pieces = pieces
+        pieces.start = result
+        try result.priorText.learn([], in: pieces.tokenizer)
+        try result.decoderText.learn([], in: pieces.decoderTokenizer)
+        return result
+    }
+}
+
+extension CascadeTraining.Options {
+    /// The pieces that are trained.
+    func trained() throws -> Set<CascadePiece> {
+        guard let start else {
+            guard keep == nil else {
+                throw WuerstchenError(
+                    .invalidRequest,
+                    "there is nothing to keep in mind where training begins from nothing; name a "
+                        + "checkpoint to begin with (--start)")
+            }
+            guard pieces == nil || pieces == Set(CascadePiece.allCases) else {
+                throw WuerstchenError(
+                    .invalidRequest,
+                    "only some pieces of a cascade can be trained when there is a checkpoint that "
+                        + "the others are from (--start)")
+            }
+            return Set(CascadePiece.allCases)
+        }
+        try keep?.validate(for: start)
+        guard tokenizer == nil else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "a checkpoint to begin with has a tokenizer, and its text encoders read no other; "
+                    + "leave out the tokenizer")
+        }
+        let possible = Set(CascadePiece.allCases).subtracting([.text])
+        let result = pieces ?? possible
+        guard !result.isEmpty, result.isSubset(of: possible) else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "of a checkpoint to begin with, "
+                    + CascadePiece.allCases.filter(possible.contains).map(\.rawValue)
+                    .formatted(.list(type: .or))
+                    + " can be trained; the text encoder learns with Stage C")
+        }
+        return result
+    }
 }

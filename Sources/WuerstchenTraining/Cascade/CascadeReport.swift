@@ -56,10 +56,7 @@ struct CascadeReport {
             guard let images else { continue }
             let captions = Array(images.allCaptions.filter { !$0.isEmpty }.prefix(8))
             let made = try captions.enumerated().flatMap { index, caption in
-                try cascade.makeImages(
-                    for: GenerationRequest(
-                        caption, seed: UInt64(index),
-                        stageC: SamplingOptions(timesteps: Timesteps(count: 20), guidance: 4)))
+                try cascade.makeImages(for: .sample(of: caption, seed: UInt64(index)))
             }
             sheet.addRow(label, made, captions: captions)
         }

@@ -16,6 +16,8 @@ public struct CascadeSchedule: Sendable, Hashable, Codable {
         public var isDone = false
         /// Seconds that it has taken so far.
         public var seconds = 0.0
+        /// Bytes of memory that a step needs; nil where that was not found out.
+        public var memory: Int?
 
         /// What is expected of the piece as a whole, at the measured speed.
         var expected: Double? { secondsPerStep.map { $0 * Double(steps) } }
@@ -49,6 +51,9 @@ public struct CascadeSchedule: Sendable, Hashable, Codable {
         }
         divide()
     }
+
+    /// Notes the memory that steps of a piece need.
+    mutating func note(memory: Int, of piece: CascadePiece) { entries[piece]?.memory = memory }
 
     /// The pieces in their order.
     public var pieces: [CascadePiece] { CascadePiece.allCases.filter { entries[$0] != nil } }
@@ -139,13 +144,17 @@ extension CascadeSchedule: CustomStringConvertible {
         var rows = pieces.map { piece in
             let entry = entries[piece]
             let state = entry?.isDone == true ? "done" : entry?.isBegun == true ? "begun" : ""
-            return (piece.title, "\(entry?.steps ?? 0) steps", seconds(of: piece), state)
+            return (
+                piece.title, "\(entry?.steps ?? 0) steps", seconds(of: piece),
+                entry?.memory?.bytesInWords ?? "", state
+            )
         }
-        rows.append(("latents, samples", "", otherExpected, ""))
-        return rows.map { name, steps, seconds, state in
+        rows.append(("latents, samples", "", otherExpected, "", ""))
+        return rows.map { name, steps, seconds, memory, state in
             let time = seconds.map { Duration.seconds($0).readable } ?? "not measured"
             let line =
-                "  " + name.padded(to: 18) + steps.padded(to: 14) + time.padded(to: 14) + state
+                "  " + name.padded(to: 18) + steps.padded(to: 14) + time.padded(to: 14)
+                + (memory.isEmpty ? "" : memory.padded(to: 11)) + state
             return String(line.reversed().drop { $0 == " " }.reversed())
         }.joined(separator: "\n")
     }

@@ -7,26 +7,27 @@ internal import Wuerstchen
 struct CascadeSpeeds {
     /// Seconds of a step.
     private(set) var secondsPerStep: [CascadePiece: Double?] = [:]
+    /// Bytes of memory that a step needs.
+    private(set) var memory: [CascadePiece: Int] = [:]
     /// Seconds for latents that are computed once, and for samples at the end.
     private(set) var other = 0.0
 
     init(of training: CascadeTraining, now: () -> ContinuousClock.Instant) throws {
-        let architecture = training.architecture
         let start = InitialParameters(seed: training.seed)
         var stageAObjective = training.stageAObjective
         // As most steps are.
         stageAObjective.unquantizedShare = 0
         try measure(.stageA, stageAObjective, training, now)
-        try measure(.compressor, training.compressorObjective, training, now)
+        try measure(.compressor, training.compressorObjective(), training, now)
         try measure(.text, training.captionObjective, training, now)
         let compressor = try SemanticCompressor(
-            architecture: .residual, parameters: start, precision: .bfloat16,
-            latentSpace: CascadeArchitecture.latentSpace)
+            architecture: training.compressorObjective().architecture, parameters: start,
+            precision: .bfloat16, latentSpace: training.latentSpace)
         try measure(
             .preview, PreviewObjective(images: training.images, compressor: compressor), training,
             now)
         let stageA = try StageA(
-            configuration: architecture.stageA, parameters: start, precision: .bfloat16)
+            configuration: training.architecture.stageA, parameters: start, precision: .bfloat16)
 
         let began = now()
         let batch = try training.images.batch(0, count: 8)
@@ -37,20 +38,18 @@ struct CascadeSpeeds {
         let perImage = (now() - began).seconds / 8
         try measure(
             .stageB,
-            architecture.stageBObjective(
-                tokenizer: training.tokenizer, images: fixed, stageA: stageA,
-                compressor: compressor), training, now)
-        try measure(
-            .stageC,
-            architecture.stageCObjective(tokenizer: training.tokenizer, semantics: fixed), training,
-            now)
-        // Samples at the end: sixteen images of thirty-two evaluations of Stages B and C, a third
+            training.stageBObjective(images: fixed, stageA: stageA, compressor: compressor),
+            training, now)
+        try measure(.stageC, training.stageCObjective(fixed), training, now)
+        // Samples at the end, and what is kept in mind: images of thirty-two evaluations of Stages B and C, a third
         // of what a step of training takes for an image.
         let sample = [CascadePiece.stageB, .stageC].reduce(0.0) { sum, piece in
             sum + (secondsPerStep[piece].flatMap(\.self) ?? 0)
                 / Double(training.options(piece, steps: 1).batchSize)
         }
-        other = perImage * Double(training.images.imageCount) + 16 * 32 / 3 * sample
+        other =
+            perImage * Double(training.images.imageCount) + Double(
+                16 + (training.keep?.drawnCount ?? 0)) * 32 / 3 * sample
     }
 
     /// One step to warm up, and then as many as take two seconds, up to four.
@@ -58,7 +57,11 @@ struct CascadeSpeeds {
         _ piece: CascadePiece, _ objective: some TrainingObjective, _ training: CascadeTraining,
         _ now: () -> ContinuousClock.Instant
     ) throws {
-        var trainer = try Trainer(objective, training.options(piece, steps: 1000))
+        guard training.trained.contains(piece) else { return }
+        let options = training.options(piece, steps: 1000)
+        let fit = try MemoryFit(objective, options, limit: training.memoryLimit)
+        memory[piece] = fit.estimate.peak
+        var trainer = try Trainer(fit.objective, options)
         _ = try trainer.next()
         let start = now()
         var steps = 0

@@ -27,14 +27,51 @@ public struct CascadeTraining: Sendable {
     public var lookInterval: Double = 180
     /// Seconds between checkpoints.
     public var checkpointInterval: Double = 120
+    /// The most bytes of memory that the process may have: steps that need more are refused before
+    /// anything is trained. Nil for no limit.
+    public var memoryLimit: Int?
+    /// The pieces that are trained.
+    public let trained: Set<CascadePiece>
+    /// The checkpoint that the pieces begin with; nil for none.
+    let start: CascadeStart?
+    /// What is kept in mind of the checkpoint; nil for nothing.
+    let keep: KeptKnowledge?
+    /// The images of that, once they are there.
+    var kept: KeptFolders?
     private let batchSize: Int?
     private let precision: Precision
-    var pieces: TrainedPieces { TrainedPieces(in: folder) }
+
+    var pieces: TrainedPieces {
+        var result = TrainedPieces(in: folder)
+        result.start = start
+        return result
+    }
+
+    /// How semantic latents relate to images.
+    var latentSpace: SemanticLatentSpace { pieces.latentSpace }
+
+    /// The words that the checkpoint's tokenizer did not have, in lower case; none without a
+    /// checkpoint to begin with.
+    public var newWords: [String] { start?.priorText.newWords ?? [] }
+
+    /// Pieces that were trained before learn at this share of their rate.
+    static let fineTuningRate: Float = 0.1
 
     /// What a cascade is trained with besides the images.
     public struct Options: Sendable {
-        /// The sizes of the networks.
+        /// The sizes of the networks; those of ``start`` where there is one.
         public var architecture: CascadeArchitecture
+        /// The folder of a checkpoint in the published layout, for fine-tuning: each piece begins
+        /// with its weights, and learns at a tenth of the rate. Text encoders and tokenizers are
+        /// the checkpoint's, with the words of the captions that they do not know. Nil to begin
+        /// from nothing.
+        public var start: URL?
+        /// The pieces to train; the others stay as they are in ``start``. Nil for all, but for the
+        /// text encoder on captions alone where there is a checkpoint to begin with: its encoder
+        /// learns with Stage C.
+        public var pieces: Set<CascadePiece>?
+        /// What is kept in mind of ``start`` while the images are learnt; nil for nothing.
+        public var keep: KeptKnowledge?
         /// The folder of a tokenizer; nil for one that is learnt from the captions.
         public var tokenizer: URL?
         /// The share of the images that is not learnt from.
@@ -62,14 +99,17 @@ public struct CascadeTraining: Sendable {
     ///   - images: The folder of captioned images.
     ///   - options: What to train.
     ///   - report: Called with a sentence about each file that cannot be used; from any thread.
-    /// - Throws: `WuerstchenError` when networks do not fit together, the folder of images has no
-    ///   captions, or the training was begun with other sizes or another seed.
+    /// - Throws: `WuerstchenError` when networks do not fit together or a checkpoint cannot be
+    ///   fine-tuned, which lists everything at once; when the folder of images has no captions; or
+    ///   when the training was begun with other sizes, another seed or another checkpoint.
     public init(
         in folder: URL, images: URL, options: Options = Options(),
         report: @escaping @Sendable (String) -> Void = { _ in }
     ) throws {
-        try options.architecture.validate()
-        var architecture = options.architecture
+        let trained = try options.trained()
+        var start = try options.start.map { try CascadeStart($0, for: trained) }
+        var architecture = start?.architecture ?? options.architecture
+        try architecture.validate()
         var choice = ImageFolderOptions(
             sizes: .buckets(AspectBuckets(side: architecture.side)),
             heldOutShare: options.heldOutShare, includesSubfolders: options.includesSubfolders,
@@ -79,13 +119,27 @@ public struct CascadeTraining: Sendable {
         choice.sizes = .crops(side: architecture.crop, shorterSide: architecture.side)
         (choice.crop, choice.readsCaptions) = (.random, false)
         crops = try ImageFolder(images, options: choice)
-        let pieces = TrainedPieces(in: folder)
+        var pieces = TrainedPieces(in: folder)
+        pieces.start = start
         let record = try CascadeRecord.read(in: folder)
         if record == nil { try requireNothingForeign(in: folder) }
-        tokenizer = try Self.tokenizer(
-            in: pieces, from: options.tokenizer, captions: found.allCaptions)
-        architecture.text.positions = tokenizer.length
-        architecture.text.vocabularySize = tokenizer.vocabularySize
+        try record?.requireStart(start, trained, in: folder)
+        if start != nil {
+            let captions = found.allCaptions
+            try makeFolder(folder)
+            try start?.priorText.learn(captions, in: pieces.tokenizer)
+            try start?.decoderText.learn(captions, in: pieces.decoderTokenizer)
+        }
+        if let start {
+            tokenizer = start.priorText.tokenizer
+            architecture.text = start.priorText.configuration
+            architecture.decoderText = start.decoderText.configuration
+        } else {
+            tokenizer = try Self.tokenizer(
+                in: pieces, from: options.tokenizer, captions: found.allCaptions)
+            architecture.text.positions = tokenizer.length
+            architecture.text.vocabularySize = tokenizer.vocabularySize
+        }
         if let record {
             architecture.stageA.latentScale = record.architecture.stageA.latentScale
             guard record.architecture == architecture, record.seed == options.seed else {
@@ -95,6 +149,7 @@ public struct CascadeTraining: Sendable {
                         + "(\(record.seed)); go on as it was begun, or choose another folder")
             }
         }
+        (self.start, self.trained, keep) = (start, trained, options.keep)
         self.folder = folder
         self.images = found
         self.architecture = architecture
@@ -119,7 +174,8 @@ public struct CascadeTraining: Sendable {
 
     /// The settings of a piece with a number of steps.
     func options(_ piece: CascadePiece, steps: Int) -> TrainingOptions {
-        var result = piece.options(steps: steps)
+        var result = piece.options(
+            steps: steps, rateFactor: start == nil ? 1 : Self.fineTuningRate)
         (result.seed, result.precision) = (seed, precision)
         result.checkpointInterval = checkpointInterval
         if let batchSize { result.batchSize = batchSize }
@@ -158,8 +214,13 @@ public struct CascadeTraining: Sendable {
             record = CascadeRecord(
                 architecture: architecture, seed: seed,
                 schedule: CascadeSchedule(
-                    limit: limit, pieces: speeds.secondsPerStep, other: speeds.other))
+                    limit: limit, pieces: speeds.secondsPerStep, other: speeds.other),
+                start: try self.start.map(CascadeRecord.Start.init))
+            for (piece, memory) in speeds.memory { record.schedule.note(memory: memory, of: piece) }
             record.schedule.add(otherSeconds: (now() - start).seconds)
+            let before = try self.start.flatMap { try CheckpointCaptions(of: $0.checkpoint) }
+            try CheckpointCaptions(of: images.allCaptions + (before?.captions ?? []))
+                .write(in: folder)
         }
         try record.write(in: folder)
         return record
@@ -178,6 +239,20 @@ public struct CascadeTraining: Sendable {
         let lock = try FolderLock(folder)
         defer { withExtendedLifetime(lock) {} }
         var record = try record(limit: nil, now: now)
+        let start = now()
+        var training = self
+        training.kept = try keptFolders(&progress)
+        record.schedule.add(otherSeconds: (now() - start).seconds)
+        try training.train(&record, &progress, now)
+        try export()
+        try CascadeReport(self, record).write()
+    }
+
+    /// Trains the pieces that are not done.
+    private func train(
+        _ record: inout CascadeRecord, _ progress: inout TrainingProgress,
+        _ now: () -> ContinuousClock.Instant
+    ) throws {
         for piece in record.schedule.pieces where record.schedule.entries[piece]?.isDone != true {
             let steps = record.schedule.begin(piece)
             try record.write(in: folder)
@@ -198,15 +273,13 @@ public struct CascadeTraining: Sendable {
                 throw error
             }
             record.schedule.add(seconds: (now() - start).seconds, to: piece)
-            if piece == .stageA {
+            if piece == .stageA, self.start == nil {
                 record.architecture.stageA.latentScale = try measuredStageA().configuration
                     .latentScale
             }
             record.schedule.finish(piece)
             try record.write(in: folder)
         }
-        try export()
-        try CascadeReport(self, record).write()
     }
 
     /// Where the checkpoint is kept that a training leaves.
@@ -220,8 +293,8 @@ public struct CascadeTraining: Sendable {
     /// - Parameters:
     ///   - folder: The folder of the training.
     ///   - target: The folder of the checkpoint.
-    /// - Throws: `WuerstchenError` when there is no such training, when a piece has not begun, or
-    ///   when files cannot be written.
+    /// - Throws: `WuerstchenError` when there is no such training, when a piece has not begun and
+    ///   there is no checkpoint that the training began with, or when files cannot be written.
     public static func export(_ folder: URL, to target: URL) throws {
         guard let record = try CascadeRecord.read(in: folder) else {
             throw WuerstchenError(
@@ -229,14 +302,16 @@ public struct CascadeTraining: Sendable {
                 "\(folder.path) holds no training of a cascade (cascade.json); give the folder that "
                     + "`train cascade` was begun in")
         }
-        let pieces = TrainedPieces(in: folder)
+        var pieces = TrainedPieces(in: folder)
+        pieces.start = try record.opened(in: pieces)
         let missing = CascadePiece.allCases.filter { !pieces.isBegun($0) }
-        guard missing.isEmpty else {
+        guard missing.isEmpty || pieces.start != nil else {
             throw WuerstchenError(
                 .fileNotFound,
                 "\(folder.path): \(missing.map(\.title).formatted(.list(type: .and))) not begun yet; a "
                     + "checkpoint takes all pieces, so go on with the training first")
         }
         try pieces.export(record.architecture, to: target)
+        try CheckpointCaptions(of: folder)?.write(in: target)
     }
 }

@@ -8,6 +8,8 @@ internal import WuerstchenNN
 public struct TrainedPieces: Sendable {
     /// The folder of the whole training.
     public let folder: URL
+    /// What stands in for pieces that have not begun; nil for nothing.
+    var start: CascadeStart?
 
     /// The pieces in a folder.
     public init(in folder: URL) {
@@ -21,6 +23,17 @@ public struct TrainedPieces: Sendable {
 
     /// The folder of the tokenizer.
     public var tokenizer: URL { folder.appendingPathComponent("tokenizer") }
+
+    /// The folder of the tokenizer in front of Stage B: its own where the pieces began with a
+    /// checkpoint.
+    var decoderTokenizer: URL {
+        start == nil ? tokenizer : folder.appendingPathComponent("tokenizer-stage-b")
+    }
+
+    /// How the compressor's latents relate to images.
+    var latentSpace: SemanticLatentSpace {
+        start?.stageC.latentSpace ?? CascadeArchitecture.latentSpace
+    }
 
     /// The file that a piece's training goes on from.
     func stateFile(of piece: some RawRepresentable<String>) -> URL {
@@ -44,6 +57,9 @@ public struct TrainedPieces: Sendable {
         of piece: some RawRepresentable<String>, _ scope: String
     ) throws -> [String: Tensor] {
         let file = stateFile(of: piece)
+        if !isBegun(piece), let start, let piece = CascadePiece(rawValue: piece.rawValue) {
+            return try start.parameters(of: piece, scope)
+        }
         guard isBegun(piece) else {
             throw WuerstchenError(
                 .fileNotFound, "\(file.path) is not there; train \(piece.rawValue) first")
@@ -65,13 +81,20 @@ public struct TrainedPieces: Sendable {
         TrainableParameters(try average(of: piece, scope), under: scope).values
     }
 
+    /// The preview decoder's parameters: those that it learnt last; none where the checkpoint that
+    /// the pieces began with has no preview decoder.
+    func previewParameters() throws -> [String: Tensor] {
+        let learnt = [CascadePiece.preview, .compressor].first { isBegun($0) }
+        return try average(of: learnt ?? .preview, "preview")
+    }
+
     /// The compressor, in the numbers that it is trained in.
     ///
     /// - Throws: As ``average(of:_:)``.
     public func compressor() throws -> SemanticCompressor {
         try SemanticCompressor(
             parameters: ParameterValues(average(of: CascadePiece.compressor, "compressor")),
-            precision: .bfloat16, latentSpace: CascadeArchitecture.latentSpace)
+            precision: .bfloat16, latentSpace: latentSpace)
     }
 
     /// Stage A, whose latents' deviation over some images becomes the unit of Stage B's.
@@ -108,25 +131,29 @@ public struct TrainedPieces: Sendable {
     public func export(_ architecture: CascadeArchitecture, to target: URL) throws {
         typealias Piece = CascadePiece
         let export = CheckpointExport(to: target)
-        let space = CascadeArchitecture.latentSpace
         try export.writePriorIndex(
-            space: space, side: architecture.side, schedule: NoiseSchedule())
-        try export.writeDecoderIndex(space: space, schedule: NoiseSchedule())
-        for pipeline in [\CheckpointLayout.prior, \.decoder] {
-            try export.copyTokenizer(tokenizer, to: pipeline)
-        }
+            space: latentSpace, side: architecture.side,
+            schedule: start?.stageC.schedule ?? NoiseSchedule())
+        try export.writeDecoderIndex(
+            space: start?.stageB.latentSpace ?? latentSpace,
+            schedule: start?.stageB.schedule ?? NoiseSchedule())
+        try export.copyTokenizer(tokenizer, to: \.prior)
+        try export.copyTokenizer(decoderTokenizer, to: \.decoder)
         try export.write(average(of: Piece.stageA, "stage_a"), architecture.stageA, to: \.stageA)
         try export.write(average(of: Piece.stageB, "stage_b"), architecture.stageB, to: \.stageB)
         try export.write(
-            average(of: Piece.stageB, "text"), architecture.text, to: \.decoderTextEncoder)
+            average(of: Piece.stageB, "text"), architecture.decoderText ?? architecture.text,
+            to: \.decoderTextEncoder)
         try export.write(average(of: Piece.stageC, "stage_c"), architecture.stageC, to: \.stageC)
         try export.write(
             average(of: Piece.stageC, "text"), architecture.text, to: \.priorTextEncoder)
         try export.write(
             average(of: Piece.compressor, "compressor"),
             toFile: CheckpointLayout.published.compressor)
-        try export.write(
-            average(of: Piece.preview, "preview"), toFile: CheckpointLayout.published.previews[0])
+        let preview = try previewParameters()
+        if !preview.isEmpty {
+            try export.write(preview, toFile: CheckpointLayout.published.previews[0])
+        }
     }
 }
 

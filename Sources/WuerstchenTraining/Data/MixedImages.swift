@@ -18,9 +18,55 @@ public struct MixedImages: ImageSource {
 
     /// A batch of one kind. Each kind's batches come in their own order, with none left out.
     public func batch(_ number: Int, count: Int) throws -> ImageBatch {
+        try Turn(of: number, share: share)
+            .take({ try images.batch($0, count: count) }, { try kept.batch($0, count: count) })
+    }
+}
+
+/// The same of semantic latents.
+struct MixedSemantics: SemanticSource {
+    let semantics: any SemanticSource
+    let kept: any SemanticSource
+    let share: Double
+
+    var latentChannels: Int? { semantics.latentChannels }
+
+    func semantics(_ number: Int, count: Int) throws -> SemanticBatch {
+        try Turn(of: number, share: share).take(
+            { try semantics.semantics($0, count: count) },
+            { try kept.semantics($0, count: count) })
+    }
+}
+
+/// The same of images with all that Stage B learns from.
+struct MixedEncodedImages: EncodedImageSource {
+    let images: any EncodedImageSource
+    let kept: any EncodedImageSource
+    let share: Double
+
+    func batch(_ number: Int, count: Int) throws -> ImageBatch {
+        try MixedImages(images, keeping: kept, share: share).batch(number, count: count)
+    }
+
+    func encoded(_ number: Int, count: Int) throws -> EncodedBatch {
+        try Turn(of: number, share: share).take(
+            { try images.encoded($0, count: count) }, { try kept.encoded($0, count: count) })
+    }
+}
+
+/// Of which kind a batch is, and which of that kind.
+private struct Turn {
+    private let isKept: Bool
+    private let number: Int
+
+    init(of number: Int, share: Double) {
         let (before, after) = (Int(Double(number) * share), Int(Double(number + 1) * share))
-        return after > before
-            ? try kept.batch(before, count: count)
-            : try images.batch(number - before, count: count)
+        isKept = after > before
+        self.number = isKept ? before : number - before
+    }
+
+    func take<Batch>(_ new: (Int) throws -> Batch, _ kept: (Int) throws -> Batch) rethrows -> Batch
+    {
+        try isKept ? kept(number) : new(number)
     }
 }

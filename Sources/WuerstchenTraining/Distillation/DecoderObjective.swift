@@ -54,11 +54,7 @@ public struct DecoderObjective: TrainingObjective {
 
     /// The same over images that are not learnt from.
     public var validation: DecoderObjective? {
-        validationImages.map {
-            var result = self
-            result.images = $0
-            return result
-        }
+        replacing(\.images, by: validationImages)
     }
 
     /// Images, and what teacher and student decode.

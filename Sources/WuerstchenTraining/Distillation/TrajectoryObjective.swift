@@ -112,12 +112,7 @@ where Stage.Configuration: DistillableConfiguration {
 
     /// The same over latents that are not learnt from.
     public var validation: TrajectoryObjective? {
-        validationLatents.map {
-            var result = self
-            result.latents = $0
-            result.auxiliary = auxiliary.validation()
-            return result
-        }
+        replacing(\.latents, by: validationLatents) { $0.auxiliary = auxiliary.validation() }
     }
 
     /// How far the student's steps from noise end from the teacher's, and how much of the variety

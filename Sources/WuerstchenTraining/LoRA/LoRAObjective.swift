@@ -115,6 +115,13 @@ public struct LoRAObjective<Base: TrainingObjective>: TrainingObjective {
         parameters.values = parameters.values.filter { names.contains($0.key) }
     }
 
+    /// As the objective does.
+    public func checkpointingActivations() -> LoRAObjective? {
+        base.checkpointingActivations().map {
+            LoRAObjective($0, frozen: frozen, adapters: adapters)
+        }
+    }
+
     /// The same over what is not learnt from.
     public var validation: LoRAObjective? {
         base.validation.map { LoRAObjective($0, frozen: frozen, adapters: adapters) }

@@ -81,12 +81,7 @@ public struct CompressorObjective: ExtendableObjective {
 
     /// The same over images that are not learnt from.
     public var validation: CompressorObjective? {
-        validationImages.map {
-            var result = self
-            result.images = $0
-            result.auxiliary = auxiliary.validation()
-            return result
-        }
+        replacing(\.images, by: validationImages) { $0.auxiliary = auxiliary.validation() }
     }
 
     /// Images and what the preview decoder makes of their latents.
@@ -146,11 +141,7 @@ public struct PreviewObjective: TrainingObjective {
 
     /// The same over images that are not learnt from.
     public var validation: PreviewObjective? {
-        validationImages.map {
-            var result = self
-            result.images = $0
-            return result
-        }
+        replacing(\.images, by: validationImages)
     }
 
     /// Images and what the preview decoder shows of their latents.

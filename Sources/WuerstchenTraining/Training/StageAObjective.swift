@@ -116,13 +116,10 @@ public struct StageAObjective: ExtendableObjective {
 
     /// The same over images that are not learnt from.
     public var validation: StageAObjective? {
-        validationImages.map {
-            var result = self
-            result.images = $0
+        replacing(\.images, by: validationImages) {
             // From the first step on.
-            result.unquantizedShare = 0
-            result.auxiliary = auxiliary.validation()
-            return result
+            $0.unquantizedShare = 0
+            $0.auxiliary = auxiliary.validation()
         }
     }
 

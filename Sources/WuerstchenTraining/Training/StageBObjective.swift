@@ -121,13 +121,14 @@ public struct StageBObjective: TrainingObjective {
                 precision: precision, latentSpace: noise.blueprint.latentSpace)
     }
 
+    /// With the stage's activations computed anew.
+    public func checkpointingActivations() -> StageBObjective? {
+        noise.checkpointsActivations ? nil : replacing(\.noise.checkpointsActivations, by: true)
+    }
+
     /// The same over images that are not learnt from.
     public var validation: StageBObjective? {
-        validationImages.map {
-            var result = self
-            result.images = $0
-            return result
-        }
+        replacing(\.images, by: validationImages)
     }
 
     /// Images, and what Stages B and A make of their semantic latents in twelve steps.

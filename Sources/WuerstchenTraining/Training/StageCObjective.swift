@@ -87,13 +87,15 @@ public struct StageCObjective: ExtendableObjective {
         return loss
     }
 
+    /// With the stage's activations computed anew.
+    public func checkpointingActivations() -> StageCObjective? {
+        noise.checkpointsActivations ? nil : replacing(\.noise.checkpointsActivations, by: true)
+    }
+
     /// The same over latents that are not learnt from.
     public var validation: StageCObjective? {
-        validationSemantics.map {
-            var result = self
-            result.semantics = $0
-            result.auxiliary = auxiliary.validation()
-            return result
+        replacing(\.semantics, by: validationSemantics) {
+            $0.auxiliary = auxiliary.validation()
         }
     }
 

@@ -92,6 +92,19 @@ public struct Trainer<Objective: TrainingObjective> {
         }
     }
 
+    /// A run whose steps are only measured, somewhere in the middle of a training.
+    init(measuring objective: Objective, _ options: TrainingOptions) throws {
+        var options = options
+        options.steps = max(options.steps, 4)
+        (self.objective, self.options) = (objective, options)
+        (file, reducer, isFullyCompared) = (nil, SingleProcess(), true)
+        state = TrainingState(
+            objective: objective.name,
+            parameters: try objective.initialParameters(seed: options.seed), options,
+            TrainingSettings())
+        state.step = options.steps / 2
+    }
+
     /// Whether all steps are done.
     public var isFinished: Bool { state.step >= options.steps }
 

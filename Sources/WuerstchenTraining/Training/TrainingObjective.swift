@@ -47,6 +47,10 @@ public protocol TrainingObjective: Sendable {
     /// The same objective over images that are not learnt from, or nil where there are none.
     var validation: Self? { get }
 
+    /// The same objective with activations computed anew for gradients rather than kept, which
+    /// takes less memory and gives the same bits; nil where that is so already, or is not possible.
+    func checkpointingActivations() -> Self?
+
     /// Further numbers about how far training is, which take some time.
     ///
     /// - Parameter parameters: The parameters to look at, by name.
@@ -90,6 +94,9 @@ extension TrainingObjective {
     /// By default there is nothing more to measure.
     public func measurements(_ parameters: [String: Tensor]) throws -> [String: Float] { [:] }
 
+    /// By default there is nothing to compute anew.
+    public func checkpointingActivations() -> Self? { nil }
+
     /// By default nothing is set aside.
     public var validation: Self? { nil }
 
@@ -97,6 +104,27 @@ extension TrainingObjective {
     public func finish(
         _ parameters: inout TrainableParameters, _ step: TrainingStep, _ losses: [TrainingLoss]
     ) {}
+}
+
+extension TrainingObjective {
+    /// The same over other data, such as what is not learnt from.
+    ///
+    /// - Parameters:
+    ///   - data: The property with what is learnt from.
+    ///   - other: What takes its place.
+    ///   - change: What is to be changed besides.
+    /// - Returns: The other objective; nil where there is nothing to take the place.
+    func replacing<Data>(
+        _ data: WritableKeyPath<Self, Data>, by other: Data?,
+        _ change: (inout Self) -> Void = { _ in }
+    ) -> Self? {
+        other.map {
+            var result = self
+            result[keyPath: data] = $0
+            change(&result)
+            return result
+        }
+    }
 }
 
 /// A step of training.

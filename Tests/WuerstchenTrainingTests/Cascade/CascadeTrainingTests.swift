@@ -47,7 +47,7 @@ import _WuerstchenTestSupport
     }
 
     /// A clock that moves on by a second whenever somebody looks.
-    private final class Clock: Sendable {
+    final class Clock: Sendable {
         private let looks = Mutex(0)
         private let start = ContinuousClock.now
 

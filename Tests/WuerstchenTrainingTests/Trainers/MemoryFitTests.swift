@@ -1,0 +1,90 @@
+import Foundation
+import TensorCore
+import Testing
+import Wuerstchen
+import _WuerstchenTestSupport
+
+@testable import WuerstchenTraining
+
+/// What a step of training takes, before any is taken.
+@Suite("Memory of a training step") struct MemoryFitTests {
+    /// A stage of which activations are most of the memory.
+    private func objective() throws -> StageCObjective {
+        var stage = StageC.Configuration()
+        (stage.channels, stage.textChannels, stage.depth, stage.heads) = (32, 16, 8, 2)
+        var text = CLIPTextModel.Configuration(
+            channels: 16, hiddenChannels: 16, layers: 1, heads: 2)
+        let tokenizer = try withFolder { folder in
+            try CaptionTokenizer(captions: ["a house"]).write(to: folder)
+            return try CLIPTokenizer(contentsOf: folder)
+        }
+        (text.positions, text.vocabularySize) = (tokenizer.length, tokenizer.vocabularySize)
+        return StageCObjective(
+            NoisePrediction(StageBlueprint(configuration: stage)),
+            captions: CaptionEncoding(text, tokenizer: tokenizer, trainsEncoder: true),
+            semantics: ConstantSemantics(side: 12))
+    }
+
+    private struct ConstantSemantics: SemanticSource {
+        let side: Int
+
+        func semantics(_ number: Int, count: Int) -> SemanticBatch {
+            SemanticBatch(
+                latents: Tensor(repeating: 0.5, [count, side, side, 16]),
+                captions: Array(repeating: "a house", count: count))
+        }
+    }
+
+    private func options(batch: Int = 16) -> TrainingOptions {
+        var result = TrainingOptions(steps: 100, batchSize: batch, peakRate: 1e-3)
+        result.precision = .float32
+        return result
+    }
+
+    @Test("grows with the images of a step, and holds all that the optimiser remembers")
+    func growth() throws {
+        let objective = try objective()
+        let one = try MemoryFit(objective, options(batch: 1)).estimate
+        let many = try MemoryFit(objective, options(batch: 16)).estimate
+        // Parameters, their average, two moments and the gradients.
+        let parameters = try objective.initialParameters(seed: 0).count
+        #expect(one.work > 5 * 4 * parameters)
+        let perImage = Double(many.work - one.work) / 15
+        // What each of eight blocks keeps of 144 positions at least.
+        #expect(perImage > Double(8 * 144 * 32 * 4 * 4))
+        #expect(one.process > 0 && one.peak == one.work + one.process)
+    }
+
+    @Test("too much for a limit, activations are computed anew, to the same bits")
+    func checkpointing() throws {
+        let objective = try objective()
+        let whole = try MemoryFit(objective, options())
+        #expect(!whole.objective.noise.checkpointsActivations && whole.estimateBefore == nil)
+        let less = try MemoryFit(
+            objective, options(), limit: whole.estimate.work * 9 / 10, process: 0)
+        #expect(less.objective.noise.checkpointsActivations)
+        #expect(less.estimate.work < whole.estimate.work * 3 / 4)
+        // Which idle buffer is taken for a new one depends on the order of parameters.
+        let before = try #require(less.estimateBefore).work
+        #expect(abs(before - whole.estimate.work) < whole.estimate.work / 50)
+        #expect(less.description.contains("anew"))
+        var (first, second) = (
+            try Trainer(whole.objective, options()), try Trainer(less.objective, options())
+        )
+        for _ in 0..<2 { #expect(try first.next()?.loss == second.next()?.loss) }
+    }
+
+    @Test("too much whatever is done, it is refused with what would fit")
+    func refusal() throws {
+        let objective = try objective()
+        let one = try MemoryFit(objective, options(batch: 1)).estimate
+        let saving = try #require(objective.checkpointingActivations())
+        let all = try MemoryFit(saving, options()).estimate
+        expectError(.invalidRequest, "would fit", "--micro-batch") {
+            _ = try MemoryFit(objective, options(), limit: all.work * 9 / 10, process: 0)
+        }
+        expectError(.invalidRequest, "nothing smaller fits") {
+            _ = try MemoryFit(objective, options(), limit: one.work / 2)
+        }
+    }
+}
