@@ -13,8 +13,6 @@ struct BytePairEncoding: Sendable {
 
     /// Ids of the symbols of single bytes: 256 inside a word, then 256 at its end.
     private let byteSymbols: [Int]
-    /// The id of bytes whose symbol is not in the vocabulary.
-    let unknown: Int
     private let merges: [UInt64: Merge]
     /// No symbol stands for more bytes than this.
     private let longestSymbol: Int
@@ -28,7 +26,6 @@ struct BytePairEncoding: Sendable {
     /// - Throws: `invalidVocabulary` if a merge occurs twice or needs a symbol that is not there.
     init(vocabulary: Vocabulary, merges: MergeList, unknown: Int) throws {
         let alphabet = CLIPTokenizer.byteAlphabet
-        self.unknown = unknown
         byteSymbols = ["", Self.endOfWord].flatMap { suffix in
             alphabet.map { vocabulary.ids[$0 + suffix] ?? unknown }
         }

@@ -36,7 +36,14 @@ extension CLIPTokenizer {
 
     private func hasToken(_ word: String) -> Bool {
         let ids = pieceIDs(of: word)
-        return ids.count <= 1 && !ids.contains(encoder.unknown)
+        // What stands for unknown bytes is the end token in CLIP's files.
+        return ids.count <= 1 && !ids.contains(endToken)
+    }
+
+    /// The symbols of the tokenizer in a folder with their ids: also those that are only parts of
+    /// words, whose spelling no added token can have under another id.
+    package static func symbols(in folder: URL) throws -> [String: Int] {
+        try TokenizerFiles(directory: folder).vocabularyAndMerges().0.ids
     }
 
     /// The ids of a word between the start and the end token.

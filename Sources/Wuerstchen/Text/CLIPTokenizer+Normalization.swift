@@ -23,8 +23,13 @@ struct AddedTokens: Sendable {
     let normalized: [Pattern]
     /// Looked for there as single words, by what they begin with, the longest first.
     let words: [Unicode.Scalar: [Pattern]]
+    // States of trainings have a digest of what is stored here, so what follows from it is not.
     /// The scalars of the longest that is looked for in the normalised text.
-    let longest: Int
+    var longest: Int {
+        max(
+            normalized.first?.scalars.count ?? 0,
+            words.values.reduce(0) { max($0, $1.first?.scalars.count ?? 0) })
+    }
     /// The single words as they are written in the tokenizer's files, with their ids.
     let wordIDs: [String: Int]
 
@@ -46,7 +51,6 @@ struct AddedTokens: Sendable {
             tokens.filter { $0.isNormalized && !$0.isSingleWord })
         let single = normalizedPatterns(tokens.filter { $0.isNormalized && $0.isSingleWord })
         words = Dictionary(grouping: single.filter { !$0.scalars.isEmpty }) { $0.scalars[0] }
-        longest = (normalized + single).map(\.scalars.count).max() ?? 0
         wordIDs = Dictionary(
             tokens.filter(\.isSingleWord).map { ($0.content, $0.id) },
             uniquingKeysWith: { first, _ in first })

@@ -54,7 +54,7 @@ public struct StartingText: Sendable {
         if !FileManager.default.fileExists(atPath: folder.path) {
             // Whole or not at all.
             let part = folder.appendingPathExtension("part")
-            try NewWords(in: captions(), besides: base.tokenizer, of: base.configuration)
+            try NewWords(in: captions(), besides: tokenizerFolder, of: base.configuration)
                 .write(addedTo: tokenizerFolder, to: part)
             try FileManager.default.moveItem(at: part, to: folder)
         }

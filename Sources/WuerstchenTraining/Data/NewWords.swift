@@ -6,9 +6,10 @@ public import Wuerstchen
 /// a token and an embedding for each word that they would spell in pieces.
 ///
 /// All that was there keeps its ids and its embeddings, so that a sentence without new words gives
-/// the same bits. A new word begins as the mean of its pieces.
+/// the same bits. A new word begins as the mean of its pieces. Where the vocabulary has its spelling
+/// already, as a part of longer words, it takes that symbol's token.
 public struct NewWords: Sendable {
-    /// The ids of the words' pieces by the words' own ids.
+    /// The ids of the pieces of words that get an embedding, by the words' own ids.
     private let pieces: [Int: [Int]]
     private let ids: [String: Int]
     /// The embeddings that the encoder has before.
@@ -21,20 +22,26 @@ public struct NewWords: Sendable {
     ///
     /// - Parameters:
     ///   - captions: The captions.
-    ///   - tokenizer: The tokenizer.
+    ///   - folder: The tokenizer's folder.
     ///   - configuration: The numbers of the text encoder that reads its tokens.
     ///   - fewest: In how many captions a word must be; what is seen once is not learnt.
     ///   - most: The most words, the frequent ones first.
+    /// - Throws: `WuerstchenError` when the tokenizer cannot be read.
     public init(
-        in captions: [String], besides tokenizer: CLIPTokenizer,
-        of configuration: CLIPTextModel.Configuration, fewest: Int = 2, most: Int = 4096
-    ) {
+        in captions: [String], besides folder: URL, of configuration: CLIPTextModel.Configuration,
+        fewest: Int = 2, most: Int = 4096
+    ) throws {
+        let tokenizer = try CLIPTokenizer(contentsOf: folder)
+        let symbols = try CLIPTokenizer.symbols(in: folder)
         rows = max(configuration.vocabularySize, tokenizer.vocabularySize)
         let words = tokenizer.wordsWithoutToken(in: captions, fewest: fewest, most: most)
-        let first = rows
-        ids = Dictionary(
-            uniqueKeysWithValues: words.enumerated().map { ($1, first + $0) })
-        pieces = Self.pieces(of: ids, tokenizer)
+        var (ids, next) = ([String: Int](), rows)
+        for word in words {
+            ids[word] = symbols[word] ?? next
+            if symbols[word] == nil { next += 1 }
+        }
+        self.ids = ids
+        pieces = Self.pieces(of: ids, from: rows, tokenizer)
     }
 
     /// The words that a tokenizer has more than another.
@@ -48,15 +55,16 @@ public struct NewWords: Sendable {
         of configuration: CLIPTextModel.Configuration
     ) {
         rows = max(configuration.vocabularySize, base.vocabularySize)
-        let rows = rows
-        ids = tokenizer.addedWords.filter { $0.value >= rows }
-        pieces = Self.pieces(of: ids, base)
+        ids = tokenizer.addedWords.filter { base.addedWords[$0.key] == nil }
+        pieces = Self.pieces(of: ids, from: rows, base)
     }
 
     private static func pieces(
-        of ids: [String: Int], _ tokenizer: CLIPTokenizer
+        of ids: [String: Int], from first: Int, _ tokenizer: CLIPTokenizer
     ) -> [Int: [Int]] {
-        Dictionary(uniqueKeysWithValues: ids.map { ($1, tokenizer.pieceIDs(of: $0)) })
+        Dictionary(
+            uniqueKeysWithValues: ids.filter { $0.value >= first }
+                .map { ($1, tokenizer.pieceIDs(of: $0)) })
     }
 
     /// Writes a tokenizer that has the words too, as the transformers library reads it: as added
@@ -76,7 +84,7 @@ public struct NewWords: Sendable {
         _ configuration: CLIPTextModel.Configuration
     ) -> CLIPTextModel.Configuration {
         var result = configuration
-        result.vocabularySize = rows + ids.count
+        result.vocabularySize = rows + pieces.count
         return result
     }
 
@@ -88,7 +96,7 @@ public struct NewWords: Sendable {
         parameters.reduce(into: parameters) { result, parameter in
             let (name, table) = parameter
             guard name.hasSuffix("embeddings.token_embedding.weight"), table.shape.rank == 2,
-                !ids.isEmpty
+                !pieces.isEmpty
             else { return }
             let width = table.shape[1]
             let added = pieces.sorted { $0.key < $1.key }.map { _, pieces in
