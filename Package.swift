@@ -14,16 +14,26 @@ let package = Package(
     products: [
         .library(name: "Wuerstchen", targets: ["Wuerstchen"]),
         .library(name: "WuerstchenTraining", targets: ["WuerstchenTraining"]),
+        .library(name: "WuerstchenMPI", targets: ["WuerstchenMPI"]),
         .library(name: "WuerstchenScenes", targets: ["WuerstchenScenes"]),
         .library(name: "WuerstchenMiniature", targets: ["WuerstchenMiniature"]),
         .library(name: "WuerstchenNN", targets: ["WuerstchenNN"]),
         .library(name: "TensorCore", targets: ["TensorCore"]),
+    ],
+    traits: [
+        .trait(
+            name: "MPI",
+            description: "Training by several processes over Open MPI or MPICH (WuerstchenMPI).")
     ],
     targets: [
         .target(
             name: "CWuerstchenBLAS",
             linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
         .target(name: "CWuerstchenKernels"),
+        // Opens MPI at run time: it is built anywhere, and under Open MPI or MPICH alike.
+        .target(
+            name: "CWuerstchenMPI",
+            linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
         .target(
             name: "CWuerstchenPhotos",
             linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
@@ -46,6 +56,10 @@ let package = Package(
         .target(
             name: "WuerstchenTraining",
             dependencies: ["Wuerstchen", "WuerstchenNN", "TensorCore"],
+            swiftSettings: settings),
+        .target(
+            name: "WuerstchenMPI",
+            dependencies: ["WuerstchenTraining", "TensorCore", "CWuerstchenMPI"],
             swiftSettings: settings),
         .target(
             name: "WuerstchenScenes",

@@ -27,9 +27,14 @@ let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swif
 let package = Package(
     name: "Examples",
     platforms: [.macOS(.v15)],
+    traits: [
+        .trait(name: "MPI", description: "Training by several processes over MPI.")
+    ],
     dependencies: [
         // Named, because a path dependency is otherwise called after whatever folder it lies in.
-        .package(name: "Wuerstchen", path: ".."),
+        .package(
+            name: "Wuerstchen", path: "..",
+            traits: [.defaults, .trait(name: "MPI", condition: .when(traits: ["MPI"]))]),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
     ],
     targets: [
@@ -39,6 +44,9 @@ let package = Package(
                 .product(name: "Wuerstchen", package: "Wuerstchen"),
                 .product(name: "WuerstchenTraining", package: "Wuerstchen"),
                 .product(name: "WuerstchenMiniature", package: "Wuerstchen"), arguments,
+                .product(
+                    name: "WuerstchenMPI", package: "Wuerstchen",
+                    condition: .when(traits: ["MPI"])),
             ],
             path: "Sources/Support", swiftSettings: settings),
         example("text-to-image", folder: "TextToImage", [arguments, support]),

@@ -12,7 +12,8 @@ struct MakeCouplings: AsyncParsableCommand {
         abstract: "Let a teacher make pairs of noise and latents.",
         discussion: """
             Pairs are written in files of some hundred; those that are there are kept, so that making \
-            goes on where it was stopped, or with more.
+            goes on where it was stopped, or with more. Under mpirun or srun, or with RANK and \
+            WORLD_SIZE set, each process makes its share of the files.
             """)
 
     @Argument(help: "The folder of the couplings; it is made if it is not there.")
@@ -77,7 +78,7 @@ struct MakeCouplings: AsyncParsableCommand {
 
     func run() async throws {
         let command = self
-        try await interruptible { try command.make() }
+        try await interruptible(by: .separately) { try command.make() }
     }
 
     private func make() throws {
@@ -94,6 +95,7 @@ struct MakeCouplings: AsyncParsableCommand {
             shardSize: perFile)
         var generator = PairGenerator(record, conditions: conditions, teacher: stage)
         generator.batchSize = batch
+        generator.process = try ProcessRank()
         let start = ContinuousClock.now
         var (first, shown) = (-1, ContinuousClock.now)
         let refused = try generator.make(count, in: URL(fileURLWithPath: output)) { done in
@@ -104,7 +106,9 @@ struct MakeCouplings: AsyncParsableCommand {
             let rate = (Double(done - first) / seconds).rounded(to: 1)
             StatusLine().note("\(done) of \(count) couplings, \(rate) a second")
         }
-        StatusLine().note("\(count) couplings in \(output), \(refused) refused")
+        let process = generator.process
+        let whose = process.count > 1 ? "of those of \(process) " : ""
+        StatusLine().note("\(count) couplings in \(output), \(whose)\(refused) refused")
     }
 
     private var compute: ComputeArguments { teacher.run.compute }

@@ -37,7 +37,7 @@ struct TrainDecoder: AsyncParsableCommand {
 
     func run() async throws {
         let command = self
-        try await interruptible { try command.train() }
+        try await interruptible(by: .together) { try command.train() }
     }
 
     private func train() throws {

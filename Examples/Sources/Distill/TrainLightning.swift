@@ -58,7 +58,7 @@ struct Lightning: AsyncParsableCommand {
 
     func run() async throws {
         let command = self
-        try await interruptible {
+        try await interruptible(by: .together) {
             try command.student.train(
                 ProgressivePlan(
                     steps: command.steps, teacherSteps: command.student.teacherSteps,
@@ -86,7 +86,7 @@ struct Windows: AsyncParsableCommand {
 
     func run() async throws {
         let command = self
-        try await interruptible {
+        try await interruptible(by: .together) {
             try command.student.train(
                 ProgressivePlan(
                     windows: command.windows, teacherSteps: command.student.teacherSteps,
@@ -126,6 +126,8 @@ struct ProgressiveArguments: ParsableArguments {
 
     @Option(help: "Latents of a step of training.")
     var batch = 32
+
+    @OptionGroup var sharing: SharingArguments
 
     @Option(
         help: """
@@ -215,6 +217,7 @@ struct ProgressiveArguments: ParsableArguments {
             steps: steps, batchSize: batch, peakRate: rate, averageDecay: average)
         options.optimizer = optimizer
         options.microBatches = batch / (microBatch ?? batch)
+        sharing.apply(to: &options)
         options.precision = teacher.run.compute.precision
         options.seed = teacher.run.compute.seed
         options.checkpointInterval = checkpointInterval

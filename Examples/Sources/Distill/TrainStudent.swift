@@ -18,7 +18,7 @@ struct Reflow: AsyncParsableCommand {
 
     func run() async throws {
         let student = student
-        try await interruptible { try student.train(.uniform) }
+        try await interruptible(by: .together) { try student.train(.uniform) }
     }
 }
 
@@ -50,7 +50,9 @@ struct OneStep: AsyncParsableCommand {
 
     func run() async throws {
         let (student, adversary) = (student, adversary)
-        try await interruptible { try student.train(.beginning, adversary: adversary) }
+        try await interruptible(by: .together) {
+            try student.train(.beginning, adversary: adversary)
+        }
     }
 }
 

@@ -6,13 +6,24 @@ import WuerstchenTraining
 
 /// The rows of a folder of images.
 extension Evaluate {
-    func measureFolder(_ gates: CascadeGates, sheet: URL?) throws {
+    func measureFolder(_ gates: CascadeGates, _ process: ProcessRank, sheet: URL?) throws {
         let options = ImageFolderOptions(
             sizes: .fixed(gates.cascade.defaultSize), maximumEnlargement: 4, seed: seed)
         guard let folder = try folder.folder(options) else { return }
         let line = StatusLine()
         line.note("\(folder.summary(tokenizer: try gates.cascade.textEncoder().tokenizer))")
-        let evaluation = try FolderEvaluation(gates, folder, count: count)
+        var evaluation = try FolderEvaluation(gates, folder, count: count)
+        evaluation.gates.kept = try kept(
+            "images", gates,
+            of: "\(folder.fingerprint), \(evaluation.batchSize) at a time, \(folder.options)")
+        let leave = try share(
+            process,
+            make: { [evaluation] row, progress in
+                try evaluation.make(row.gate, by: process, progress: progress)
+            },
+            isMade: { [evaluation] row in evaluation.isMade(row.gate) })
+        guard let leave else { return }
+        defer { withExtendedLifetime(leave) {} }
         if let problem = evaluation.probeProblem { line.note(problem) }
         var drawn = ContactSheet(title: "evaluation", imageSide: 160, columns: 8)
         let levels = (0..<ImageDetail.levels).map { "SWD-\($0 + 1)" }

@@ -3,8 +3,15 @@ import Foundation
 
 /// Does work in a task that an interrupt (Ctrl-C), a termination or the end of its terminal
 /// cancels, so that it can save what it has.
-public func interruptible(_ work: @escaping @Sendable () throws -> Void) async throws {
-    let task = Task.detached { try work() }
+///
+/// - Parameters:
+///   - sharing: How several processes can do the work.
+///   - work: The work.
+/// - Throws: `ExitCode` after a cancellation, or what the work throws.
+public func interruptible(
+    by sharing: WorkSharing = .nobodyElse, _ work: @escaping @Sendable () throws -> Void
+) async throws {
+    let task = Task.detached { try together(sharing, work) }
     let sources = [SIGINT, SIGTERM, SIGHUP].filter { !isIgnored($0) }.map { number in
         signal(number, SIG_IGN)
         let source = DispatchSource.makeSignalSource(signal: number)

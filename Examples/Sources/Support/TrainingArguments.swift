@@ -93,6 +93,9 @@ public struct TrainingArguments<Defaults: TrainingDefaults>: ParsableArguments, 
             """)
     public var microBatch: Int?
 
+    /// How several processes share a step.
+    @OptionGroup public var sharing: SharingArguments
+
     /// The highest learning rate.
     @Option(help: "The highest learning rate.")
     public var rate = Defaults.rate
@@ -144,6 +147,7 @@ public struct TrainingArguments<Defaults: TrainingDefaults>: ParsableArguments, 
             averageDecay: average)
         options.optimizer = optimizer.optimizer(weightDecay: decay)
         options.microBatches = batch / (microBatch ?? batch)
+        sharing.apply(to: &options)
         options.precision = compute.precision
         options.seed = compute.seed
         options.checkpointInterval = checkpointInterval

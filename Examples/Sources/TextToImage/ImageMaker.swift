@@ -15,7 +15,6 @@ struct ImageMaker {
     private(set) var sheet = ContactSheet(title: "text-to-image")
     /// The image that was made last.
     private(set) var last: Image?
-    private var made = 0
     private var steps = 0
 
     init(
@@ -30,7 +29,16 @@ struct ImageMaker {
         self.watch = watch
     }
 
-    mutating func make(_ request: GenerationRequest, _ events: inout Events) async throws {
+    /// Makes the images of a request and writes them.
+    ///
+    /// - Parameters:
+    ///   - request: The images.
+    ///   - first: The place of the first of them among all.
+    ///   - events: Where what happens is said.
+    /// - Throws: What making and writing them throws.
+    mutating func make(
+        _ request: GenerationRequest, first: Int, _ events: inout Events
+    ) async throws {
         // Before the work: what cannot be recorded must not cost an image.
         _ = try cascade.record(of: request)
         events.start(request, cascade)
@@ -48,13 +56,13 @@ struct ImageMaker {
                     for file in files { events.preview(file) }
                 }
                 if step.index == step.total - 1 { steps += step.total }
-            case .images(let images, let first):
+            case .images(let images, let index):
                 progress.finish()
                 if let first = images.first { try watch?.finish(first) }
                 if keepsImages { kept += images }
                 last = images.last
-                for (index, image) in zip(first..., images) {
-                    let place = made + index
+                for (index, image) in zip(index..., images) {
+                    let place = first + index
                     try target.write(
                         image, place, text: cascade.metadata(of: request, image: index))
                     guard let file = target[place] else { continue }
@@ -63,7 +71,6 @@ struct ImageMaker {
                 }
             }
         }
-        made += request.count
         sheet.addRow(
             request.prompt, kept,
             captions: kept.indices.map { "seed \(request.seed &+ UInt64($0))" })

@@ -36,6 +36,13 @@ struct OutputArguments: ParsableArguments {
 
     @Flag(
         help: """
+            Make only the images whose files are missing, such as after an interruption; those that \
+            are there must be of the same requests.
+            """)
+    var resume = false
+
+    @Flag(
+        help: """
             Write what happens to standard output, a JSON object on each line: start, step, preview, \
             picture and error.
             """)
@@ -47,6 +54,9 @@ struct OutputArguments: ParsableArguments {
     func validate() throws {
         guard !json || output != "-" else {
             throw ValidationError("--json and --output - both need standard output")
+        }
+        guard !resume || output != "-" else {
+            throw ValidationError("--resume looks for files, and --output - writes none")
         }
     }
 

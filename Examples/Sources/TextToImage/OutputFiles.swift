@@ -84,6 +84,24 @@ struct OutputFiles {
         }
     }
 
+    /// Whether an image is there already.
+    ///
+    /// - Throws: `WuerstchenError` with code `invalidRequest` where another image is.
+    func isMade(
+        _ index: Int, _ request: GenerationRequest, _ cascade: Cascade
+    ) throws -> Bool {
+        guard let file = self[index], FileManager.default.fileExists(atPath: file.path) else {
+            return false
+        }
+        guard try GenerationRecord(contentsOf: file) == cascade.record(of: request) else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "\(file.path) is an image of another request, or of other weights or kernels; choose "
+                    + "another name, or make it anew without --resume")
+        }
+        return true
+    }
+
     /// Finds out before the work, not after it, whether its result can be kept.
     func check(_ replacement: ReplacementArguments) throws {
         guard stem != nil else {

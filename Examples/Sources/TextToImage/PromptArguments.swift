@@ -121,18 +121,17 @@ struct PromptArguments: ParsableArguments {
             throw WuerstchenError(.invalidRequest, "the request has no prompt; say what to make")
         }
         let seed = (line.seed ?? asked.seed ?? drawn).value
+        let isDrawn = (line.seed ?? asked.seed ?? drawn).isDrawn
         func order(_ prompt: String, _ seed: UInt64, _ asked: RequestArguments) -> Order {
             Order(
-                prompt: prompt, seed: seed, line: number, syntax: syntax, embeddings: embeddings,
-                asked: asked)
+                prompt: prompt, seed: seed, isSeedDrawn: isDrawn, line: number, syntax: syntax,
+                embeddings: embeddings, asked: asked)
         }
         guard let choices else { return [order(line.prompt, seed, asked)] }
         return try (0..<asked.count).map { image in
-            var one = asked
-            one.count = 1
-            one.stageBSeed = asked.stageBSeed.map { $0 &+ UInt64(image) }
-            let seed = seed &+ UInt64(image)
-            return order(try choices.prompt(of: line.prompt, seed: seed), seed, one)
+            let one = order("", seed, asked).image(image)
+            return order(
+                try choices.prompt(of: line.prompt, seed: one.seed), one.seed, one.asked)
         }
     }
 }
@@ -140,16 +139,27 @@ struct PromptArguments: ParsableArguments {
 /// A request that a command line or a line of a file asks for.
 struct Order {
     let prompt: String
-    let seed: UInt64
+    private(set) var seed: UInt64
+    /// Whether nobody named the seed.
+    let isSeedDrawn: Bool
     let line: Int?
     let syntax: PromptSyntax
     let embeddings: PromptEmbeddings?
-    let asked: RequestArguments
+    private(set) var asked: RequestArguments
     /// Where it stands, for messages.
     var place: String?
 
     /// The seeds of its images.
     var seeds: [UInt64] { (0..<asked.count).map { seed &+ UInt64($0) } }
+
+    /// One of its images alone, the same bit for bit.
+    func image(_ index: Int) -> Order {
+        var one = self
+        one.seed = seed &+ UInt64(index)
+        one.asked.count = 1
+        one.asked.stageBSeed = asked.stageBSeed.map { $0 &+ UInt64(index) }
+        return one
+    }
 
     /// The request, with its images read.
     func request(_ cascade: Cascade) throws -> GenerationRequest {

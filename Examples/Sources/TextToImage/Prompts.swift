@@ -3,7 +3,7 @@ enum Prompts {
     /// The options that take no value.
     static let flags: Set = [
         "--fast", "--quiet", "--force", "--clean-end", "--json", "--prompt-weights", "--wildcards",
-        "--watch",
+        "--watch", "--resume",
         "--help", "-h", "--version",
     ]
 

@@ -104,12 +104,17 @@ struct TextToImage: AsyncParsableCommand {
             chosen.asked.steps = nil
             return try await chosen.run(&events)
         }
+        let process = try ProcessRank()
         let repetition = try repeated.map { try Repetition($0) }
         let orders = try repetition == nil ? prompts.orders(asked) : []
+        if repetition != nil || prompts.saveEmbeddings != nil, !process.isFirst { return }
         if let file = prompts.saveEmbeddings { return try saveEmbeddings(of: orders, to: file) }
         let target = try OutputFiles(
             output.output, seeds: repetition.map { [$0.record.seed] } ?? orders.flatMap(\.seeds))
         try target.check(output.replacement)
+        let share = WorkShare(orders, process, skipsMade: output.resume)
+        try share.check(prompts, output)
+        guard repetition != nil || !share.pieces.isEmpty else { return }
         let sheetFile = try output.sheetFile()
         let previews = try output.previews.map { try PreviewFolder($0, output.replacement) }
         let expected = try limits.isAsked ? checkedMemory(repetition, orders) : nil
@@ -117,26 +122,32 @@ struct TextToImage: AsyncParsableCommand {
         let cascade = try loaded(repetition?.record)
         // What is wrong with any is found before the first is worked on; the images of all but that
         // one are read again, rather than kept.
-        let requests: [() throws -> GenerationRequest] =
+        var pieces: [(first: Int, request: () throws -> GenerationRequest)] =
             repetition.map { repetition in
-                [{ try repetition.request(cascade, asked.edit, embeddings: prompts.encoded()) }]
-            } ?? orders.map { order in { try order.request(cascade) } }
+                let encoded = { try prompts.encoded() }
+                return [(0, { try repetition.request(cascade, asked.edit, embeddings: encoded()) })]
+            } ?? share.pieces.map { piece in (piece.first, { try piece.order.request(cascade) }) }
         var first: GenerationRequest?
-        for request in requests {
-            let request = try request()
+        pieces = try pieces.filter { piece in
+            let request = try piece.request()
+            guard try !output.resume || !target.isMade(piece.first, request, cascade) else {
+                return false
+            }
             first = first ?? request
+            return true
         }
         let watch = output.watcher()
         defer { watch?.restore() }
         let progress = Progress(isQuiet: output.quiet, keepsLine: watch != nil)
+        if let note = share.note(pieces.count) { progress.note(note) }
         if let first { describe(first, cascade, progress) }
         var maker = ImageMaker(
             cascade: cascade, target: target, previews: previews, keepsImages: sheetFile != nil,
             progress: progress, watch: watch)
-        for request in requests {
-            let next = try first ?? request()
+        for piece in pieces {
+            let next = try first ?? piece.request()
             first = nil
-            try await maker.make(next, &events)
+            try await maker.make(next, first: piece.first, &events)
         }
         if let sheetFile {
             try maker.sheet.write(to: sheetFile)

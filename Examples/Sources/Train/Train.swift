@@ -113,7 +113,9 @@ struct PartArguments<Defaults: TrainingDefaults>: ParsableArguments {
         if let part { folder.appendPathComponent(part) }
         var progress = TrainingProgress()
         progress.note("training \(objective.name) in \(folder.path)")
-        if part != nil, !force { try requireNothingForeign(in: training.folder) }
+        if part != nil, !force, ProcessGroup.isFirst {
+            try requireNothingForeign(in: training.folder)
+        }
         let fit = try MemoryFit(
             objective, training.options(compute), limit: memory.memoryLimit?.bytes)
         progress.note(fit.description)
@@ -125,7 +127,7 @@ struct PartArguments<Defaults: TrainingDefaults>: ParsableArguments {
                 resumes: training.resume && (run.isBegun || !isLater), start: start,
                 progress: &progress))
         // Also of a run that had taken all its steps before.
-        try export(trained)
+        try ProcessGroup.inFirst { try export(trained) }
         return trained
     }
 

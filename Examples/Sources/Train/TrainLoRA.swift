@@ -73,7 +73,7 @@ struct TrainLoRA: AsyncParsableCommand {
 
     func run() async throws {
         let command = self
-        try await interruptible { try command.train() }
+        try await interruptible(by: .together) { try command.train() }
     }
 
     private func train() throws {
@@ -98,7 +98,8 @@ struct TrainLoRA: AsyncParsableCommand {
             seed: arguments.compute.seed)
 
         // For the trainings of both stages, and the file that they write to.
-        let lock = try FolderLock(arguments.training.folder)
+        let lock = try FolderLock(
+            arguments.training.folder, for: ProcessGroup.current.process)
         defer { withExtendedLifetime(lock) {} }
         var trained: [[String: Tensor]] = []
         if stage != .stageB {
@@ -116,8 +117,10 @@ struct TrainLoRA: AsyncParsableCommand {
                 try arguments.run(objective, in: "stage-b", isLater: stage == .both).values)
         }
         let output = arguments.training.folder.appendingPathComponent(CascadeLoRA.fileName)
-        try training.lora(of: trained).write(
-            to: output, elementType: arguments.training.elementType)
+        try ProcessGroup.inFirst {
+            try training.lora(of: trained).write(
+                to: output, elementType: arguments.training.elementType)
+        }
         StatusLine().note(output.path)
     }
 }

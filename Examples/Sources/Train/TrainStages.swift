@@ -40,7 +40,7 @@ struct TrainStageA: AsyncParsableCommand {
     func run() async throws {
         let (arguments, crop, configuration) = (arguments, crop, configuration)
         let (adversary, start) = (adversary, start)
-        try await interruptible {
+        try await interruptible(by: .together) {
             let architecture = try start.configuration(
                 configuration, \.stageA, MiniatureArchitecture.stageA)
             let sources = try arguments.sources(crop: crop)
@@ -125,7 +125,7 @@ struct TrainCompressorAndB: AsyncParsableCommand {
 
     func run() async throws {
         let command = self
-        try await interruptible { try command.train() }
+        try await interruptible(by: .together) { try command.train() }
     }
 
     private func train() throws {
@@ -156,7 +156,8 @@ struct TrainCompressorAndB: AsyncParsableCommand {
         try sources.describe(captionsFor: diffusion.noCaptions ? nil : text.tokenizer)
 
         // For both of its trainings, and the checkpoint that they write to.
-        let lock = try FolderLock(arguments.training.folder)
+        let lock = try FolderLock(
+            arguments.training.folder, for: ProcessGroup.current.process)
         defer { withExtendedLifetime(lock) {} }
         let compressorValues = try given ?? trainedCompressor(sources)
         objective.compressorArchitecture = CompressorNetwork(of: compressorValues).architecture
@@ -248,7 +249,7 @@ struct TrainStageC: AsyncParsableCommand {
 
     func run() async throws {
         let command = self
-        try await interruptible { try command.train() }
+        try await interruptible(by: .together) { try command.train() }
     }
 
     private func train() throws {
@@ -273,9 +274,11 @@ struct TrainStageC: AsyncParsableCommand {
         try objective.validate()
         try sources.describe(captionsFor: diffusion.noCaptions ? nil : text.tokenizer)
         if cache {
-            objective.semantics = try cached(sources.images, "latents", compressor)
-            objective.validationSemantics = try sources.heldOut.map {
-                try cached($0, "latents-held-out", compressor)
+            try ProcessGroup.firstThenOthers {
+                objective.semantics = try cached(sources.images, "latents", compressor)
+                objective.validationSemantics = try sources.heldOut.map {
+                    try cached($0, "latents-held-out", compressor)
+                }
             }
         }
         let (arguments, learnsText) = (arguments, diffusion.learnText)
@@ -339,7 +342,7 @@ struct TrainPreview: AsyncParsableCommand {
 
     func run() async throws {
         let command = self
-        try await interruptible {
+        try await interruptible(by: .together) {
             let (arguments, start) = (command.arguments, command.start)
             let sources = try arguments.sources()
             try sources.describe()

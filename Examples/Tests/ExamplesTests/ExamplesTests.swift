@@ -28,8 +28,11 @@ import WuerstchenTraining
         try run(example, arguments)
     }
 
-    func run(_ example: String, _ arguments: [String]) throws -> Outcome {
+    func run(
+        _ example: String, _ arguments: [String], environment: [String: String] = [:]
+    ) throws -> Outcome {
         let process = Process()
+        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
         process.executableURL = Self.products.appendingPathComponent(example)
         process.arguments = arguments
         process.currentDirectoryURL = folder

@@ -149,6 +149,33 @@ public struct CascadeEvaluation: Sendable {
             features: FeatureStatistics(Tensor.concatenating(features)), detail: detail)
     }
 
+    /// Makes a process's share of what a gate is measured with, as far as it is not there, to be
+    /// kept in `CascadeGates.kept`.
+    ///
+    /// - Parameters:
+    ///   - gate: Which parts.
+    ///   - count: How many images, rounded up to whole batches.
+    ///   - process: Which process this is.
+    ///   - progress: Called after each batch with the number of images done.
+    /// - Throws: As ``run(_:count:against:progress:)``.
+    public func make(
+        _ gate: CascadeGates.Gate, count: Int, by process: ProcessRank,
+        progress: (Int) -> Void = { _ in }
+    ) throws {
+        for number in 0..<(count + batchSize - 1) / batchSize
+        where process.takes(number) && !gates.has(gate, seed: UInt64(number * batchSize)) {
+            try Task.checkCancellation()
+            let batch = images.batch(number, count: batchSize)
+            _ = try gates.make(gate, batch, seed: UInt64(number * batchSize))
+            progress((number + 1) * batchSize)
+        }
+    }
+
+    /// Whether all that a gate is measured with has been made and kept.
+    public func isMade(_ gate: CascadeGates.Gate, count: Int) -> Bool {
+        stride(from: 0, to: count, by: batchSize).allSatisfy { gates.has(gate, seed: UInt64($0)) }
+    }
+
     /// Puts a number of images through a gate.
     ///
     /// - Parameters:

@@ -54,8 +54,10 @@ public struct DecoderDistillation: Sendable {
             from: start, scope: "stage_a", options, in: folder, resumes: resumes,
             progress: &progress)
         let target = StudentFolder(folder.appendingPathComponent("student"))
-        try target.write(
-            learnt, objective.configuration, base: base, elementType: elementType)
+        try ProcessGroup.inFirst {
+            try target.write(
+                learnt, objective.configuration, base: base, elementType: elementType)
+        }
         return target
     }
 }

@@ -149,10 +149,11 @@ where Stage.Configuration: DistillableConfiguration {
             from: start, scope: Stage.scope, options, in: folder, resumes: resumes,
             progress: &progress)
         let target = StudentFolder(folder.appendingPathComponent("student"))
-        try target.write(
-            learnt, objective.student.blueprint.configuration, base: folders.base,
-            storesDifferences: keepsAttention,
-            elementType: elementType)
+        try ProcessGroup.inFirst {
+            try target.write(
+                learnt, objective.student.blueprint.configuration, base: folders.base,
+                storesDifferences: keepsAttention, elementType: elementType)
+        }
         return target
     }
 }

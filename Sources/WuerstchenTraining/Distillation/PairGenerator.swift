@@ -14,6 +14,8 @@ public struct PairGenerator: Sendable {
     public var conditions: any ConditionSource
     /// Pairs that are made at a time.
     public var batchSize = 32
+    /// Which of several processes this one is: each makes every so many-th file.
+    public var process = ProcessRank.single
     /// The largest element of latents that are kept; larger ones are a solver gone astray.
     public var largest: Float = 20
     private let teacher: CouplingTeacher
@@ -38,8 +40,8 @@ public struct PairGenerator: Sendable {
     /// - Parameters:
     ///   - count: How many, rounded up to whole files.
     ///   - folder: Where to; made if it is not there.
-    ///   - progress: Called after each batch with the number of pairs that are done.
-    /// - Returns: How many pairs were refused as not finite or too large.
+    ///   - progress: Called after each batch with the number of the pair that it came to.
+    /// - Returns: How many pairs of this process's files were refused as not finite or too large.
     /// - Throws: `CancellationError` when the task is cancelled, or `WuerstchenError` when a file
     ///   is there that was made differently, or cannot be written.
     @discardableResult
@@ -57,10 +59,11 @@ public struct PairGenerator: Sendable {
                     + "a time, guidance \(record.guidance), captions dropped \(record.captionDropout); "
                     + "counts must be positive, the share from 0 to 1")
         }
-        let lock = try FolderLock(folder)
+        let lock = try FolderLock(folder, for: process)
         defer { withExtendedLifetime(lock) {} }
         var refused = 0
-        for shard in 0..<(count + record.shardSize - 1) / record.shardSize {
+        let shards = (count + record.shardSize - 1) / record.shardSize
+        for shard in 0..<shards where process.takes(shard) {
             let file = Couplings.file(shard, in: folder)
             let range = shard * record.shardSize..<(shard + 1) * record.shardSize
             if FileManager.default.fileExists(atPath: file.path) {

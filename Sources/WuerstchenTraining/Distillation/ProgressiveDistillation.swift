@@ -91,9 +91,11 @@ where Stage.Configuration: DistillableConfiguration {
                 objective.auxiliary.isEmpty ? meanSquare : adversarial, in: place,
                 resumes: resumes && (isBegun || students.isEmpty), progress: &progress)
             let target = StudentFolder(place.appendingPathComponent("student"))
-            try target.write(
-                learnt, objective.student.blueprint.configuration, base: folders.base,
-                elementType: elementType)
+            try ProcessGroup.inFirst {
+                try target.write(
+                    learnt, objective.student.blueprint.configuration, base: folders.base,
+                    elementType: elementType)
+            }
             students.append(target)
         }
         return students

@@ -32,6 +32,8 @@ public struct CascadeGates: Sendable {
     public var stageC: SamplingOptions?
     /// How Stage B samples; nil for what it was made for.
     public var stageB: SamplingOptions?
+    /// Where what is made is kept, and found again; nil to make everything anew.
+    public var kept: KeptBatches?
 
     /// The parts of a cascade and its compressor.
     public init(cascade: Cascade, compressor: SemanticCompressor) {
@@ -48,6 +50,18 @@ public struct CascadeGates: Sendable {
     /// - Returns: `[batch, height, width, 3]`, 0…1
     /// - Throws: `CancellationError` when the task is cancelled, or what the networks throw.
     public func make(_ gate: Gate, _ batch: ImageBatch, seed: UInt64) throws -> Tensor {
+        guard let kept, gate != .images else { return try draw(gate, batch, seed: seed) }
+        return try kept.batch(Self.name(gate, seed)) { try draw(gate, batch, seed: seed) }
+    }
+
+    /// Whether what comes out of a gate is kept already, or need not be.
+    package func has(_ gate: Gate, seed: UInt64) -> Bool {
+        gate == .images || kept?.has(Self.name(gate, seed)) == true
+    }
+
+    private static func name(_ gate: Gate, _ seed: UInt64) -> String { "\(gate)-\(seed)" }
+
+    private func draw(_ gate: Gate, _ batch: ImageBatch, seed: UInt64) throws -> Tensor {
         switch gate {
         case .images: return batch.pixels
         case .stageA:
@@ -61,6 +75,7 @@ public struct CascadeGates: Sendable {
             return try decode(sample(batch.captions, seed: seed), batch.captions, seed: seed)
         }
     }
+
     private func latent(_ batch: ImageBatch) throws -> SemanticLatent {
         SemanticLatent(embedding: try embedding(of: batch.pixels), space: cascade.latentSpace)
     }

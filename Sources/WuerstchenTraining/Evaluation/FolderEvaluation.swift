@@ -138,6 +138,30 @@ public struct FolderEvaluation: Sendable {
             retrieval: ranks.map { Double($0.count { $0 == 0 }) / Double(max(1, $0.count)) })
     }
 
+    /// Makes a process's share of what a gate is measured with, as far as it is not there, to be
+    /// kept in ``CascadeGates/kept``.
+    ///
+    /// - Parameters:
+    ///   - gate: Which parts.
+    ///   - process: Which process this is.
+    ///   - progress: Called after each batch with the number of images done.
+    /// - Throws: As ``run(_:progress:)``.
+    public func make(
+        _ gate: CascadeGates.Gate, by process: ProcessRank, progress: (Int) -> Void = { _ in }
+    ) throws {
+        for (number, batch) in Self.batches(heldOut, count, batchSize).enumerated()
+        where process.takes(number) && !gates.has(gate, seed: UInt64(number * batchSize)) {
+            let batch = try batch()
+            _ = try gates.make(gate, batch, seed: UInt64(number * batchSize))
+            progress(number * batchSize + batch.captions.count)
+        }
+    }
+
+    /// Whether all that a gate is measured with has been made and kept.
+    public func isMade(_ gate: CascadeGates.Gate) -> Bool {
+        stride(from: 0, to: count, by: batchSize).allSatisfy { gates.has(gate, seed: UInt64($0)) }
+    }
+
     private static func batches(
         _ folder: ImageFolder, _ count: Int, _ size: Int
     ) -> [() throws -> ImageBatch] {

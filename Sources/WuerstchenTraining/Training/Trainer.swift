@@ -8,7 +8,7 @@ public import TensorCore
 public struct Trainer<Objective: TrainingObjective> {
     /// What is trained.
     public let objective: Objective
-    /// The settings.
+    /// The settings, with the shards that the training was begun with.
     public let options: TrainingOptions
     /// What changes from step to step.
     public private(set) var state: TrainingState
@@ -16,14 +16,18 @@ public struct Trainer<Objective: TrainingObjective> {
     /// that the rest is taken on trust once, and recorded from then on.
     public let isFullyCompared: Bool
     private let file: URL?
-    private let reducer: any GradientReducer
+    private let communicator: any Communicator
     private let retention = BufferPool.Retention()
     /// Whether ``state`` is what a whole step left, all of it numbers.
     private(set) var isSound = true
     private var lastCheckpoint = ContinuousClock.now
+    /// Whether all processes know why the training ended early.
+    private(set) var hasEndedTogether = false
     /// The step whose state ``next()`` saved last; nil before the first.
     private(set) var savedStep: Int?
     private var pace = TrainingPace()
+    /// How long it took to sum the last step's gradients over processes; nil for one process.
+    private var reductionTime: Double?
     /// A smoothed loss, to notice when it explodes.
     private var usualLoss: Float?
 
@@ -32,36 +36,38 @@ public struct Trainer<Objective: TrainingObjective> {
     /// - Parameters:
     ///   - objective: What is trained.
     ///   - options: The settings.
-    ///   - file: Where the state is kept; nil to keep it in memory alone.
+    ///   - file: Where the state is kept; nil to keep it in memory alone. Of several processes only
+    ///     the first reads and writes it.
     ///   - resumes: Whether to go on from the file. Otherwise a file that is there is an error, so
     ///     that no work is overwritten. All ``TrainingSettings`` of objective and options must be
     ///     those that it was begun with; there may be more steps.
     ///   - start: Parameters to begin with in place of initial ones, by name; all others are new.
-    ///   - reducer: What averages gradients with those of other processes.
-    /// - Throws: `WuerstchenError` when the settings make no sense, when there is a state that is
-    ///   not to be resumed or none where one is, or when it was begun with other settings, which
-    ///   are named with both values.
+    ///   - communicator: The processes that share the steps.
+    /// - Throws: ``EndedTogether`` in other processes than the first where all refuse to begin;
+    ///   `WuerstchenError` when the settings make no sense, when processes are not alike, when
+    ///   there is a state that is not to be resumed or none where one is, or when it was begun with
+    ///   other settings, which are named with both values.
     public init(
         _ objective: Objective, _ options: TrainingOptions, file: URL? = nil,
         resumes: Bool = false, start: [String: Tensor] = [:],
-        reducer: any GradientReducer = SingleProcess()
+        communicator: any Communicator = SingleProcess()
     ) throws {
         try options.validate()
         try objective.validate()
+        let file = communicator.process.isFirst ? file : nil
         self.objective = objective
-        self.options = options
         self.file = file
-        self.reducer = reducer
+        self.communicator = communicator
+        let begun = resumes ? try file.map(Self.begunState) : nil
+        var options = options
+        options.shards = try communicator.shards(options, resuming: begun)
+        try options.validate()
+        self.options = options
         let settings = TrainingSettings(objective, options, start: start)
+        try communicator.requireAlike(settings)
         var parameters = try objective.initialParameters(seed: options.seed)
-        if resumes, let file {
-            guard FileManager.default.fileExists(atPath: file.path) else {
-                throw WuerstchenError(
-                    .fileNotFound,
-                    "there is no training to resume: \(file.path) is not there; look for the "
-                        + "folder that it was begun in, or begin it")
-            }
-            state = try TrainingState(contentsOf: file)
+        if let begun, let file {
+            state = begun
             try state.require(objective.name, settings, in: file)
             try state.complete(parameters, options.optimizer, in: file)
             isFullyCompared = state.settings != nil
@@ -90,6 +96,18 @@ public struct Trainer<Objective: TrainingObjective> {
                 objective: objective.name, parameters: parameters, options, settings)
             isFullyCompared = true
         }
+        try state.take(from: communicator)
+    }
+
+    /// The state of a training that is gone on with.
+    private static func begunState(_ file: URL) throws -> TrainingState {
+        guard FileManager.default.fileExists(atPath: file.path) else {
+            throw WuerstchenError(
+                .fileNotFound,
+                "there is no training to resume: \(file.path) is not there; look for the "
+                    + "folder that it was begun in, or begin it")
+        }
+        return try TrainingState(contentsOf: file)
     }
 
     /// A run whose steps are only measured, somewhere in the middle of a training.
@@ -97,7 +115,7 @@ public struct Trainer<Objective: TrainingObjective> {
         var options = options
         options.steps = max(options.steps, 4)
         (self.objective, self.options) = (objective, options)
-        (file, reducer, isFullyCompared) = (nil, SingleProcess(), true)
+        (file, communicator, isFullyCompared) = (nil, SingleProcess(), true)
         state = TrainingState(
             objective: objective.name,
             parameters: try objective.initialParameters(seed: options.seed), options,
@@ -111,10 +129,11 @@ public struct Trainer<Objective: TrainingObjective> {
     /// Takes the next step.
     ///
     /// - Returns: What to report, or nil when all steps are done.
-    /// - Throws: `CancellationError` when the task is cancelled, or `WuerstchenError`:
-    ///   `notFinite` with step and layer when loss or gradients are not numbers or the loss
-    ///   explodes, and what data, networks and files throw. The last checkpoint stays good. After
-    ///   loss or gradients that were not numbers there is no going on but from there.
+    /// - Throws: `CancellationError` when the task is cancelled, ``EndedTogether`` in other
+    ///   processes than the first when all end, or `WuerstchenError`: `notFinite` with step and
+    ///   layer when loss or gradients are not numbers or the loss explodes, and what data, networks
+    ///   and files throw. The last checkpoint stays good. After loss or gradients that were not
+    ///   numbers there is no going on but from there.
     public mutating func next() throws -> TrainingReport? {
         guard !isFinished else { return nil }
         guard isSound else {
@@ -123,14 +142,15 @@ public struct Trainer<Objective: TrainingObjective> {
                 "training \(objective.name): step \(state.step + 1) failed before; go on from the last "
                     + "checkpoint")
         }
-        try Task.checkCancellation()
+        // Of several processes all stop at the same step, when they next hear of each other.
+        if communicator.process.count == 1 { try Task.checkCancellation() }
         let start = ContinuousClock.now
-        let step = self.step(microBatch: 0)
-        let (losses, gradients, statistics) = try averages()
-        let (value, metrics) = try averages(of: losses)
+        let step = self.step(part: 0)
+        let (losses, gradients, statistics) = try options.shards == nil ? averages() : sharded()
+        let (value, metrics) = averages(of: losses)
         let norm = globalNorm(gradients)
         isSound = false
-        try check(value, norm, gradients, step)
+        try together { try $0.check(value, norm, gradients, step) }
         let (rate, objective) = (options.rate[step.number], objective)
         options.optimizer.update(
             &state.parameters, &state.optimizer, gradients,
@@ -140,7 +160,7 @@ public struct Trainer<Objective: TrainingObjective> {
             // PyTorch's momentum.
             state.parameters.values[name]?.move(towards: value, by: 0.1)
         }
-        try objective.finish(&state.parameters, step, losses)
+        try together { try objective.finish(&$0.state.parameters, step, losses) }
         state.average.update(state.parameters.values)
         state.step += 1
         state.loss = value
@@ -160,7 +180,7 @@ public struct Trainer<Objective: TrainingObjective> {
             step: state.step, total: options.steps, loss: Double(value),
             metrics: (metrics + [("gradient", norm)]).map {
                 TrainingReport.Metric($0.0, Double($0.1))
-            },
+            } + (reductionTime.map { [TrainingReport.Metric("seconds of reduction", $0)] } ?? []),
             imagesPerSecond: pace.imagesPerSecond,
             timeLeft: pace.time(for: options.steps - state.step))
     }
@@ -178,47 +198,97 @@ public struct Trainer<Objective: TrainingObjective> {
     }
 
     /// A part of the next step.
-    private func step(microBatch index: Int) -> TrainingStep {
+    private func step(part index: Int) -> TrainingStep {
         let number = UInt64(state.step)
         return TrainingStep(
             number: state.step, count: options.steps,
-            batch: state.step * options.microBatches + index,
-            batchSize: options.batchSize / options.microBatches, precision: options.precision,
+            batch: state.step * options.parts + index,
+            batchSize: options.batchSize / options.parts, precision: options.precision,
             random: index == 0
                 ? RandomStream(options.seed, 1, number)
                 : RandomStream(options.seed, 1, number, UInt64(index)))
     }
 
-    /// The losses of the next step's micro-batches, and the averages of their gradients and batch
-    /// statistics over them and over all processes.
-    private func averages() throws -> (
+    /// The losses of the next step's parts, and the averages of their gradients and of what batch
+    /// norms saw in them.
+    private typealias Averages = (
         losses: [TrainingLoss], gradients: [String: Tensor], statistics: [String: Tensor]
-    ) {
+    )
+
+    /// The averages over micro-batches, one after the other.
+    private func averages() throws -> Averages {
         var losses: [TrainingLoss] = []
         var (gradients, statistics) = (RunningMean(), RunningMean())
         for index in 0..<options.microBatches {
-            let found = try self.gradients(of: step(microBatch: index))
+            let found = try self.gradients(of: step(part: index))
             losses.append(found.loss)
             gradients.add(found.gradients)
             statistics.add(found.statistics)
         }
+        return (losses, gradients.means(over: options.microBatches), statistics.means())
+    }
+
+    /// The averages over shards, of which each process computes those that lie next to each other:
+    /// a branch of the tree in which gradients are summed.
+    private mutating func sharded() throws -> Averages {
+        let process = communicator.process
+        let own = options.parts / process.count
+        var (tree, report) = (ShardTree(), ShardReport())
+        do {
+            for index in process.rank * own..<(process.rank + 1) * own {
+                try Task.checkCancellation()
+                let found = try gradients(of: step(part: index))
+                tree.add(found.gradients)
+                report.names.formUnion(found.gradients.keys)
+                report.losses.append(found.loss)
+                report.statistics.append(found.statistics)
+            }
+        } catch  where process.count > 1 {
+            report = ShardReport(failed: error)
+        }
+        let reports = try together { try $0.communicator.agreed(report) }
+        let names = reports.reduce(into: Set()) { $0.formUnion($1.names) }.sorted()
+        let shapes = state.parameters.values.mapValues(\.shape)
+        let start = ContinuousClock.now
+        let sums = try communicator.sum(
+            tree.total, of: names, shape: { shapes[$0] ?? [] }, by: options.reduction)
+        if process.count > 1 { reductionTime = (ContinuousClock.now - start).seconds }
+        var statistics = RunningMean()
+        for shard in reports.flatMap(\.statistics) { statistics.add(shard) }
         return (
-            losses, try reducer.average(gradients.means(over: options.microBatches)),
-            try reducer.average(statistics.means())
+            reports.flatMap(\.losses),
+            options.parts == 1 ? sums : sums.mapValues { $0.scaled(by: 1 / Float(options.parts)) },
+            statistics.means()
         )
     }
 
-    /// The averages of losses and their metrics over micro-batches and processes.
-    private func averages(
-        of losses: [TrainingLoss]
-    ) throws -> (loss: Float, metrics: [(String, Float)]) {
+    /// Tells the other processes, which are at their next step, why this one does not take it.
+    mutating func endTogether(_ error: any Error) {
+        guard communicator.process.count > 1, !isFinished, !hasEndedTogether else { return }
+        _ = try? together { try $0.communicator.agreed(ShardReport(failed: error)) }
+    }
+
+    /// What goes wrong in all processes alike, and is said by the first.
+    private mutating func together<Value>(
+        _ work: (inout Trainer) throws -> Value
+    ) throws -> Value {
+        do {
+            return try work(&self)
+        } catch {
+            hasEndedTogether = true
+            throw communicator.process.isFirst ? error : EndedTogether()
+        }
+    }
+
+    /// The averages of losses and their metrics over all parts.
+    private func averages(of losses: [TrainingLoss]) -> (loss: Float, metrics: [(String, Float)]) {
         // No metric has an empty name.
         var mean = RunningMean()
         for loss in losses {
             mean.add(loss.metrics.mapValues { Tensor([$0], []) })
             mean.add(["": loss.value])
         }
-        var numbers = try reducer.average(mean.means()).mapValues { $0.elements[0] }
+        var numbers = mean.means().mapValues { $0.elements[0] }
         let value = numbers.removeValue(forKey: "") ?? .nan
         return (value, numbers.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
     }

@@ -11,6 +11,17 @@ public struct TrainingOptions: Sendable {
     /// The parts that a step's images are computed in, one after the other, to need less memory:
     /// their gradients are averaged before the parameters move. It must divide ``batchSize``.
     public var microBatches = 1
+    /// The shards of a step: parts of its images that several processes compute, each its share one
+    /// after the other. Gradients are summed in the fixed order of a binary tree over the shards,
+    /// so that one process or many come to the same bits.
+    ///
+    /// A power of two that divides ``batchSize``, and ``microBatches`` is then 1. Nil for none; a
+    /// training that is resumed keeps the number that it was begun with, and one that several
+    /// processes begin takes up to eight.
+    public var shards: Int?
+    /// How gradients are summed over processes. The last bits depend on it, as they do on the
+    /// kernels.
+    @Incidental public var reduction = GradientReduction.ordered
     /// The learning rate over the steps.
     public var rate: LearningRate
     /// How parameters are moved.
@@ -47,6 +58,9 @@ public struct TrainingOptions: Sendable {
         self.averageDecay = averageDecay
     }
 
+    /// How many parts a step is computed in.
+    var parts: Int { shards ?? microBatches }
+
     /// The most steps of a training, and the most images of a step: what is counted over all steps
     /// stays far below the largest whole number.
     static let (maximumSteps, maximumBatchSize) = (1 << 40, 1 << 20)
@@ -67,6 +81,20 @@ public struct TrainingOptions: Sendable {
                 .invalidRequest,
                 "\(batchSize) images of a step cannot be split into \(microBatches) equal "
                     + "micro-batches; choose a number that divides them")
+        }
+        if let shards {
+            guard shards > 0, shards.nonzeroBitCount == 1, batchSize % shards == 0 else {
+                throw WuerstchenError(
+                    .invalidRequest,
+                    "\(batchSize) images of a step cannot be split into \(shards) shards; choose a "
+                        + "power of two that divides them")
+            }
+            guard microBatches == 1 else {
+                throw WuerstchenError(
+                    .invalidRequest,
+                    "a step of \(shards) shards has no micro-batches, as its shards are computed one "
+                        + "after the other; choose more shards to need less memory")
+            }
         }
         guard steps > 0, batchSize > 0, rate.peak > 0, rate.peak.isFinite, precision != .int8,
             clippingNorm > 0, (0..<1).contains(averageDecay), weightDecay >= 0,

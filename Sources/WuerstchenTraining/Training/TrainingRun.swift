@@ -12,6 +12,9 @@ public struct TrainingRun<Objective: TrainingObjective>: Sendable {
     public let options: TrainingOptions
     /// The run's folder.
     public let folder: URL
+    /// The processes that share the steps: those of the task that makes the run. Only the first
+    /// writes anything but the folder's lock.
+    public var communicator = ProcessGroup.current
     /// Seconds between looks at validation images and sheets.
     public var lookInterval: Double = 180
     /// Whether a training that begins writes over files that no training wrote.
@@ -48,8 +51,9 @@ public struct TrainingRun<Objective: TrainingObjective>: Sendable {
     ///   - resumes: Whether to go on where an earlier run in the folder stopped.
     ///   - start: Parameters to begin with in place of initial ones.
     ///   - progress: Where to report.
-    /// - Returns: The averages of the parameters, by name.
-    /// - Throws: `CancellationError` when the task is cancelled, and what ``Trainer/next()``,
+    /// - Returns: The averages of the parameters, by name, in every process.
+    /// - Throws: ``EndedTogether`` in other processes than the first when all end early;
+    ///   `CancellationError` when the task is cancelled, and what ``Trainer/next()``,
     ///   looking at results and writing files throw; all after saving the state, unless it was the
     ///   step itself that gave no numbers. Before the first step `unwritableFile` when another
     ///   process trains in the folder, or when a training that begins finds files in it that it
@@ -57,11 +61,30 @@ public struct TrainingRun<Objective: TrainingObjective>: Sendable {
     public func run(
         resumes: Bool, start: [String: Tensor] = [:], progress: inout TrainingProgress
     ) throws -> [String: Tensor] {
-        let lock = try FolderLock(folder)
+        let lock = try FolderLock(folder, for: communicator.process)
         defer { withExtendedLifetime(lock) {} }
-        if !replacesForeignFiles { try requireNothingForeign(in: folder) }
+        if communicator.process.isFirst, !replacesForeignFiles {
+            try requireNothingForeign(in: folder)
+        }
         var trainer = try Trainer(
-            objective, options, file: stateFile, resumes: resumes, start: start)
+            objective, options, file: stateFile, resumes: resumes, start: start,
+            communicator: communicator)
+        guard communicator.process.isFirst else {
+            while try trainer.next() != nil {}
+            return trainer.state.average.values
+        }
+        do {
+            return try train(&trainer, &progress)
+        } catch {
+            trainer.endTogether(error)
+            throw error
+        }
+    }
+
+    /// Trains to the end, in the process that reports.
+    private func train(
+        _ trainer: inout Trainer<Objective>, _ progress: inout TrainingProgress
+    ) throws -> [String: Tensor] {
         let log = try MetricsLog(
             folder.appendingPathComponent("log.jsonl"), resumingAfter: trainer.state.step)
         if !trainer.isFullyCompared {

@@ -13,6 +13,8 @@ extension TrainingSettings {
         // Which an optimiser may compute.
         add(options.optimizer.name, at: "optimizer.name")
         add(options.weightDecay, at: "optimizer.weightDecay")
+        // As of trainings from before there were any.
+        if options.shards == nil { self["shards"] = nil }
         add(objective, at: "objective")
         self["start"] = .text(start.isEmpty ? "none" : SettingsDigest(of: start).description)
     }

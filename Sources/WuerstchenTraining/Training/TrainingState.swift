@@ -111,6 +111,14 @@ public struct TrainingState: Sendable {
             }
             tensors[String(parts[0]), default: [:]][String(parts[1])] = tensor
         }
+        try self.init(record, tensors, from: file.path)
+    }
+
+    /// The state of numbers and tensors, these by what they are and the parameter's name.
+    private init(
+        _ record: Record, _ tensors: [String: [String: Tensor]], from origin: String
+    ) throws {
+        var tensors = tensors
         parameters = TrainableParameters(tensors.removeValue(forKey: Kind.parameter) ?? [:])
         let averages = tensors.removeValue(forKey: Kind.average) ?? [:]
         let shapes = parameters.values.mapValues(\.shape)
@@ -120,13 +128,13 @@ public struct TrainingState: Sendable {
         else {
             throw WuerstchenError(
                 .malformedFile,
-                "\(file.path): steps, means and averages do not belong to its parameters")
+                "\(origin): steps, means and averages do not belong to its parameters")
         }
         for (name, count) in record.momentCounts {
             let own = tensors.compactMapValues { $0[name] }
             guard !own.isEmpty else {
                 throw WuerstchenError(
-                    .malformedFile, "\(file.path): the optimiser's means of \(name) are missing")
+                    .malformedFile, "\(origin): the optimiser's means of \(name) are missing")
             }
             optimizer.memories[name] = OptimizerState.Memory(own, count: count)
         }
@@ -146,15 +154,28 @@ public struct TrainingState: Sendable {
     ///
     /// - Throws: `WuerstchenError` with code `unwritableFile`.
     public func write(to file: URL) throws {
-        var sources: [Safetensors.Source] = []
+        let text = String(decoding: try encodedRecord(), as: UTF8.self)
+        try Safetensors.write(
+            tensors.map { Safetensors.Source(name: $0, $1) }, metadata: ["training": text], to: file
+        )
+    }
+
+    /// All tensors by their names in a file.
+    private var tensors: [(name: String, tensor: Tensor)] {
+        var result: [(String, Tensor)] = []
         func add(_ kind: String, _ name: String, _ tensor: Tensor) {
-            sources.append(Safetensors.Source(name: "\(kind)/\(name)", tensor))
+            result.append(("\(kind)/\(name)", tensor))
         }
         for (name, tensor) in parameters.values { add(Kind.parameter, name, tensor) }
         for (name, tensor) in average.values { add(Kind.average, name, tensor) }
         for (name, memory) in optimizer.memories {
             for (kind, tensor) in memory.tensors { add(kind, name, tensor) }
         }
+        return result
+    }
+
+    /// The numbers beside the tensors.
+    private func encodedRecord() throws -> Data {
         let record = Record(
             objective: objective, seed: seed, batchSize: batchSize, step: step, seconds: seconds,
             averageCount: average.count, averageDecay: average.decay, weightDecay: weightDecay,
@@ -164,8 +185,44 @@ public struct TrainingState: Sendable {
             momentCounts: optimizer.memories.mapValues(\.count))
         let encoder = JSONEncoder()
         encoder.outputFormatting = .sortedKeys
-        let text = String(decoding: try encoder.encode(record), as: UTF8.self)
-        try Safetensors.write(sources, metadata: ["training": text], to: file)
+        return try encoder.encode(record)
+    }
+
+    // MARK: Processes
+
+    /// What a state is sent as, before its numbers.
+    private struct Message: Codable {
+        let record: Record
+        let shapes: [String: [Int]]
+    }
+
+    /// Takes the first process's state in place of this one, in all processes.
+    mutating func take(from communicator: any Communicator) throws {
+        guard communicator.process.count > 1 else { return }
+        let isFirst = communicator.process.isFirst
+        let own = isFirst ? Dictionary(uniqueKeysWithValues: tensors.map { ($0, $1) }) : [:]
+        let sent =
+            try isFirst
+            ? JSONEncoder().encode(
+                Message(
+                    record: JSONDecoder().decode(Record.self, from: encodedRecord()),
+                    shapes: own.mapValues(\.shape.array)))
+            : Data()
+        let message = try JSONDecoder().decode(
+            Message.self, from: Data(communicator.shared(Array(sent), from: 0)))
+        var tensors: [String: [String: Tensor]] = [:]
+        for (name, shape) in message.shapes.sorted(by: { $0.key < $1.key }) {
+            var tensor = own[name] ?? Tensor(repeating: 0, Shape(shape))
+            try tensor.withUnsafeMutableElements {
+                try communicator.broadcast(UnsafeMutableRawBufferPointer($0), from: 0)
+            }
+            let parts = name.split(separator: "/", maxSplits: 1)
+            tensors[String(parts[0]), default: [:]][String(parts[1])] = tensor
+        }
+        guard !isFirst else { return }
+        let roles = parameters.roles
+        self = try TrainingState(message.record, tensors, from: "the first process")
+        parameters.roles = roles
     }
 }
 

@@ -53,6 +53,28 @@ import _WuerstchenTestSupport
         }
     }
 
+    @Test("several processes make the same files, each its share")
+    func together() throws {
+        let teacher = try TinyTeacher()
+        let (whole, parts) = (try TemporaryFolder(), try TemporaryFolder())
+        try teacher.maker().make(32, in: whole.url)
+        func names(_ folder: TemporaryFolder) throws -> [String] {
+            try FileManager.default.contentsOfDirectory(atPath: folder.url.path)
+                .filter { $0.hasPrefix("couplings") }.sorted()
+        }
+        for rank in [1, 0, 2] {
+            var maker = try teacher.maker()
+            maker.process = try ProcessRank(rank, of: 3)
+            try maker.make(32, in: parts.url)
+            if rank == 1 { #expect(try names(parts) == ["couplings-00001.safetensors"]) }
+        }
+        #expect(try names(whole) == names(parts) && names(whole).count == 4)
+        for name in try names(whole) {
+            let a = try Data(contentsOf: whole.url.appendingPathComponent(name))
+            #expect(try a == Data(contentsOf: parts.url.appendingPathComponent(name)), "\(name)")
+        }
+    }
+
     @Test("couplings of another teacher, damaged ones and none are refused")
     func refused() throws {
         let teacher = try TinyTeacher()

@@ -18,6 +18,30 @@ import _WuerstchenTestSupport
         }
     }
 
+    @Test("processes that share work share a folder, with each other alone")
+    func sharing() throws {
+        let folder = try TemporaryFolder()
+        func share() throws {
+            let locks = try (0..<2).map {
+                try FolderLock(folder.url, for: ProcessRank($0, of: 2))
+            }
+            expectError(.unwritableFile, "process \(getpid())") {
+                _ = try FolderLock(folder.url)
+            }
+            // Of another piece of work.
+            expectError(.unwritableFile, "process \(getpid())") {
+                _ = try FolderLock(folder.url, for: ProcessRank(1, of: 4))
+            }
+            withExtendedLifetime(locks) {}
+        }
+        try share()
+        let whole = try FolderLock(folder.url)
+        expectError(.unwritableFile, "process \(getpid())") {
+            _ = try FolderLock(folder.url, for: ProcessRank(0, of: 2))
+        }
+        withExtendedLifetime(whole) {}
+    }
+
     @Test("a training in a folder where another trains changes nothing there")
     func twoTrainings() throws {
         let folder = try TemporaryFolder()

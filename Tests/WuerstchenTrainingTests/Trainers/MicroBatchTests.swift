@@ -1,5 +1,4 @@
 import Foundation
-import Synchronization
 import TensorCore
 import Testing
 import Wuerstchen
@@ -11,8 +10,7 @@ import _WuerstchenTestSupport
 
 @Suite("Micro-batches") struct MicroBatchTests {
     private func trainer(
-        _ microBatches: Int, file: URL? = nil, resumes: Bool = false,
-        reducer: any GradientReducer = SingleProcess()
+        _ microBatches: Int, file: URL? = nil, resumes: Bool = false
     ) throws -> Trainer<PreviewObjective> {
         var options = TrainingOptions(steps: 3, batchSize: 4, peakRate: 1e-3)
         options.precision = .float32
@@ -23,20 +21,7 @@ import _WuerstchenTestSupport
         return try Trainer(
             PreviewObjective(
                 images: SceneImages(seed: 2, crop: 64), compressor: compressor),
-            options, file: file, resumes: resumes, reducer: reducer)
-    }
-
-    /// Keeps what passes through it, and doubles gradients.
-    private final class Doubling: GradientReducer {
-        let seen = Mutex<[[String]]>([])
-
-        func average(_ tensors: [String: Tensor]) -> [String: Tensor] {
-            let call = seen.withLock {
-                $0.append(tensors.keys.sorted())
-                return $0.count
-            }
-            return call == 1 ? tensors.mapValues { $0.scaled(by: 2) } : tensors
-        }
+            options, file: file, resumes: resumes)
     }
 
     @Test("their averaged gradient is that of the whole batch", arguments: [2, 4])
@@ -69,21 +54,5 @@ import _WuerstchenTestSupport
             #expect(value.elements == second.state.parameters.values[name]?.elements, "\(name)")
         }
         #expect(throws: WuerstchenError.self) { try trainer(3) }
-    }
-
-    @Test("gradients, statistics and losses pass through the reducer, gradients before clipping")
-    func reducer() throws {
-        let reducer = Doubling()
-        var (plain, doubled) = (try trainer(1), try trainer(1, reducer: reducer))
-        func norm(_ report: TrainingReport?) -> Double? {
-            report?.metrics.first { $0.name == "gradient" }?.value
-        }
-        let (first, second) = (norm(try plain.next()), norm(try doubled.next()))
-        let (one, two) = (try #require(first), try #require(second))
-        #expect(abs(two - 2 * one) < 1e-5 * one)
-        let seen = reducer.seen.withLock { $0 }
-        #expect(seen.count == 3)
-        #expect(seen[0].allSatisfy { $0.hasPrefix("preview.") } && !seen[0].isEmpty)
-        #expect(seen[2].contains("psnr"))
     }
 }

@@ -1,27 +1,4 @@
-public import TensorCore
-
-/// What stands between computing the gradients of a step and using them: the place where several
-/// processes that train the same parameters on different images agree.
-public protocol GradientReducer: Sendable {
-    /// The averages over all processes.
-    ///
-    /// A ``Trainer`` calls it three times in each step, in this order: with the gradients, the
-    /// batch statistics, and the loss with its metrics.
-    ///
-    /// - Parameter tensors: This process's values by name.
-    /// - Returns: The averages by name, in the same shapes and the same in every process.
-    /// - Throws: What communication throws; the step then changes nothing.
-    func average(_ tensors: [String: Tensor]) throws -> [String: Tensor]
-}
-
-/// One process: every average is its own value.
-public struct SingleProcess: GradientReducer {
-    /// A reducer without others to average with.
-    public init() {}
-
-    /// The tensors as they are.
-    public func average(_ tensors: [String: Tensor]) -> [String: Tensor] { tensors }
-}
+internal import TensorCore
 
 /// A mean of named tensors that come one after the other. The first are kept as they are, so that
 /// the mean of a single one has its bits.

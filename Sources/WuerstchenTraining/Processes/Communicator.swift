@@ -1,0 +1,187 @@
+internal import TensorCore
+
+/// How processes that train the same parameters together talk to each other.
+///
+/// Every process makes the same calls in the same order, and each call waits for what it needs of
+/// the others. ``SingleProcess`` is one process alone; the product `WuerstchenMPI` has many.
+public protocol Communicator: Sendable {
+    /// Which process this is.
+    var process: ProcessRank { get }
+
+    /// Sends bytes from one process to all.
+    ///
+    /// - Parameters:
+    ///   - bytes: What is sent, or where it goes; as many in every process.
+    ///   - root: The process that sends.
+    /// - Throws: What communication throws.
+    func broadcast(_ bytes: UnsafeMutableRawBufferPointer, from root: Int) throws
+
+    /// Sends bytes to another process and receives what it sends.
+    ///
+    /// - Parameters:
+    ///   - sent: What is sent.
+    ///   - received: Where what the other sends goes, exactly as much as that is.
+    ///   - peer: The other process, which calls the same with this one.
+    /// - Throws: What communication throws.
+    func exchange(
+        _ sent: UnsafeRawBufferPointer, for received: UnsafeMutableRawBufferPointer,
+        with peer: Int
+    ) throws
+
+    /// Sums each value over all processes as fast as can be: in any order, but to the same bits in
+    /// every process.
+    ///
+    /// - Parameter values: The values of this process, which become the sums.
+    /// - Throws: What communication throws.
+    func sum(_ values: UnsafeMutableBufferPointer<Float>) throws
+}
+
+/// One process alone, which has nobody to talk to.
+public struct SingleProcess: Communicator {
+    /// The only process there is.
+    public let process = ProcessRank.single
+
+    /// A process alone.
+    public init() {}
+
+    /// Nothing to be done.
+    public func broadcast(_ bytes: UnsafeMutableRawBufferPointer, from root: Int) {}
+
+    /// Nothing to be done: there is no peer.
+    public func exchange(
+        _ sent: UnsafeRawBufferPointer, for received: UnsafeMutableRawBufferPointer,
+        with peer: Int
+    ) {}
+
+    /// The values as they are.
+    public func sum(_ values: UnsafeMutableBufferPointer<Float>) {}
+}
+
+/// The processes that a piece of work is shared by.
+public enum ProcessGroup {
+    /// Those of the current task; one by default. Trainings begun in the task are theirs together.
+    @TaskLocal public static var current: any Communicator = SingleProcess()
+
+    /// Whether this process speaks and writes for all.
+    public static var isFirst: Bool { current.process.isFirst }
+
+    /// Does something in the first process, for which the others wait.
+    ///
+    /// - Parameter work: What is done.
+    /// - Throws: What it throws.
+    public static func inFirst(_ work: () throws -> Void) throws {
+        if isFirst { try work() }
+        try current.waitForFirst()
+    }
+
+    /// Does something in the first process, and then in the others, which find there what it left.
+    ///
+    /// - Parameter work: What is done.
+    /// - Returns: What it gives.
+    /// - Throws: What it throws.
+    public static func firstThenOthers<Value>(_ work: () throws -> Value) throws -> Value {
+        guard isFirst else {
+            try current.waitForFirst()
+            return try work()
+        }
+        let value = try work()
+        try current.waitForFirst()
+        return value
+    }
+}
+
+/// Thrown in all processes but the first when a training ends early in every one of them, as it
+/// failed or was cancelled: the first throws why, and the others have nothing to add.
+public struct EndedTogether: Error, Sendable {
+    init() {}
+}
+
+extension Communicator {
+    /// Waits until the first process has come here too.
+    func waitForFirst() throws {
+        var mark: UInt8 = 0
+        try withUnsafeMutableBytes(of: &mark) { try broadcast($0, from: 0) }
+    }
+
+    /// Bytes of one process in all of them.
+    ///
+    /// - Parameters:
+    ///   - bytes: What is sent; nobody asks for it elsewhere.
+    ///   - root: The process that sends.
+    /// - Returns: What that process sent.
+    /// - Throws: What communication throws.
+    func shared(_ bytes: [UInt8], from root: Int) throws -> [UInt8] {
+        guard process.count > 1 else { return bytes }
+        var count = UInt64(bytes.count)
+        try withUnsafeMutableBytes(of: &count) { try broadcast($0, from: root) }
+        var result = process.rank == root ? bytes : [UInt8](repeating: 0, count: Int(count))
+        try result.withUnsafeMutableBytes { try broadcast($0, from: root) }
+        return result
+    }
+
+    /// What each process sends, in the order of their ranks.
+    func gathered(_ bytes: [UInt8]) throws -> [[UInt8]] {
+        try (0..<process.count).map { try shared($0 == process.rank ? bytes : [], from: $0) }
+    }
+
+    /// Sums each value over all processes in a fixed order: those of neighbours first, then those
+    /// of neighbouring pairs and so on, as a binary tree, the lower rank before the higher.
+    ///
+    /// Each process sums a part of its own, halved with every level of the tree, and then all
+    /// collect the parts: each sends and receives twice what the values take, less a share.
+    ///
+    /// - Parameter values: The values of this process, which become the sums.
+    /// - Throws: What communication throws.
+    /// - Precondition: The number of processes is a power of two.
+    func orderedSum(_ values: UnsafeMutableBufferPointer<Float>) throws {
+        let (rank, count) = (process.rank, process.count)
+        precondition(count.nonzeroBitCount == 1, "a tree over \(count) processes")
+        guard count > 1 else { return }
+        let distances = (0..<count.trailingZeroBitCount).map { 1 << $0 }
+        let received = UnsafeMutableBufferPointer<Float>.allocate(
+            capacity: (values.count + 1) / 2)
+        defer { received.deallocate() }
+        var own = values.startIndex..<values.endIndex
+        var wholes: [Range<Int>] = []
+        for distance in distances {
+            let (lower, upper) = Self.halves(own)
+            let isLower = rank & distance == 0
+            let (kept, given) = isLower ? (lower, upper) : (upper, lower)
+            let theirs = UnsafeMutableBufferPointer(rebasing: received[..<kept.count])
+            try exchange(
+                UnsafeRawBufferPointer(UnsafeMutableBufferPointer(rebasing: values[given])),
+                for: UnsafeMutableRawBufferPointer(theirs), with: rank ^ distance)
+            add(theirs, to: UnsafeMutableBufferPointer(rebasing: values[kept]))
+            wholes.append(own)
+            own = kept
+        }
+        for (distance, whole) in zip(distances, wholes).reversed() {
+            let (lower, upper) = Self.halves(whole)
+            let other = rank & distance == 0 ? upper : lower
+            try exchange(
+                UnsafeRawBufferPointer(UnsafeMutableBufferPointer(rebasing: values[own])),
+                for: UnsafeMutableRawBufferPointer(
+                    UnsafeMutableBufferPointer(rebasing: values[other])),
+                with: rank ^ distance)
+            own = whole
+        }
+    }
+
+    private static func halves(_ range: Range<Int>) -> (Range<Int>, Range<Int>) {
+        let middle = range.lowerBound + range.count / 2
+        return (range.lowerBound..<middle, middle..<range.upperBound)
+    }
+}
+
+/// Adds values to others. Which comes first makes no difference to a sum of two.
+private func add(
+    _ values: UnsafeMutableBufferPointer<Float>, to sums: UnsafeMutableBufferPointer<Float>
+) {
+    let (values, sums) = (UnsafeSendable(values), UnsafeSendable(sums))
+    let chunk = 1 << 16
+    parallel((sums.value.count + chunk - 1) / chunk) { index in
+        for place in index * chunk..<min(sums.value.count, (index + 1) * chunk) {
+            sums.value[place] += values.value[place]
+        }
+    }
+}
