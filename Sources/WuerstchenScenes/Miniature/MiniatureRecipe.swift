@@ -95,10 +95,16 @@ public struct MiniatureRecipe: Sendable {
             try TrainingRun(objective, options, in: folder).goOn(
                 start: pieces.start(from: Piece.compressor, "preview"), progress: &progress)
         case .stageB:
-            let stageA = try stageA()
+            let (stageA, compressor) = (try stageA(), try pieces.compressor())
+            var shown = progress
+            let encoded = try EncodedScenes(
+                of: images(.training), count: length < 0.05 ? 256 : 24_864, stageA: stageA,
+                compressor: compressor,
+                file: self.folder.appendingPathComponent("scenes.safetensors")
+            ) { if $0 % 4096 == 0 { shown.note("\($0) scenes encoded") } }
             var objective = architecture.stageBObjective(
-                tokenizer: try tokenizer(), images: images(.training), stageA: stageA,
-                compressor: try pieces.compressor())
+                tokenizer: try tokenizer(), images: encoded, stageA: stageA,
+                compressor: compressor)
             objective.validationImages = images(.heldOut)
             try TrainingRun(objective, options, in: folder).goOn(
                 start: pieces.start(from: Piece.text, "text"), progress: &progress)

@@ -57,6 +57,22 @@ enum SceneCaption {
         case .side: 0.35
         }
     }
+
+    /// Scenes drawn at random, with captions drawn afresh at every visit.
+    ///
+    /// - Parameters:
+    ///   - classes: What each scene shows.
+    ///   - seed: What the choice depends on.
+    ///   - number: The batch's number.
+    ///   - count: How many.
+    /// - Returns: The scenes' indices, and captions that say which attributes they mention.
+    static func draws(
+        from classes: [[Int]], seed: UInt64, _ number: Int, count: Int
+    ) -> (scenes: [Int], captions: [(text: String, isMentioned: [Bool])]) {
+        var random = RandomStream(seed, 5, UInt64(number))
+        let chosen = (0..<count).map { _ in random.integer(below: classes.count) }
+        return (chosen, chosen.map { draw(classes[$0], &random) })
+    }
 }
 
 /// What a caption is to say.

@@ -92,7 +92,7 @@ public struct CachedSemantics: SemanticSource, SceneLabelSource {
 
     /// Latents drawn at random, with captions drawn afresh.
     public func semantics(_ number: Int, count: Int) throws -> SemanticBatch {
-        let (chosen, drawn) = draw(number, count: count)
+        let (chosen, drawn) = SceneCaption.draws(from: classes, seed: seed, number, count: count)
         let width = latents.count / max(1, latents.shape[0])
         let rows = latents.reshaped(to: [latents.shape[0], width]).embeddingLookup(chosen)
         return SemanticBatch(
@@ -102,17 +102,9 @@ public struct CachedSemantics: SemanticSource, SceneLabelSource {
 
     /// What the images of a batch show, and what the captions say of it.
     public func labels(_ number: Int, count: Int) -> [SceneLabels] {
-        let (chosen, drawn) = draw(number, count: count)
+        let (chosen, drawn) = SceneCaption.draws(from: classes, seed: seed, number, count: count)
         return zip(chosen, drawn).map {
             SceneLabels(classes: classes[$0], isMentioned: $1.isMentioned)
         }
-    }
-
-    private func draw(
-        _ number: Int, count: Int
-    ) -> (scenes: [Int], captions: [(text: String, isMentioned: [Bool])]) {
-        var random = RandomStream(seed, 5, UInt64(number))
-        let chosen = (0..<count).map { _ in random.integer(below: classes.count) }
-        return (chosen, chosen.map { SceneCaption.draw(classes[$0], &random) })
     }
 }

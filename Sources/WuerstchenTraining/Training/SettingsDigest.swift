@@ -6,15 +6,16 @@ internal import Wuerstchen
 ///
 /// It is a sum over all parts, so that it depends neither on their order nor on what properties are
 /// called, and it is the same for a weight in whatever form a processor multiplies it.
-struct SettingsDigest: CustomStringConvertible {
+package struct SettingsDigest: CustomStringConvertible {
     private var sum: UInt64 = 0
 
-    init(of value: Any) {
+    /// The number of a value.
+    package init(of value: Any) {
         add(value, depth: 0)
     }
 
     /// Sixteen hexadecimal digits.
-    var description: String { String(format: "%016llx", sum) }
+    package var description: String { String(format: "%016llx", sum) }
 
     private mutating func add(_ value: Any, depth: Int) {
         // Objects may hold each other.
