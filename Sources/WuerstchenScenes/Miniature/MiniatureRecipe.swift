@@ -13,6 +13,8 @@ public struct MiniatureRecipe: Sendable {
     public enum Piece: String, Sendable, CaseIterable {
         /// The VQGAN.
         case stageA = "stage-a"
+        /// Stage A's decoder once more, without the adversary, whose pattern it unlearns.
+        case decoder
         /// The semantic compressor, with the preview decoder.
         case compressor
         /// The text encoder, on captions alone.
@@ -72,7 +74,16 @@ public struct MiniatureRecipe: Sendable {
                 configuration: MiniatureArchitecture.stageA,
                 images: images(.training, crop: 128))
             objective.validationImages = images(.heldOut)
+            objective.auxiliary = [AdversarialLoss.patches(weight: 0.05)]
             try TrainingRun(objective, options, in: folder).goOn(progress: &progress)
+        case .decoder:
+            let teacher = try stageA(from: .stageA)
+            var objective = DecoderObjective(
+                configuration: teacher.configuration, teacher: teacher,
+                images: images(.training, crop: 128))
+            objective.validationImages = images(.heldOut)
+            try TrainingRun(objective, options, in: folder).goOn(
+                start: pieces.start(from: Piece.stageA, "stage_a"), progress: &progress)
         case .compressor:
             var objective = CompressorObjective(images: images(.training))
             objective.validationImages = images(.heldOut)
@@ -152,9 +163,9 @@ public struct MiniatureRecipe: Sendable {
         return try CLIPTokenizer(contentsOf: pieces.tokenizer)
     }
 
-    private func stageA() throws -> StageA {
+    private func stageA(from piece: CascadePiece? = nil) throws -> StageA {
         try pieces.stageA(
-            MiniatureArchitecture.stageA,
+            MiniatureArchitecture.stageA, from: piece,
             measuredOn: images(.training).batch(1_000_000, count: 64).pixels)
     }
 

@@ -18,6 +18,9 @@ struct CascadeSpeeds {
         // As most steps are.
         stageAObjective.unquantizedShare = 0
         try measure(.stageA, stageAObjective, training, now)
+        let stageA = try StageA(
+            configuration: training.architecture.stageA, parameters: start, precision: .bfloat16)
+        try measure(.decoder, training.decoderObjective(of: stageA), training, now)
         try measure(.compressor, training.compressorObjective(), training, now)
         try measure(.text, training.captionObjective, training, now)
         let compressor = try SemanticCompressor(
@@ -26,8 +29,6 @@ struct CascadeSpeeds {
         try measure(
             .preview, PreviewObjective(images: training.images, compressor: compressor), training,
             now)
-        let stageA = try StageA(
-            configuration: training.architecture.stageA, parameters: start, precision: .bfloat16)
 
         let began = now()
         let batch = try training.images.batch(0, count: 8)

@@ -144,7 +144,7 @@ struct CascadeStart: Sendable {
             return try values(of: layout.stageC) { _ = try stageC.stage($0) }
         case (.stageB, _):
             return try values(of: layout.stageB) { _ = try stageB.stage($0) }
-        case (.stageA, _):
+        case (.stageA, _), (.decoder, _):
             return try values(of: layout.stageA) {
                 _ = try StageA(configuration: stageA, parameters: $0)
             }

@@ -20,6 +20,11 @@ extension CascadeTraining {
             var objective = stageAObjective
             objective.images = mixed(crops, kept?.crops)
             return work(piece, objective, record, start: try begun(piece, "stage_a"))
+        case .decoder:
+            let teacher = try pieces.stageA(record.architecture.stageA, from: .stageA)
+            return work(
+                piece, decoderObjective(of: teacher), record,
+                start: try pieces.start(from: Piece.stageA, "stage_a"))
         case .compressor:
             var objective = try compressorObjective()
             objective.images = mixed(images, kept?.images)
@@ -99,6 +104,14 @@ extension CascadeTraining {
             // The codebook is there.
             objective.unquantizedShare = 0
         }
+        objective.validationImages = crops.validation
+        return objective
+    }
+
+    func decoderObjective(of teacher: StageA) -> DecoderObjective {
+        var objective = DecoderObjective(
+            configuration: teacher.configuration, teacher: teacher,
+            images: mixed(crops, kept?.crops))
         objective.validationImages = crops.validation
         return objective
     }

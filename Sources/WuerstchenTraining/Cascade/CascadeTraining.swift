@@ -304,7 +304,7 @@ public struct CascadeTraining: Sendable {
         }
         var pieces = TrainedPieces(in: folder)
         pieces.start = try record.opened(in: pieces)
-        let missing = CascadePiece.allCases.filter { !pieces.isBegun($0) }
+        let missing = record.schedule.pieces.filter { !pieces.isBegun($0) }
         guard missing.isEmpty || pieces.start != nil else {
             throw WuerstchenError(
                 .fileNotFound,

@@ -81,6 +81,12 @@ public struct TrainedPieces: Sendable {
         TrainableParameters(try average(of: piece, scope), under: scope).values
     }
 
+    /// Stage A's parameters, with the decoder that was learnt last.
+    func stageAParameters() throws -> [String: Tensor] {
+        let isDecoded = isBegun(CascadePiece.decoder)
+        return try average(of: isDecoded ? CascadePiece.decoder : .stageA, "stage_a")
+    }
+
     /// The preview decoder's parameters: those that it learnt last; none where the checkpoint that
     /// the pieces began with has no preview decoder.
     func previewParameters() throws -> [String: Tensor] {
@@ -101,23 +107,28 @@ public struct TrainedPieces: Sendable {
     ///
     /// - Parameters:
     ///   - configuration: Its numbers.
+    ///   - piece: The piece that its decoder is from; nil for the one that learnt it last.
     ///   - pixels: Some images, `[batch, height, width, 3]`, 0…1.
     /// - Returns: Stage A.
     /// - Throws: As ``average(of:_:)``.
     public func stageA(
-        _ configuration: StageA.Configuration, measuredOn pixels: @autoclosure () throws -> Tensor
+        _ configuration: StageA.Configuration, from piece: CascadePiece? = nil,
+        measuredOn pixels: @autoclosure () throws -> Tensor
     ) throws -> StageA {
-        let stage = try stageA(configuration)
+        let stage = try stageA(configuration, from: piece)
         var configuration = configuration
         configuration.latentScale = try stage.measuredLatentScale(pixels())
-        return try stageA(configuration)
+        return try stageA(configuration, from: piece)
     }
 
     /// Stage A with the unit of its latents.
-    func stageA(_ configuration: StageA.Configuration) throws -> StageA {
+    func stageA(
+        _ configuration: StageA.Configuration, from piece: CascadePiece? = nil
+    ) throws -> StageA {
         try StageA(
             configuration: configuration,
-            parameters: ParameterValues(average(of: CascadePiece.stageA, "stage_a")),
+            parameters: ParameterValues(
+                piece.map { try average(of: $0, "stage_a") } ?? stageAParameters()),
             precision: .bfloat16)
     }
 
@@ -139,7 +150,7 @@ public struct TrainedPieces: Sendable {
             schedule: start?.stageB.schedule ?? NoiseSchedule())
         try export.copyTokenizer(tokenizer, to: \.prior)
         try export.copyTokenizer(decoderTokenizer, to: \.decoder)
-        try export.write(average(of: Piece.stageA, "stage_a"), architecture.stageA, to: \.stageA)
+        try export.write(stageAParameters(), architecture.stageA, to: \.stageA)
         try export.write(average(of: Piece.stageB, "stage_b"), architecture.stageB, to: \.stageB)
         try export.write(
             average(of: Piece.stageB, "text"), architecture.decoderText ?? architecture.text,
