@@ -42,8 +42,8 @@ struct CascadeSpeeds {
             training.stageBObjective(images: fixed, stageA: stageA, compressor: compressor),
             training, now)
         try measure(.stageC, training.stageCObjective(fixed), training, now)
-        // Samples at the end, and what is kept in mind: images of thirty-two evaluations of Stages B and C, a third
-        // of what a step of training takes for an image.
+        // Samples at the end, and what is kept in mind: images of thirty-two evaluations of Stages
+        // B and C, a third of what a step of training takes for an image.
         let sample = [CascadePiece.stageB, .stageC].reduce(0.0) { sum, piece in
             sum + (secondsPerStep[piece].flatMap(\.self) ?? 0)
                 / Double(training.options(piece, steps: 1).batchSize)

@@ -2,8 +2,8 @@ public import Foundation
 internal import TensorCore
 internal import Wuerstchen
 
-/// Captions that a checkpoint was trained on, a line for each, in `captions.txt` in its folder: what
-/// it can be asked for, such as by whoever fine-tunes it and wants to keep what it knows.
+/// Captions that a checkpoint was trained on, a line for each, in `captions.txt` in its folder:
+/// what it can be asked for, such as by whoever fine-tunes it and wants to keep what it knows.
 public struct CheckpointCaptions: Sendable {
     /// The file's name.
     public static let fileName = "captions.txt"

@@ -46,8 +46,8 @@ public struct KeptKnowledge: Sendable {
         if case .drawn(_, let count) = source { count } else { 0 }
     }
 
-    /// The folder of the images, those that are to be drawn in `kept` in a training's folder. Images
-    /// that are there are not drawn again.
+    /// The folder of the images, those that are to be drawn in `kept` in a training's folder.
+    /// Images that are there are not drawn again.
     ///
     /// - Parameters:
     ///   - checkpoint: What draws them.

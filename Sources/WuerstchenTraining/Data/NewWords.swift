@@ -6,8 +6,8 @@ public import Wuerstchen
 /// a token and an embedding for each word that they would spell in pieces.
 ///
 /// All that was there keeps its ids and its embeddings, so that a sentence without new words gives
-/// the same bits. A new word begins as the mean of its pieces. Where the vocabulary has its spelling
-/// already, as a part of longer words, it takes that symbol's token.
+/// the same bits. A new word begins as the mean of its pieces. Where the vocabulary has its
+/// spelling already, as a part of longer words, it takes that symbol's token.
 public struct NewWords: Sendable {
     /// The ids of the pieces of words that get an embedding, by the words' own ids.
     private let pieces: [Int: [Int]]
