@@ -4,7 +4,7 @@ public import Wuerstchen
 /// A training in as much memory as there may be, found out before it begins.
 ///
 /// Steps are gone through with tensors that have shapes and no elements, forwards and backwards and
-/// with all that the optimiser remembers, as ``MemoryEstimate`` has it for images. Where they take
+/// with all that the optimiser remembers, as `MemoryEstimate` has it for images. Where they take
 /// more than there may be, activations are computed anew for gradients instead of being kept, which
 /// gives the same bits in a third more time.
 public struct MemoryFit<Objective: TrainingObjective>: Sendable {
