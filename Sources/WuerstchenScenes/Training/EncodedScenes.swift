@@ -18,7 +18,7 @@ public struct EncodedScenes: EncodedImageSource, SceneLabelSource {
     private let entry: Safetensors.Entry
     private let (semantic, latents): ([Int], [Int])
 
-    private static let (key, name) = ("scenes", "rows")
+    private static let name = "rows"
 
     /// The latents of some scenes, from a file if it has them, or computed and written to it.
     ///
@@ -53,27 +53,13 @@ public struct EncodedScenes: EncodedImageSource, SceneLabelSource {
         semantic = Array(first.semantic.shape.array.dropFirst())
         latents = Array(first.latents.shape.array.dropFirst())
         let shape = [count, first.semantic.count + first.latents.count]
-        if try Self.scenes(of: file) != digest {
+        if try LatentFile.fingerprint(of: file) != digest {
             try Self.write(shape, digest, to: file, progress, encoded)
         }
         rows = try Safetensors(contentsOf: file)
         guard let entry = rows.entries[Self.name], entry.elementType == .f16, entry.shape == shape
-        else {
-            throw WuerstchenError(
-                .malformedFile, "\(file.path) is damaged; delete it, and it is made again")
-        }
+        else { throw LatentFile.damaged(file) }
         self.entry = entry
-    }
-
-    /// What a file says that its latents are of; nil if there is none.
-    private static func scenes(of file: URL) throws -> String? {
-        guard FileManager.default.fileExists(atPath: file.path) else { return nil }
-        guard let found = try? Safetensors(contentsOf: file).metadata[key] else {
-            throw WuerstchenError(
-                .malformedFile,
-                "\(file.path) is no file of latents that training made; move it away, or delete it")
-        }
-        return found
     }
 
     private static func write(
@@ -104,7 +90,7 @@ public struct EncodedScenes: EncodedImageSource, SceneLabelSource {
                         progress(first + count)
                     }
                 }
-                try Safetensors.write([source], metadata: [key: scenes], to: file)
+                try Safetensors.write([source], metadata: [LatentFile.key: scenes], to: file)
             }
         }
     }

@@ -1,12 +1,12 @@
-import Foundation
+package import Foundation
 import TensorCore
-import Wuerstchen
+package import Wuerstchen
 
 /// The latents of a folder's images in a file, of which no more than a batch is in memory.
 ///
 /// Each row begins with the index of the image that the latents are of: another one's where an
 /// image is damaged.
-struct LatentFile: Sendable {
+package struct LatentFile: Sendable {
     private let file: Safetensors
     /// For each bucket its tensor and the shape of a latent; nil where no image can be read.
     private let buckets: [(entry: Safetensors.Entry, shape: [Int])?]
@@ -40,17 +40,19 @@ struct LatentFile: Sendable {
             guard shape.count == 3, entry.elementType == .f32,
                 entry.shape == [folder.buckets[index].images.count, 1 + shape.reduce(1, *)]
             else {
-                throw WuerstchenError(
-                    .malformedFile, "\(url.path) is damaged; delete it, and it is made again")
+                throw Self.damaged(url)
             }
             return (entry, shape)
         }
     }
 
-    private static let key = "latents"
+    /// Where the metadata of a file say what its latents are of.
+    package static let key = "latents"
 
     /// What a file says that its latents are of; nil if there is none.
-    private static func fingerprint(of url: URL) throws -> String? {
+    ///
+    /// - Throws: `WuerstchenError` when the file is something else.
+    package static func fingerprint(of url: URL) throws -> String? {
         guard FileManager.default.fileExists(atPath: url.path) else { return nil }
         guard let found = try? Safetensors(contentsOf: url).metadata[key] else {
             throw WuerstchenError(
@@ -58,6 +60,12 @@ struct LatentFile: Sendable {
                 "\(url.path) is no file of latents that training made; move it away, or delete it")
         }
         return found
+    }
+
+    /// The refusal of a file that is not what it says.
+    package static func damaged(_ url: URL) -> WuerstchenError {
+        WuerstchenError(
+            .malformedFile, "\(url.path) is damaged; delete it, and it is made again")
     }
 
     private static func write(
