@@ -93,10 +93,26 @@ public struct OptimizerState: Sendable {
 ///
 /// - Returns: The root of the sum of all squares, in an order that does not depend on the
 ///   dictionary.
-public func globalNorm(_ gradients: [String: Tensor]) -> Float {
-    // Where memory is only measured, there are no numbers.
-    if MemoryMeter.isMeasuring { return 0 }
-    var sum = 0.0
-    for name in gradients.keys.sorted() { sum += gradients[name]?.squareSum() ?? 0 }
-    return Float(sum.squareRoot())
+public func globalNorm(_ gradients: [String: Tensor]) -> Float { GradientSizes(gradients).norm }
+
+/// How long the gradients of a step are.
+struct GradientSizes {
+    /// The sums of their squares by parameter name; not a number where an element is none.
+    var squares: [String: Double]
+
+    init(_ gradients: [String: Tensor]) {
+        // Where memory is only measured, there are no numbers.
+        squares = gradients.mapValues { gradient in
+            if MemoryMeter.isMeasuring { return 0 }
+            let sum = gradient.squareSum()
+            return sum.isFinite || gradient.isFinite ? sum : .nan
+        }
+    }
+
+    /// The length of all together.
+    var norm: Float {
+        var sum = 0.0
+        for name in squares.keys.sorted() { sum += squares[name] ?? 0 }
+        return Float(sum.squareRoot())
+    }
 }

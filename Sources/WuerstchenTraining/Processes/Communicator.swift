@@ -98,9 +98,13 @@ public struct EndedTogether: Error, Sendable {
 
 extension Communicator {
     /// Waits until the first process has come here too.
-    func waitForFirst() throws {
-        var mark: UInt8 = 0
+    func waitForFirst() throws { _ = try decided(true) }
+
+    /// What the first process decides, in all of them.
+    func decided(_ decision: Bool) throws -> Bool {
+        var mark: UInt8 = decision ? 1 : 0
         try withUnsafeMutableBytes(of: &mark) { try broadcast($0, from: 0) }
+        return mark != 0
     }
 
     /// Bytes of one process in all of them.
@@ -124,52 +128,76 @@ extension Communicator {
         try (0..<process.count).map { try shared($0 == process.rank ? bytes : [], from: $0) }
     }
 
+    /// Sends bytes to one process, which receives them.
+    func send(_ bytes: UnsafeRawBufferPointer, to rank: Int) throws {
+        try exchange(
+            bytes, for: UnsafeMutableRawBufferPointer(start: nil, count: 0), with: rank)
+    }
+
+    /// Receives what a process sends to this one.
+    func receive(_ bytes: UnsafeMutableRawBufferPointer, from rank: Int) throws {
+        try exchange(UnsafeRawBufferPointer(start: nil, count: 0), for: bytes, with: rank)
+    }
+
     /// Sums each value over all processes in a fixed order: those of neighbours first, then those
     /// of neighbouring pairs and so on, as a binary tree, the lower rank before the higher.
     ///
-    /// Each process sums a part of its own, halved with every level of the tree, and then all
-    /// collect the parts: each sends and receives twice what the values take, less a share.
+    /// With every level of the tree each process keeps half of the parts that it had, and gives the
+    /// sums of the others away.
     ///
-    /// - Parameter values: The values of this process, which become the sums.
+    /// - Parameters:
+    ///   - values: The values of this process. Those of its part become the sums.
+    ///   - parts: The part of each process.
     /// - Throws: What communication throws.
     /// - Precondition: The number of processes is a power of two.
-    func orderedSum(_ values: UnsafeMutableBufferPointer<Float>) throws {
-        let (rank, count) = (process.rank, process.count)
-        precondition(count.nonzeroBitCount == 1, "a tree over \(count) processes")
-        guard count > 1 else { return }
-        let distances = (0..<count.trailingZeroBitCount).map { 1 << $0 }
+    func scatteredSum(
+        _ values: UnsafeMutableBufferPointer<Float>, _ parts: [Range<Int>]
+    ) throws {
         let received = UnsafeMutableBufferPointer<Float>.allocate(
-            capacity: (values.count + 1) / 2)
+            capacity: parts.map(\.count).max() ?? 0)
         defer { received.deallocate() }
-        var own = values.startIndex..<values.endIndex
-        var wholes: [Range<Int>] = []
         for distance in distances {
-            let (lower, upper) = Self.halves(own)
-            let isLower = rank & distance == 0
-            let (kept, given) = isLower ? (lower, upper) : (upper, lower)
-            let theirs = UnsafeMutableBufferPointer(rebasing: received[..<kept.count])
-            try exchange(
-                UnsafeRawBufferPointer(UnsafeMutableBufferPointer(rebasing: values[given])),
-                for: UnsafeMutableRawBufferPointer(theirs), with: rank ^ distance)
-            add(theirs, to: UnsafeMutableBufferPointer(rebasing: values[kept]))
-            wholes.append(own)
-            own = kept
-        }
-        for (distance, whole) in zip(distances, wholes).reversed() {
-            let (lower, upper) = Self.halves(whole)
-            let other = rank & distance == 0 ? upper : lower
-            try exchange(
-                UnsafeRawBufferPointer(UnsafeMutableBufferPointer(rebasing: values[own])),
-                for: UnsafeMutableRawBufferPointer(
-                    UnsafeMutableBufferPointer(rebasing: values[other])),
-                with: rank ^ distance)
-            own = whole
+            for part in kept(at: distance) {
+                let kept = UnsafeMutableBufferPointer(rebasing: values[parts[part]])
+                let theirs = UnsafeMutableBufferPointer(rebasing: received[..<kept.count])
+                try exchange(
+                    UnsafeRawBufferPointer(
+                        UnsafeMutableBufferPointer(rebasing: values[parts[part ^ distance]])),
+                    for: UnsafeMutableRawBufferPointer(theirs), with: process.rank ^ distance)
+                add(theirs, to: kept)
+            }
         }
     }
 
-    private static func halves(_ range: Range<Int>) -> (Range<Int>, Range<Int>) {
-        let middle = range.lowerBound + range.count / 2
-        return (range.lowerBound..<middle, middle..<range.upperBound)
+    /// Brings the values of each process's part to all.
+    ///
+    /// - Parameters:
+    ///   - values: The values, of which those of this process's part are sent.
+    ///   - parts: The part of each process.
+    /// - Throws: What communication throws.
+    /// - Precondition: The number of processes is a power of two.
+    func gather(_ values: UnsafeMutableBufferPointer<Float>, _ parts: [Range<Int>]) throws {
+        for distance in distances.reversed() {
+            for part in kept(at: distance) {
+                try exchange(
+                    UnsafeRawBufferPointer(
+                        UnsafeMutableBufferPointer(rebasing: values[parts[part]])),
+                    for: UnsafeMutableRawBufferPointer(
+                        UnsafeMutableBufferPointer(rebasing: values[parts[part ^ distance]])),
+                    with: process.rank ^ distance)
+            }
+        }
+    }
+
+    /// How far the ranks of those are apart that talk to each other, level by level.
+    private var distances: [Int] {
+        precondition(process.count.nonzeroBitCount == 1, "a tree over \(process.count) processes")
+        return (0..<process.count.trailingZeroBitCount).map { 1 << $0 }
+    }
+
+    /// The parts that this process keeps of those that it shares with one at a distance.
+    private func kept(at distance: Int) -> [Int] {
+        (0..<process.count).filter { ($0 ^ process.rank) & (2 * distance - 1) == 0 }
     }
 }
 

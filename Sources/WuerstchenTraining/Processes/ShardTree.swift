@@ -18,8 +18,10 @@ struct ShardTree {
         levels.append((level, sum))
     }
 
-    /// The sum over as many shards as a power of two.
-    var total: [String: Tensor] { levels.first?.tensors ?? [:] }
+    /// Takes the sum over as many shards as a power of two.
+    mutating func takeTotal() -> [String: Tensor] {
+        levels.isEmpty ? [:] : levels.removeFirst().tensors
+    }
 
     private static func sum(
         _ first: [String: Tensor], _ second: [String: Tensor]
@@ -40,47 +42,4 @@ public enum GradientReduction: String, Sendable, CaseIterable {
     case ordered
     /// As fast as the communicator can, in an order of its choice.
     case fast
-}
-
-extension Communicator {
-    /// The sums of gradients over all processes.
-    ///
-    /// - Parameters:
-    ///   - gradients: This process's sums over its shards.
-    ///   - names: The names of all that any process has, in one order.
-    ///   - shape: The shape of each.
-    ///   - reduction: In which order they are summed.
-    /// - Returns: The sums by name.
-    /// - Throws: What communication throws.
-    func sum(
-        _ gradients: [String: Tensor], of names: [String], shape: (String) -> Shape,
-        by reduction: GradientReduction
-    ) throws -> [String: Tensor] {
-        guard process.count > 1 else { return gradients }
-        let counts = names.map { shape($0).count }
-        let values = UnsafeMutableBufferPointer<Float>.allocate(capacity: counts.reduce(0, +))
-        defer { values.deallocate() }
-        var first = 0
-        for (name, count) in zip(names, counts) {
-            let place = UnsafeMutableBufferPointer(rebasing: values[first..<first + count])
-            if let gradient = gradients[name] {
-                gradient.withUnsafeElements { _ = place.initialize(from: $0) }
-            } else {
-                place.initialize(repeating: 0)
-            }
-            first += count
-        }
-        switch reduction {
-        case .ordered: try orderedSum(values)
-        case .fast: try sum(values)
-        }
-        var result: [String: Tensor] = [:]
-        first = 0
-        for (name, count) in zip(names, counts) {
-            let place = values[first..<first + count]
-            result[name] = Tensor(shape(name)) { _ = $0.update(from: place) }
-            first += count
-        }
-        return result
-    }
 }

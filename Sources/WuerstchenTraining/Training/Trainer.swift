@@ -11,23 +11,26 @@ public struct Trainer<Objective: TrainingObjective> {
     /// The settings, with the shards that the training was begun with.
     public let options: TrainingOptions
     /// What changes from step to step.
-    public private(set) var state: TrainingState
+    public internal(set) var state: TrainingState
     /// Whether all settings are those that the training was begun with. Older files have so few
     /// that the rest is taken on trust once, and recorded from then on.
     public let isFullyCompared: Bool
-    private let file: URL?
-    private let communicator: any Communicator
+    let file: URL?
+    let communicator: any Communicator
+    /// Which process moves which parameters.
+    let owners: ParameterParts
     private let retention = BufferPool.Retention()
     /// Whether ``state`` is what a whole step left, all of it numbers.
     private(set) var isSound = true
     private var lastCheckpoint = ContinuousClock.now
     /// Whether all processes know why the training ended early.
-    private(set) var hasEndedTogether = false
+    var hasEndedTogether = false
     /// The step whose state ``next()`` saved last; nil before the first.
     private(set) var savedStep: Int?
     private var pace = TrainingPace()
-    /// How long it took to sum the last step's gradients over processes; nil for one process.
-    private var reductionTime: Double?
+    /// How long it took to sum the last step's gradients over processes, and to bring all what
+    /// each has moved; nil for one process.
+    var reductionTime: Double?
     /// A smoothed loss, to notice when it explodes.
     private var usualLoss: Float?
 
@@ -66,6 +69,7 @@ public struct Trainer<Objective: TrainingObjective> {
         let settings = TrainingSettings(objective, options, start: start)
         try communicator.requireAlike(settings)
         var parameters = try objective.initialParameters(seed: options.seed)
+        owners = Self.owners(of: parameters, objective, communicator.process)
         if let begun, let file {
             state = begun
             try state.require(objective.name, settings, in: file)
@@ -96,7 +100,16 @@ public struct Trainer<Objective: TrainingObjective> {
                 objective: objective.name, parameters: parameters, options, settings)
             isFullyCompared = true
         }
-        try state.take(from: communicator)
+        try state.take(from: communicator, owners: owners)
+    }
+
+    /// Which process moves which parameters.
+    private static func owners(
+        of parameters: TrainableParameters, _ objective: Objective, _ process: ProcessRank
+    ) -> ParameterParts {
+        ParameterParts(
+            parameters.values.filter { objective.isTrainable($0.key) }.mapValues(\.count),
+            count: process.count)
     }
 
     /// The state of a training that is gone on with.
@@ -116,10 +129,10 @@ public struct Trainer<Objective: TrainingObjective> {
         options.steps = max(options.steps, 4)
         (self.objective, self.options) = (objective, options)
         (file, communicator, isFullyCompared) = (nil, SingleProcess(), true)
+        let parameters = try objective.initialParameters(seed: options.seed)
+        owners = Self.owners(of: parameters, objective, communicator.process)
         state = TrainingState(
-            objective: objective.name,
-            parameters: try objective.initialParameters(seed: options.seed), options,
-            TrainingSettings())
+            objective: objective.name, parameters: parameters, options, TrainingSettings())
         state.step = options.steps / 2
     }
 
@@ -148,14 +161,16 @@ public struct Trainer<Objective: TrainingObjective> {
         let step = self.step(part: 0)
         let (losses, gradients, statistics) = try options.shards == nil ? averages() : sharded()
         let (value, metrics) = averages(of: losses)
-        let norm = globalNorm(gradients)
+        let sizes = try gradients.sizes()
+        let norm = sizes.norm
         isSound = false
-        try together { try $0.check(value, norm, gradients, step) }
+        try together { try $0.check(value, sizes, step) }
         let (rate, objective) = (options.rate[step.number], objective)
         options.optimizer.update(
-            &state.parameters, &state.optimizer, gradients,
+            &state.parameters, &state.optimizer, gradients.own,
             scale: norm > options.clippingNorm ? options.clippingNorm / norm : 1
         ) { rate * objective.rateFactor($0) }
+        try shareMoved(gradients.buffer)
         for (name, value) in statistics {
             // PyTorch's momentum.
             state.parameters.values[name]?.move(towards: value, by: 0.1)
@@ -167,11 +182,11 @@ public struct Trainer<Objective: TrainingObjective> {
         isSound = true
         let seconds = (ContinuousClock.now - start).seconds
         state.seconds += seconds
-        if let file,
-            isFinished
-                || (ContinuousClock.now - lastCheckpoint).seconds > options.checkpointInterval
-        {
-            try state.write(to: file)
+        let isDue =
+            file != nil
+            && (isFinished
+                || (ContinuousClock.now - lastCheckpoint).seconds > options.checkpointInterval)
+        if try write(where: isDue) {
             lastCheckpoint = .now
             savedStep = state.step
         }
@@ -188,17 +203,8 @@ public struct Trainer<Objective: TrainingObjective> {
     /// Says that time has passed since the last step that was not training.
     mutating func skipPause() { pace.skip() }
 
-    /// Saves the state now, such as when work is about to stop. After a step that failed when it
-    /// had its gradients, what was saved before stays instead: parameters may not be numbers, or
-    /// only half of them moved.
-    ///
-    /// - Throws: `WuerstchenError` with code `unwritableFile`; what was saved before stays.
-    public func save() throws {
-        if let file, isSound { try state.write(to: file) }
-    }
-
     /// A part of the next step.
-    private func step(part index: Int) -> TrainingStep {
+    func step(part index: Int) -> TrainingStep {
         let number = UInt64(state.step)
         return TrainingStep(
             number: state.step, count: options.steps,
@@ -211,8 +217,8 @@ public struct Trainer<Objective: TrainingObjective> {
 
     /// The losses of the next step's parts, and the averages of their gradients and of what batch
     /// norms saw in them.
-    private typealias Averages = (
-        losses: [TrainingLoss], gradients: [String: Tensor], statistics: [String: Tensor]
+    typealias Averages = (
+        losses: [TrainingLoss], gradients: StepGradients, statistics: [String: Tensor]
     )
 
     /// The averages over micro-batches, one after the other.
@@ -225,59 +231,10 @@ public struct Trainer<Objective: TrainingObjective> {
             gradients.add(found.gradients)
             statistics.add(found.statistics)
         }
-        return (losses, gradients.means(over: options.microBatches), statistics.means())
-    }
-
-    /// The averages over shards, of which each process computes those that lie next to each other:
-    /// a branch of the tree in which gradients are summed.
-    private mutating func sharded() throws -> Averages {
-        let process = communicator.process
-        let own = options.parts / process.count
-        var (tree, report) = (ShardTree(), ShardReport())
-        do {
-            for index in process.rank * own..<(process.rank + 1) * own {
-                try Task.checkCancellation()
-                let found = try gradients(of: step(part: index))
-                tree.add(found.gradients)
-                report.names.formUnion(found.gradients.keys)
-                report.losses.append(found.loss)
-                report.statistics.append(found.statistics)
-            }
-        } catch  where process.count > 1 {
-            report = ShardReport(failed: error)
-        }
-        let reports = try together { try $0.communicator.agreed(report) }
-        let names = reports.reduce(into: Set()) { $0.formUnion($1.names) }.sorted()
-        let shapes = state.parameters.values.mapValues(\.shape)
-        let start = ContinuousClock.now
-        let sums = try communicator.sum(
-            tree.total, of: names, shape: { shapes[$0] ?? [] }, by: options.reduction)
-        if process.count > 1 { reductionTime = (ContinuousClock.now - start).seconds }
-        var statistics = RunningMean()
-        for shard in reports.flatMap(\.statistics) { statistics.add(shard) }
         return (
-            reports.flatMap(\.losses),
-            options.parts == 1 ? sums : sums.mapValues { $0.scaled(by: 1 / Float(options.parts)) },
+            losses, StepGradients(own: gradients.means(over: options.microBatches)),
             statistics.means()
         )
-    }
-
-    /// Tells the other processes, which are at their next step, why this one does not take it.
-    mutating func endTogether(_ error: any Error) {
-        guard communicator.process.count > 1, !isFinished, !hasEndedTogether else { return }
-        _ = try? together { try $0.communicator.agreed(ShardReport(failed: error)) }
-    }
-
-    /// What goes wrong in all processes alike, and is said by the first.
-    private mutating func together<Value>(
-        _ work: (inout Trainer) throws -> Value
-    ) throws -> Value {
-        do {
-            return try work(&self)
-        } catch {
-            hasEndedTogether = true
-            throw communicator.process.isFirst ? error : EndedTogether()
-        }
     }
 
     /// The averages of losses and their metrics over all parts.
@@ -295,7 +252,7 @@ public struct Trainer<Objective: TrainingObjective> {
 
     /// In a function of its own, so that everything tracked is gone when parameters change in
     /// place.
-    private func gradients(
+    func gradients(
         of step: TrainingStep
     ) throws -> (
         loss: TrainingLoss, gradients: [String: Tensor], statistics: [String: Tensor]
@@ -312,8 +269,9 @@ public struct Trainer<Objective: TrainingObjective> {
     }
 
     private mutating func check(
-        _ loss: Float, _ norm: Float, _ gradients: [String: Tensor], _ step: TrainingStep
+        _ loss: Float, _ sizes: GradientSizes, _ step: TrainingStep
     ) throws {
+        let norm = sizes.norm
         let usual = usualLoss ?? loss
         let explodes = step.number > 100 && abs(loss) > 1000 * abs(usual)
         if loss.isFinite, norm.isFinite, !explodes {
@@ -323,8 +281,8 @@ public struct Trainer<Objective: TrainingObjective> {
         let broken = state.parameters.values.keys.sorted().filter {
             state.parameters.values[$0]?.isFinite == false
         }
-        let steep = gradients.keys.sorted().filter { gradients[$0]?.isFinite == false }
-        let largest = gradients.max { $0.value.squareSum() < $1.value.squareSum() }?.key
+        let steep = sizes.squares.filter(\.value.isNaN).keys.sorted()
+        let largest = sizes.squares.max { $0.value < $1.value }?.key
         let culprit =
             broken.first.map { "the parameter \($0) is not a number" }
             ?? steep.first.map { "the gradient of \($0) is not a number" }

@@ -70,23 +70,29 @@ public struct TrainingRun<Objective: TrainingObjective>: Sendable {
             objective, options, file: stateFile, resumes: resumes, start: start,
             communicator: communicator)
         guard communicator.process.isFirst else {
-            while try trainer.next() != nil {}
+            do {
+                while try trainer.next() != nil {}
+            } catch let error as EndedTogether {
+                try trainer.end(error)
+                throw error
+            }
             return trainer.state.average.values
         }
-        do {
-            return try train(&trainer, &progress)
-        } catch {
-            trainer.endTogether(error)
-            throw error
-        }
+        return try train(&trainer, &progress)
     }
 
     /// Trains to the end, in the process that reports.
     private func train(
         _ trainer: inout Trainer<Objective>, _ progress: inout TrainingProgress
     ) throws -> [String: Tensor] {
-        let log = try MetricsLog(
-            folder.appendingPathComponent("log.jsonl"), resumingAfter: trainer.state.step)
+        let log: MetricsLog
+        do {
+            log = try MetricsLog(
+                folder.appendingPathComponent("log.jsonl"), resumingAfter: trainer.state.step)
+        } catch {
+            try trainer.end(error, saves: false)
+            throw error
+        }
         if !trainer.isFullyCompared {
             progress.note(
                 "\(stateFile.path) was written before all settings were recorded: whether data, "
@@ -120,14 +126,14 @@ public struct TrainingRun<Objective: TrainingObjective>: Sendable {
                 progress.show(report)
             }
         } catch let error as CancellationError {
-            try trainer.save()
+            try trainer.end(error)
             if trainer.isSound { try whenSaved?(trainer.state.average.values) }
             throw error
         } catch {
             // An image that cannot be read or a log that cannot be written takes nothing from the
             // steps since the last checkpoint. If they cannot be saved either, the cause is what
             // counts.
-            try? trainer.save()
+            try? trainer.end(error)
             throw error
         }
         progress.finish()

@@ -26,7 +26,8 @@ public struct TrainingState: Sendable {
     public internal(set) var loss: Float?
     /// The parameters.
     public var parameters: TrainableParameters
-    /// What the optimiser remembers.
+    /// What the optimiser remembers: of several processes each has that of the parameters that it
+    /// moves, and of the others no tensors.
     public var optimizer = OptimizerState()
     /// The optimiser's name.
     public let optimizerName: String
@@ -53,12 +54,12 @@ public struct TrainingState: Sendable {
 
     /// The beginnings of the names of tensors in a file. All others are kinds of tensors that an
     /// optimiser remembers.
-    private enum Kind {
+    enum Kind {
         static let (parameter, average) = ("parameter", "average")
     }
 
     /// The numbers beside the tensors.
-    private struct Record: Codable {
+    struct Record: Codable {
         let objective: String
         let seed: UInt64
         let batchSize: Int
@@ -115,8 +116,16 @@ public struct TrainingState: Sendable {
     }
 
     /// The state of numbers and tensors, these by what they are and the parameter's name.
-    private init(
-        _ record: Record, _ tensors: [String: [String: Tensor]], from origin: String
+    ///
+    /// - Parameters:
+    ///   - record: The numbers.
+    ///   - tensors: The tensors.
+    ///   - remembers: Of which parameters there is what the optimiser remembers; by default of all.
+    ///   - origin: Where they come from, for messages.
+    /// - Throws: `WuerstchenError` with code `malformedFile` when they do not belong together.
+    init(
+        _ record: Record, _ tensors: [String: [String: Tensor]],
+        where remembers: (String) -> Bool = { _ in true }, from origin: String
     ) throws {
         var tensors = tensors
         parameters = TrainableParameters(tensors.removeValue(forKey: Kind.parameter) ?? [:])
@@ -132,7 +141,7 @@ public struct TrainingState: Sendable {
         }
         for (name, count) in record.momentCounts {
             let own = tensors.compactMapValues { $0[name] }
-            guard !own.isEmpty else {
+            guard !own.isEmpty || !remembers(name) else {
                 throw WuerstchenError(
                     .malformedFile, "\(origin): the optimiser's means of \(name) are missing")
             }
@@ -154,14 +163,19 @@ public struct TrainingState: Sendable {
     ///
     /// - Throws: `WuerstchenError` with code `unwritableFile`.
     public func write(to file: URL) throws {
+        try write(to: file, adding: [])
+    }
+
+    /// Writes the state and further tensors.
+    func write(to file: URL, adding others: [Safetensors.Source]) throws {
         let text = String(decoding: try encodedRecord(), as: UTF8.self)
         try Safetensors.write(
-            tensors.map { Safetensors.Source(name: $0, $1) }, metadata: ["training": text], to: file
-        )
+            tensors.map { Safetensors.Source(name: $0, $1) } + others,
+            metadata: ["training": text], to: file)
     }
 
     /// All tensors by their names in a file.
-    private var tensors: [(name: String, tensor: Tensor)] {
+    var tensors: [(name: String, tensor: Tensor)] {
         var result: [(String, Tensor)] = []
         func add(_ kind: String, _ name: String, _ tensor: Tensor) {
             result.append(("\(kind)/\(name)", tensor))
@@ -175,7 +189,7 @@ public struct TrainingState: Sendable {
     }
 
     /// The numbers beside the tensors.
-    private func encodedRecord() throws -> Data {
+    func encodedRecord() throws -> Data {
         let record = Record(
             objective: objective, seed: seed, batchSize: batchSize, step: step, seconds: seconds,
             averageCount: average.count, averageDecay: average.decay, weightDecay: weightDecay,
@@ -186,43 +200,6 @@ public struct TrainingState: Sendable {
         let encoder = JSONEncoder()
         encoder.outputFormatting = .sortedKeys
         return try encoder.encode(record)
-    }
-
-    // MARK: Processes
-
-    /// What a state is sent as, before its numbers.
-    private struct Message: Codable {
-        let record: Record
-        let shapes: [String: [Int]]
-    }
-
-    /// Takes the first process's state in place of this one, in all processes.
-    mutating func take(from communicator: any Communicator) throws {
-        guard communicator.process.count > 1 else { return }
-        let isFirst = communicator.process.isFirst
-        let own = isFirst ? Dictionary(uniqueKeysWithValues: tensors.map { ($0, $1) }) : [:]
-        let sent =
-            try isFirst
-            ? JSONEncoder().encode(
-                Message(
-                    record: JSONDecoder().decode(Record.self, from: encodedRecord()),
-                    shapes: own.mapValues(\.shape.array)))
-            : Data()
-        let message = try JSONDecoder().decode(
-            Message.self, from: Data(communicator.shared(Array(sent), from: 0)))
-        var tensors: [String: [String: Tensor]] = [:]
-        for (name, shape) in message.shapes.sorted(by: { $0.key < $1.key }) {
-            var tensor = own[name] ?? Tensor(repeating: 0, Shape(shape))
-            try tensor.withUnsafeMutableElements {
-                try communicator.broadcast(UnsafeMutableRawBufferPointer($0), from: 0)
-            }
-            let parts = name.split(separator: "/", maxSplits: 1)
-            tensors[String(parts[0]), default: [:]][String(parts[1])] = tensor
-        }
-        guard !isFirst else { return }
-        let roles = parameters.roles
-        self = try TrainingState(message.record, tensors, from: "the first process")
-        parameters.roles = roles
     }
 }
 

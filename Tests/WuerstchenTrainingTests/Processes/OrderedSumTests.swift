@@ -1,5 +1,6 @@
 import TensorCore
 import Testing
+import Wuerstchen
 import _WuerstchenTestSupport
 
 @testable import WuerstchenTraining
@@ -18,21 +19,43 @@ import _WuerstchenTestSupport
         }
     }
 
-    @Test("every process has the tree's bits", arguments: [1, 2, 4, 8], [0, 1, 2, 7, 100])
+    /// Parts of different lengths, some of nothing.
+    private func parts(_ processes: Int, _ count: Int) -> [Range<Int>] {
+        let cuts = [0] + (1..<processes).map { $0 * $0 * count / (processes * processes) } + [count]
+        return (0..<processes).map { cuts[$0]..<cuts[$0 + 1] }
+    }
+
+    @Test(
+        "each process has the tree's bits of its part, and then all", arguments: [1, 2, 4, 8],
+        [0, 1, 2, 7, 100])
     func processes(_ processes: Int, _ count: Int) throws {
         let expected = tree((0..<processes).map { leaf($0, count) })
         let leaves = (0..<processes).map { leaf($0, count) }
+        let parts = parts(processes, count)
         let results = try ThreadGroup.run(processes) { member in
             var values = leaves[member.process.rank]
-            try values.withUnsafeMutableBufferPointer { try member.orderedSum($0) }
-            return values
+            let part = parts[member.process.rank]
+            let own = try values.withUnsafeMutableBufferPointer {
+                try member.scatteredSum($0, parts)
+                let own = Array($0[part])
+                // What the others have comes from them.
+                for place in $0.indices where !part.contains(place) { $0[place] = .nan }
+                try member.gather($0, parts)
+                return own
+            }
+            return (own, values)
         }
         #expect(results.count == processes)
-        for result in results { #expect(try result.get() == expected) }
+        for (part, result) in zip(parts, results) {
+            let (own, values) = try result.get()
+            #expect(own == Array(expected[part]))
+            #expect(values == expected)
+        }
     }
 
     @Test("shards are summed in the same tree, however many processes have them")
     func shards() throws {
+        let shapes: [String: Shape] = ["a": [5], "b": [3], "c": [2, 2]]
         let leaves = (0..<8).map { index in
             var tensors = ["a": Tensor(leaf(index, 5), [5])]
             // Some have no gradient, which counts as zeros.
@@ -40,14 +63,16 @@ import _WuerstchenTestSupport
             return tensors
         }
         func sums(_ processes: Int) throws -> [[String: Tensor]] {
-            try ThreadGroup.run(processes) { member in
+            let owners = ParameterParts(shapes.mapValues(\.count), count: processes)
+            return try ThreadGroup.run(processes) { member in
                 let own = 8 / processes
                 var tree = ShardTree()
                 for index in member.process.rank * own..<(member.process.rank + 1) * own {
                     tree.add(leaves[index])
                 }
-                return try member.sum(
-                    tree.total, of: ["a", "b"], shape: { $0 == "a" ? [5] : [3] }, by: .ordered)
+                var total = tree.takeTotal()
+                return try StepBuffer(["a", "b"], shapes, owners, member)
+                    .sum(&total, by: .ordered)
             }.map { try $0.get() }
         }
         let expected = [
@@ -55,9 +80,57 @@ import _WuerstchenTestSupport
             "b": tree(leaves.map { $0["b"]?.elements ?? [0, 0, 0] }),
         ]
         for processes in [1, 2, 4, 8] {
-            for found in try sums(processes) {
-                #expect(found.mapValues(\.elements) == expected, "\(processes)")
+            var found: [String: [Float]] = [:]
+            for sums in try sums(processes) {
+                // Each has others.
+                found.merge(sums.mapValues(\.elements)) { _, _ in [] }
             }
+            #expect(found == expected, "\(processes)")
+        }
+    }
+
+    @Test("parts are as long as whole tensors allow, and halves of those of half as many")
+    func ownership() {
+        var sizes: [String: Int] = [:]
+        for index in 0..<60 { sizes["layer \(index)"] = [1, 64, 4096][index % 3] }
+        let total = sizes.values.reduce(0, +)
+        for count in [1, 2, 4, 8] {
+            let parts = ParameterParts(sizes, count: count)
+            let finer = ParameterParts(sizes, count: 2 * count)
+            var lengths = [Int](repeating: 0, count: count)
+            for (name, size) in sizes {
+                lengths[parts[name]] += size
+                #expect(finer[name] / 2 == parts[name])
+            }
+            for length in lengths { #expect(abs(length - total / count) <= 4096) }
+            let order = sizes.keys.sorted().map { parts[$0] }
+            #expect(order == order.sorted())
+        }
+        // More parts than tensors.
+        let few = ParameterParts(["a": 3, "b": 0, "c": 9], count: 8)
+        #expect(["a", "b", "c"].allSatisfy { (0..<8).contains(few[$0]) })
+        #expect(ParameterParts([:], count: 4)["a"] == 0)
+    }
+
+    @Test("of published Stage C each of up to 64 processes moves about as much")
+    func published() throws {
+        var sizes: [String: Int] = [:]
+        // Shapes alone.
+        _ = try MemoryMeter.measure {
+            var parameters = TrainableParameters()
+            try parameters.add(
+                StageBlueprint<StageC>(configuration: StageC.Configuration()), seed: 0)
+            sizes = parameters.values.mapValues(\.count)
+        }
+        let total = sizes.values.reduce(0, +)
+        #expect(total > 990_000_000 && total < 1_000_000_000)
+        for count in [2, 4, 8, 16, 32, 64] {
+            let parts = ParameterParts(sizes, count: count)
+            var lengths = [Int](repeating: 0, count: count)
+            for (name, size) in sizes { lengths[parts[name]] += size }
+            let most = lengths.max() ?? 0
+            // A process of 64 has no more than a few tensors.
+            #expect(Double(most * count) < (count < 32 ? 1.07 : 1.25) * Double(total))
         }
     }
 

@@ -57,9 +57,80 @@ import _WuerstchenTestSupport
     ) throws {
         let alone = try train(objective, options, on: 1, start: start)[0]
         for processes in [2, 4] {
-            for state in try train(objective, options, on: processes, start: start) {
+            let states = try train(objective, options, on: processes, start: start)
+            for state in states {
+                var state = state
+                state.optimizer = try together(states)
                 expectSame(alone, state, sourceLocation: sourceLocation)
             }
+        }
+    }
+
+    /// What processes remember together, each of its own parameters.
+    private func together(
+        _ states: [TrainingState], sourceLocation: SourceLocation = #_sourceLocation
+    ) throws -> OptimizerState {
+        var result = OptimizerState()
+        for state in states {
+            for (name, memory) in state.optimizer.memories {
+                var found = result.memories[name] ?? OptimizerState.Memory(count: memory.count)
+                #expect(found.count == memory.count, sourceLocation: sourceLocation)
+                #expect(
+                    found.tensors.isEmpty || memory.tensors.isEmpty, "two remember \(name)",
+                    sourceLocation: sourceLocation)
+                found.tensors.merge(memory.tensors) { $1 }
+                result.memories[name] = found
+            }
+        }
+        return result
+    }
+
+    @Test("each process remembers its part of the parameters, and the file has all of it")
+    func memories() throws {
+        let folder = try TemporaryFolder()
+        for optimizer in [AdamW(), Muon()] as [any Optimizer] {
+            var asked = options(3)
+            asked.optimizer = optimizer
+            let alone = try train(TinyStageC(), asked, on: 1)[0]
+            func numbers(_ state: TrainingState) -> Int {
+                state.optimizer.memories.values.flatMap(\.tensors.values).reduce(0) {
+                    $0 + $1.count
+                }
+            }
+            for processes in [1, 2, 4] {
+                let file = folder.url.appendingPathComponent("\(optimizer.name)-\(processes)")
+                let states = try train(TinyStageC(), asked, on: processes, file: file)
+                expectSame(alone, try TrainingState(contentsOf: file))
+                // Parts end with whole tensors.
+                let most = states.map(numbers).max() ?? 0
+                #expect(most < numbers(alone) * (processes + 1) / processes / 2 || processes == 1)
+                #expect(states.map(numbers).reduce(0, +) == numbers(alone))
+                let again = try train(
+                    TinyStageC(), asked, on: 2, file: file, resumes: true)
+                #expect(again.map(numbers).reduce(0, +) == numbers(alone))
+            }
+        }
+    }
+
+    @Test("a state that cannot be written ends all, and nobody waits for the first")
+    func unwritable() throws {
+        let folder = try TemporaryFolder()
+        let url = folder.url
+        let results = try ThreadGroup.run(4) { member in
+            var run = try TrainingRun(TinyStageC(), self.options(), in: url)
+            run.communicator = member
+            let file = run.stateFile
+            run.whenSaved = { _ in
+                try FileManager.default.removeItem(at: file)
+                try FileManager.default.createDirectory(
+                    at: file, withIntermediateDirectories: false)
+            }
+            var progress = TrainingProgress(isTerminal: false) { _ in }
+            _ = try run.run(resumes: false, progress: &progress)
+        }
+        expectError(.unwritableFile, "is a folder") { try results[0].get() }
+        for other in results.dropFirst() {
+            #expect(throws: EndedTogether.self) { try other.get() }
         }
     }
 
@@ -156,7 +227,11 @@ import _WuerstchenTestSupport
         asked.reduction = .fast
         let ordered = try train(TinyStageC(), options(3), on: 4)[0]
         let states = try train(TinyStageC(), asked, on: 4)
-        for state in states { expectSame(states[0], state) }
+        for state in states {
+            var state = state
+            state.optimizer = states[0].optimizer
+            expectSame(states[0], state)
+        }
         for (name, value) in ordered.parameters.values {
             let other = try #require(states[0].parameters.values[name])
             #expect((value - other).meanSquare().elements[0] < 1e-8, "\(name)")
