@@ -21,6 +21,14 @@ public struct SharingArguments: ParsableArguments, Sendable {
             """)
     public var reduce = GradientReduction.ordered
 
+    /// What gradients are sent as.
+    @Option(
+        help: """
+            What gradients are sent as from one shard to another: float32, or bfloat16, which is \
+            half as many bytes; what rounding takes from one step's is added to the next one's.
+            """)
+    public var gradientPrecision = GradientPrecision.float32
+
     /// Nothing named.
     public init() {}
 
@@ -28,7 +36,9 @@ public struct SharingArguments: ParsableArguments, Sendable {
     public func apply(to options: inout TrainingOptions) {
         options.shards = shards
         options.reduction = reduce
+        options.gradientPrecision = gradientPrecision
     }
 }
 
 extension GradientReduction: @retroactive ExpressibleByArgument {}
+extension GradientPrecision: @retroactive ExpressibleByArgument {}

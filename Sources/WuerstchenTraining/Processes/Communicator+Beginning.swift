@@ -66,7 +66,15 @@ extension Communicator {
         let agreed = try shared(sent, from: 0).withUnsafeBytes {
             Int($0.loadUnaligned(as: Int64.self))
         }
-        guard process.count > 1 else { return number }
+        guard process.count > 1 else {
+            guard number != nil || options.gradientPrecision == .float32 else {
+                throw WuerstchenError(
+                    .invalidRequest,
+                    "gradients are sent as bfloat16 from one shard of a step to another; choose their "
+                        + "number, such as --shards 2")
+            }
+            return number
+        }
         guard agreed > 0 else {
             guard process.isFirst else { throw EndedTogether() }
             throw WuerstchenError(

@@ -190,13 +190,13 @@ extension Communicator {
     }
 
     /// How far the ranks of those are apart that talk to each other, level by level.
-    private var distances: [Int] {
+    var distances: [Int] {
         precondition(process.count.nonzeroBitCount == 1, "a tree over \(process.count) processes")
         return (0..<process.count.trailingZeroBitCount).map { 1 << $0 }
     }
 
     /// The parts that this process keeps of those that it shares with one at a distance.
-    private func kept(at distance: Int) -> [Int] {
+    func kept(at distance: Int) -> [Int] {
         (0..<process.count).filter { ($0 ^ process.rank) & (2 * distance - 1) == 0 }
     }
 }

@@ -36,4 +36,7 @@ struct ParameterParts {
 
     /// The part that a parameter is in, which is the rank of its process.
     subscript(name: String) -> Int { parts[name] ?? 0 }
+
+    /// All parts but a parameter's own.
+    func others(than name: String) -> [Int] { (0..<count).filter { $0 != self[name] } }
 }

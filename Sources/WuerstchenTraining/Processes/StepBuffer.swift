@@ -77,7 +77,71 @@ final class StepBuffer {
         case .ordered: try communicator.scatteredSum(values, parts)
         case .fast: try communicator.sum(values)
         }
-        return Dictionary(
+        return own
+    }
+
+    /// Sums gradients over all processes in a fixed order, and sends them as bfloat16.
+    ///
+    /// - Parameters:
+    ///   - gradients: This process's sums over its shards. Nothing is left of them.
+    ///   - rounding: How they are rounded.
+    ///   - known: Of which parameters each process has gradients.
+    /// - Returns: The sums of what this process moves.
+    /// - Throws: What communication throws.
+    func sum(
+        _ gradients: inout [String: Tensor], by rounding: inout GradientRounding,
+        where known: [Set<String>]
+    ) throws -> [String: Tensor] {
+        for name in names { put(gradients.removeValue(forKey: name), name) }
+        let rank = communicator.process.rank
+        let shards = rounding.parts.count / owners.count
+        let capacity = parts.map(\.count).max() ?? 0
+        let sent = UnsafeMutableBufferPointer<UInt16>.allocate(capacity: capacity)
+        let received = UnsafeMutableBufferPointer<UInt16>.allocate(capacity: capacity)
+        defer {
+            sent.deallocate()
+            received.deallocate()
+        }
+        for distance in communicator.distances {
+            // The processes whose sums this one sends.
+            let first = rank & ~(distance - 1)
+            let summed = known[first..<first + distance].reduce(into: Set()) { $0.formUnion($1) }
+            let level = (distance * shards).trailingZeroBitCount
+            for part in communicator.kept(at: distance) {
+                let (kept, given) = (parts[part], parts[part ^ distance])
+                for name in names(of: part ^ distance) {
+                    let place = places[name] ?? 0..<0
+                    let target = UnsafeMutableBufferPointer(
+                        rebasing: sent[
+                            place.lowerBound - given.lowerBound..<place.upperBound
+                                - given.lowerBound])
+                    guard summed.contains(name) else {
+                        target.update(repeating: 0)
+                        continue
+                    }
+                    rounding.round(
+                        UnsafeBufferPointer(rebasing: values[place]), name,
+                        of: rounding.sender(of: name, level: level, first: first * shards),
+                        shape: shapes[name] ?? [], to: target)
+                }
+                try communicator.exchange(
+                    UnsafeRawBufferPointer(
+                        UnsafeMutableBufferPointer(rebasing: sent[..<given.count])),
+                    for: UnsafeMutableRawBufferPointer(
+                        UnsafeMutableBufferPointer(rebasing: received[..<kept.count])),
+                    with: rank ^ distance)
+                addBFloat16(
+                    UnsafeBufferPointer(
+                        UnsafeMutableBufferPointer(rebasing: received[..<kept.count])),
+                    to: UnsafeMutableBufferPointer(rebasing: values[kept]))
+            }
+        }
+        return own
+    }
+
+    /// The numbers of what this process moves.
+    private var own: [String: Tensor] {
+        Dictionary(
             uniqueKeysWithValues: names(of: communicator.process.rank).map { name in
                 let place = values[places[name] ?? 0..<0]
                 return (name, Tensor(shapes[name] ?? []) { _ = $0.update(from: place) })

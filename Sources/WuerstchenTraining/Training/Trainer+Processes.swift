@@ -7,9 +7,14 @@ extension Trainer {
     mutating func sharded() throws -> Averages {
         let process = communicator.process
         let own = options.parts / process.count
-        var (tree, report) = (ShardTree(), ShardReport())
+        let first = process.rank * own
+        // Errors are kept only of a step that all processes take.
+        let rounding = roundedParts.map {
+            GradientRounding(parts: $0, errors: state.gradientErrors)
+        }
+        var (tree, report) = (ShardTree(first: first, rounding: rounding), ShardReport())
         do {
-            for index in process.rank * own..<(process.rank + 1) * own {
+            for index in first..<first + own {
                 try Task.checkCancellation()
                 let found = try gradients(of: step(part: index))
                 tree.add(found.gradients)
@@ -25,7 +30,7 @@ extension Trainer {
         for shard in reports.flatMap(\.statistics) { statistics.add(shard) }
         return (
             reports.flatMap(\.losses),
-            try summed(&tree, reports.reduce(into: Set()) { $0.formUnion($1.names) }),
+            try summed(&tree, reports.map(\.names)),
             statistics.means()
         )
     }
@@ -34,25 +39,48 @@ extension Trainer {
     ///
     /// - Parameters:
     ///   - tree: Their sum over this process's shards. Nothing is left of it.
-    ///   - names: The names of all that any process has.
+    ///   - known: Of which parameters each process has gradients.
     /// - Returns: The averages of what this process moves.
     /// - Throws: What communication throws.
     private mutating func summed(
-        _ tree: inout ShardTree, _ names: Set<String>
+        _ tree: inout ShardTree, _ known: [Set<String>]
     ) throws -> StepGradients {
+        let names = known.reduce(into: Set()) { $0.formUnion($1) }
+        let shapes = state.parameters.values.mapValues(\.shape)
         var result = StepGradients(own: tree.takeTotal())
         if communicator.process.count > 1 {
             let start = ContinuousClock.now
-            let buffer = StepBuffer(
-                names, state.parameters.values.mapValues(\.shape), owners, communicator)
-            result.own = try buffer.sum(&result.own, by: options.reduction)
+            let buffer = StepBuffer(names, shapes, owners.parameters, communicator)
+            if var rounding = tree.rounding {
+                result.own = try buffer.sum(&result.own, by: &rounding, where: known)
+                tree.rounding = rounding
+            } else {
+                result.own = try buffer.sum(&result.own, by: options.reduction)
+            }
             result.buffer = buffer
             reductionTime = (ContinuousClock.now - start).seconds
         }
+        if let rounding = tree.rounding { keep(rounding, names) }
         if options.parts > 1 {
             result.own = result.own.mapValues { $0.scaled(by: 1 / Float(options.parts)) }
         }
         return result
+    }
+
+    /// Keeps what was lost of this process's shards: something of every gradient that there was.
+    private mutating func keep(_ rounding: GradientRounding, _ names: Set<String>) {
+        state.gradientErrors = rounding.errors
+        let own = options.parts / communicator.process.count
+        let first = communicator.process.rank * own
+        for name in names {
+            guard let shape = state.parameters.values[name]?.shape else { continue }
+            for shard in rounding.parts.others(than: name)
+            where (first..<first + own).contains(shard)
+                && state.gradientErrors[shard]?[name] == nil
+            {
+                state.gradientErrors[shard, default: [:]][name] = Tensor(repeating: 0, shape)
+            }
+        }
     }
 
     /// Brings all processes what each has moved.
@@ -121,8 +149,13 @@ extension Trainer {
             return true
         }
         guard try communicator.decided(isDue) else { return false }
-        try state.write(
-            to: file, communicator: communicator, owners: owners, optimizer: options.optimizer)
+        try state.write(to: file, communicator: communicator, owners: owners) { name in
+            let parameters = state.parameters
+            let kinds = options.optimizer.tensorKinds(
+                of: parameters.roles[name], parameters.values[name]?.shape ?? [])
+            let shards = roundedParts?.others(than: name) ?? []
+            return kinds + shards.map(TrainingState.Kind.error)
+        }
         return true
     }
 }

@@ -17,8 +17,11 @@ public struct Trainer<Objective: TrainingObjective> {
     public let isFullyCompared: Bool
     let file: URL?
     let communicator: any Communicator
-    /// Which process moves which parameters.
-    let owners: ParameterParts
+    /// Which process moves which parameters, and has what of the state.
+    let owners: StateOwners
+    /// The parameters in as many parts as there are shards, where those send their gradients as
+    /// bfloat16.
+    let roundedParts: ParameterParts?
     private let retention = BufferPool.Retention()
     /// Whether ``state`` is what a whole step left, all of it numbers.
     private(set) var isSound = true
@@ -69,11 +72,12 @@ public struct Trainer<Objective: TrainingObjective> {
         let settings = TrainingSettings(objective, options, start: start)
         try communicator.requireAlike(settings)
         var parameters = try objective.initialParameters(seed: options.seed)
-        owners = Self.owners(of: parameters, objective, communicator.process)
+        (owners, roundedParts) = Self.owners(
+            of: parameters, objective, options, communicator.process)
         if let begun, let file {
             state = begun
             try state.require(objective.name, settings, in: file)
-            try state.complete(parameters, options.optimizer, in: file)
+            try state.complete(parameters, options.optimizer, roundedParts, in: file)
             isFullyCompared = state.settings != nil
             (state.peakRate, state.precision) = (options.rate.peak, options.precision)
             let start = state.settings?["start"]
@@ -103,13 +107,18 @@ public struct Trainer<Objective: TrainingObjective> {
         try state.take(from: communicator, owners: owners)
     }
 
-    /// Which process moves which parameters.
+    /// Which process has what, and how gradients are rounded.
     private static func owners(
-        of parameters: TrainableParameters, _ objective: Objective, _ process: ProcessRank
-    ) -> ParameterParts {
-        ParameterParts(
-            parameters.values.filter { objective.isTrainable($0.key) }.mapValues(\.count),
-            count: process.count)
+        of parameters: TrainableParameters, _ objective: Objective, _ options: TrainingOptions,
+        _ process: ProcessRank
+    ) -> (StateOwners, ParameterParts?) {
+        let sizes = parameters.values.filter { objective.isTrainable($0.key) }.mapValues(\.count)
+        let parts = ParameterParts(sizes, count: process.count)
+        let isRounded = options.gradientPrecision == .bfloat16 && options.shards != nil
+        return (
+            StateOwners(parameters: parts, shards: options.parts),
+            isRounded ? ParameterParts(sizes, count: options.parts) : nil
+        )
     }
 
     /// The state of a training that is gone on with.
@@ -130,7 +139,8 @@ public struct Trainer<Objective: TrainingObjective> {
         (self.objective, self.options) = (objective, options)
         (file, communicator, isFullyCompared) = (nil, SingleProcess(), true)
         let parameters = try objective.initialParameters(seed: options.seed)
-        owners = Self.owners(of: parameters, objective, communicator.process)
+        (owners, roundedParts) = Self.owners(
+            of: parameters, objective, options, communicator.process)
         state = TrainingState(
             objective: objective.name, parameters: parameters, options, TrainingSettings())
         state.step = options.steps / 2

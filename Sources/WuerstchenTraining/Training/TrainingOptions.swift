@@ -22,6 +22,10 @@ public struct TrainingOptions: Sendable {
     /// How gradients are summed over processes. The last bits depend on it, as they do on the
     /// kernels.
     @Incidental public var reduction = GradientReduction.ordered
+    /// The numbers that gradients are sent as, from one shard to another. Bfloat16 takes shards, and
+    /// what it loses is a part of the state: one tensor more of each parameter for every shard but
+    /// one.
+    public var gradientPrecision = GradientPrecision.float32
     /// The learning rate over the steps.
     public var rate: LearningRate
     /// How parameters are moved.
@@ -95,6 +99,11 @@ public struct TrainingOptions: Sendable {
                     "a step of \(shards) shards has no micro-batches, as its shards are computed one "
                         + "after the other; choose more shards to need less memory")
             }
+        }
+        guard gradientPrecision == .float32 || reduction == .ordered else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "gradients as bfloat16 are summed in a fixed order alone; leave out --reduce fast")
         }
         guard steps > 0, batchSize > 0, rate.peak > 0, rate.peak.isFinite, precision != .int8,
             clippingNorm > 0, (0..<1).contains(averageDecay), weightDecay >= 0,

@@ -1,8 +1,24 @@
 internal import Foundation
 internal import TensorCore
 
-/// A state that several processes have: each knows the parameters and their averages, and what the
-/// optimiser remembers of the parameters that it moves. The file that the first writes has all.
+/// Which process has what of a training's state. All have the parameters and their averages.
+struct StateOwners {
+    /// Who moves which parameters, and has what the optimiser remembers of them.
+    let parameters: ParameterParts
+    /// The shards of a step, of which each process has as many. It has what was lost of their
+    /// gradients.
+    let shards: Int
+
+    /// The process that alone has a tensor; nil for one that all have.
+    fileprivate func owner(of kind: String, _ parameter: String) -> Int? {
+        if [TrainingState.Kind.parameter, TrainingState.Kind.average].contains(kind) { return nil }
+        return TrainingState.Kind.shard(ofError: kind).map {
+            min($0 / max(1, shards / parameters.count), parameters.count - 1)
+        } ?? parameters[parameter]
+    }
+}
+
+/// A state that several processes have. The file that the first writes has all of it.
 extension TrainingState {
     /// What a state is sent as, before its numbers.
     private struct Message: Codable {
@@ -20,9 +36,9 @@ extension TrainingState {
     ///
     /// - Parameters:
     ///   - communicator: The processes.
-    ///   - owners: Which of them moves which parameters.
+    ///   - owners: Which of them has what.
     /// - Throws: What communication throws.
-    mutating func take(from communicator: any Communicator, owners: ParameterParts) throws {
+    mutating func take(from communicator: any Communicator, owners: StateOwners) throws {
         let process = communicator.process
         guard process.count > 1 else { return }
         let own = process.isFirst ? Dictionary(uniqueKeysWithValues: tensors.map { ($0, $1) }) : [:]
@@ -38,21 +54,24 @@ extension TrainingState {
         var tensors: [String: [String: Tensor]] = [:]
         for (name, shape) in message.shapes.sorted(by: { $0.key < $1.key }) {
             let (kind, parameter) = Self.parts(of: name)
-            let isEverywhere = [Kind.parameter, Kind.average].contains(kind)
-            let owner = owners[parameter]
-            guard isEverywhere || process.rank == owner || process.isFirst else { continue }
-            if !isEverywhere, process.isFirst {
+            let owner = owners.owner(of: kind, parameter)
+            if process.isFirst, let owner {
                 guard owner != 0 else { continue }
                 try own[name]?.withUnsafeElements {
                     try communicator.send(UnsafeRawBufferPointer($0), to: owner)
                 }
-                optimizer.memories[parameter]?.tensors[kind] = nil
+                if let shard = Kind.shard(ofError: kind) {
+                    gradientErrors[shard]?[parameter] = nil
+                } else {
+                    optimizer.memories[parameter]?.tensors[kind] = nil
+                }
                 continue
             }
+            guard owner == nil || owner == process.rank else { continue }
             var tensor = own[name] ?? Tensor(repeating: 0, Shape(shape))
             try tensor.withUnsafeMutableElements {
                 let bytes = UnsafeMutableRawBufferPointer($0)
-                if isEverywhere {
+                if owner == nil {
                     try communicator.broadcast(bytes, from: 0)
                 } else {
                     try communicator.receive(bytes, from: 0)
@@ -63,7 +82,7 @@ extension TrainingState {
         guard !process.isFirst else { return }
         let roles = parameters.roles
         self = try TrainingState(
-            message.record, tensors, where: { owners[$0] == process.rank },
+            message.record, tensors, where: { owners.parameters[$0] == process.rank },
             from: "the first process")
         parameters.roles = roles
     }
@@ -74,17 +93,18 @@ extension TrainingState {
     /// - Parameters:
     ///   - file: The file, in the first process.
     ///   - communicator: The processes.
-    ///   - owners: Which of them moves which parameters.
-    ///   - optimizer: Whose memory it is.
+    ///   - owners: Which of them has what.
+    ///   - kinds: What there is of a parameter that has moved besides itself and its average.
     /// - Throws: In the first process `WuerstchenError` with code `unwritableFile`; what was there
     ///   before stays.
     func write(
-        to file: URL?, communicator: any Communicator, owners: ParameterParts,
-        optimizer: any Optimizer
+        to file: URL?, communicator: any Communicator, owners: StateOwners,
+        kinds: (_ parameter: String) -> [String]
     ) throws {
         guard communicator.process.isFirst, let file else {
-            for (name, tensor) in tensors.sorted(by: { $0.name < $1.name })
-            where ![Kind.parameter, Kind.average].contains(Self.parts(of: name).kind) {
+            for (name, tensor) in tensors.sorted(by: { $0.name < $1.name }) {
+                let (kind, parameter) = Self.parts(of: name)
+                guard owners.owner(of: kind, parameter) != nil else { continue }
                 try tensor.withUnsafeElements {
                     try communicator.send(UnsafeRawBufferPointer($0), to: 0)
                 }
@@ -92,10 +112,10 @@ extension TrainingState {
             return
         }
         var remote: [(name: String, shape: Shape, owner: Int)] = []
-        for name in self.optimizer.memories.keys where owners[name] != 0 {
-            let shape = parameters.values[name]?.shape ?? []
-            for kind in optimizer.tensorKinds(of: parameters.roles[name], shape) {
-                remote.append(("\(kind)/\(name)", shape, owners[name]))
+        for name in optimizer.memories.keys {
+            for kind in kinds(name) {
+                guard let owner = owners.owner(of: kind, name), owner != 0 else { continue }
+                remote.append(("\(kind)/\(name)", parameters.values[name]?.shape ?? [], owner))
             }
         }
         let arrivals = Arrivals(remote.sorted { $0.name < $1.name }, communicator)

@@ -15,6 +15,7 @@ extension TrainingSettings {
         add(options.weightDecay, at: "optimizer.weightDecay")
         // As of trainings from before there were any.
         if options.shards == nil { self["shards"] = nil }
+        if options.gradientPrecision == .float32 { self["gradientPrecision"] = nil }
         add(objective, at: "objective")
         self["start"] = .text(start.isEmpty ? "none" : SettingsDigest(of: start).description)
     }
@@ -77,10 +78,12 @@ extension TrainingState {
     /// - Parameters:
     ///   - initial: The initial parameters of the training.
     ///   - optimizer: The training's optimiser.
+    ///   - rounded: The parameters in as many parts as there are shards, where gradients are rounded.
     ///   - file: The state's file.
     /// - Throws: `WuerstchenError` that names the parameters at fault.
     mutating func complete(
-        _ initial: TrainableParameters, _ optimizer: any Optimizer, in file: URL
+        _ initial: TrainableParameters, _ optimizer: any Optimizer, _ rounded: ParameterParts?,
+        in file: URL
     ) throws {
         let names = Set(parameters.values.keys).union(initial.values.keys).sorted()
         let unlike = names.filter { parameters.values[$0]?.shape != initial.values[$0]?.shape }
@@ -104,6 +107,14 @@ extension TrainingState {
                     .malformedFile,
                     "\(file.path): of \(name) there are \(memory.tensors.keys.sorted()), and "
                         + "\(optimizer.name) remembers \(kinds.sorted())")
+            }
+            let senders = rounded?.others(than: name) ?? []
+            let found = gradientErrors.filter { $0.value[name] != nil }.keys.sorted()
+            guard senders == found else {
+                throw WuerstchenError(
+                    .malformedFile,
+                    "\(file.path): of \(name) there is what rounding took from shards \(found), and "
+                        + "it takes from \(senders)")
             }
         }
     }

@@ -29,6 +29,9 @@ public struct TrainingState: Sendable {
     /// What the optimiser remembers: of several processes each has that of the parameters that it
     /// moves, and of the others no tensors.
     public var optimizer = OptimizerState()
+    /// What was lost of the gradients that shards sent as bfloat16, by shard and parameter: of
+    /// several processes each has that of its own shards.
+    public internal(set) var gradientErrors: [Int: [String: Tensor]] = [:]
     /// The optimiser's name.
     public let optimizerName: String
     /// The share of a parameter that is taken off in a step, in units of the learning rate.
@@ -56,6 +59,14 @@ public struct TrainingState: Sendable {
     /// optimiser remembers.
     enum Kind {
         static let (parameter, average) = ("parameter", "average")
+
+        /// What a shard's gradients have lost.
+        static func error(of shard: Int) -> String { "error.\(shard)" }
+
+        /// The shard whose gradients' losses a kind is; nil for another kind.
+        static func shard(ofError kind: String) -> Int? {
+            Int(kind.dropFirst(6)).flatMap { kind == error(of: $0) ? $0 : nil }
+        }
     }
 
     /// The numbers beside the tensors.
@@ -139,6 +150,10 @@ public struct TrainingState: Sendable {
                 .malformedFile,
                 "\(origin): steps, means and averages do not belong to its parameters")
         }
+        for kind in tensors.keys {
+            guard let shard = Kind.shard(ofError: kind) else { continue }
+            gradientErrors[shard] = tensors.removeValue(forKey: kind)
+        }
         for (name, count) in record.momentCounts {
             let own = tensors.compactMapValues { $0[name] }
             guard !own.isEmpty || !remembers(name) else {
@@ -184,6 +199,9 @@ public struct TrainingState: Sendable {
         for (name, tensor) in average.values { add(Kind.average, name, tensor) }
         for (name, memory) in optimizer.memories {
             for (kind, tensor) in memory.tensors { add(kind, name, tensor) }
+        }
+        for (shard, errors) in gradientErrors {
+            for (name, tensor) in errors { add(Kind.error(of: shard), name, tensor) }
         }
         return result
     }

@@ -16,82 +16,13 @@ import _WuerstchenTestSupport
         return options
     }
 
-    /// Trains, and gives what each process has in the end.
-    private func train<Objective: TrainingObjective>(
-        _ objective: Objective, _ options: TrainingOptions, on processes: Int,
-        start: [String: Tensor] = [:], file: URL? = nil, resumes: Bool = false,
-        until last: Int? = nil
-    ) throws -> [TrainingState] {
-        try ThreadGroup.run(processes) { member in
-            var trainer = try Trainer(
-                objective, options, file: file, resumes: resumes, start: start,
-                communicator: member)
-            while trainer.state.step < last ?? .max, try trainer.next() != nil {}
-            return trainer.state
-        }.map { try $0.get() }
-    }
-
-    private func expectSame(
-        _ one: TrainingState, _ other: TrainingState,
-        sourceLocation: SourceLocation = #_sourceLocation
-    ) {
-        #expect(one.step == other.step, sourceLocation: sourceLocation)
-        #expect(one.loss == other.loss, sourceLocation: sourceLocation)
-        for (first, second) in [
-            (one.parameters.values, other.parameters.values),
-            (one.average.values, other.average.values),
-        ] {
-            #expect(
-                first.mapValues(\.elements) == second.mapValues(\.elements),
-                sourceLocation: sourceLocation)
-        }
-        #expect(
-            one.optimizer.memories.mapValues { $0.tensors.mapValues(\.elements) }
-                == other.optimizer.memories.mapValues { $0.tensors.mapValues(\.elements) },
-            sourceLocation: sourceLocation)
-    }
-
-    private func expectAlike<Objective: TrainingObjective>(
-        _ objective: Objective, _ options: TrainingOptions, start: [String: Tensor] = [:],
-        sourceLocation: SourceLocation = #_sourceLocation
-    ) throws {
-        let alone = try train(objective, options, on: 1, start: start)[0]
-        for processes in [2, 4] {
-            let states = try train(objective, options, on: processes, start: start)
-            for state in states {
-                var state = state
-                state.optimizer = try together(states)
-                expectSame(alone, state, sourceLocation: sourceLocation)
-            }
-        }
-    }
-
-    /// What processes remember together, each of its own parameters.
-    private func together(
-        _ states: [TrainingState], sourceLocation: SourceLocation = #_sourceLocation
-    ) throws -> OptimizerState {
-        var result = OptimizerState()
-        for state in states {
-            for (name, memory) in state.optimizer.memories {
-                var found = result.memories[name] ?? OptimizerState.Memory(count: memory.count)
-                #expect(found.count == memory.count, sourceLocation: sourceLocation)
-                #expect(
-                    found.tensors.isEmpty || memory.tensors.isEmpty, "two remember \(name)",
-                    sourceLocation: sourceLocation)
-                found.tensors.merge(memory.tensors) { $1 }
-                result.memories[name] = found
-            }
-        }
-        return result
-    }
-
     @Test("each process remembers its part of the parameters, and the file has all of it")
     func memories() throws {
         let folder = try TemporaryFolder()
         for optimizer in [AdamW(), Muon()] as [any Optimizer] {
             var asked = options(3)
             asked.optimizer = optimizer
-            let alone = try train(TinyStageC(), asked, on: 1)[0]
+            let alone = try trainTogether(TinyStageC(), asked, on: 1)[0]
             func numbers(_ state: TrainingState) -> Int {
                 state.optimizer.memories.values.flatMap(\.tensors.values).reduce(0) {
                     $0 + $1.count
@@ -99,13 +30,13 @@ import _WuerstchenTestSupport
             }
             for processes in [1, 2, 4] {
                 let file = folder.url.appendingPathComponent("\(optimizer.name)-\(processes)")
-                let states = try train(TinyStageC(), asked, on: processes, file: file)
+                let states = try trainTogether(TinyStageC(), asked, on: processes, file: file)
                 expectSame(alone, try TrainingState(contentsOf: file))
                 // Parts end with whole tensors.
                 let most = states.map(numbers).max() ?? 0
                 #expect(most < numbers(alone) * (processes + 1) / processes / 2 || processes == 1)
                 #expect(states.map(numbers).reduce(0, +) == numbers(alone))
-                let again = try train(
+                let again = try trainTogether(
                     TinyStageC(), asked, on: 2, file: file, resumes: true)
                 #expect(again.map(numbers).reduce(0, +) == numbers(alone))
             }
@@ -167,24 +98,26 @@ import _WuerstchenTestSupport
     func resuming() throws {
         let folder = try TemporaryFolder()
         let file = folder.url.appendingPathComponent("state.safetensors")
-        let whole = try train(TinyStageC(), options(), on: 1)[0]
-        _ = try train(TinyStageC(), options(), on: 2, file: file, until: 7)
+        let whole = try trainTogether(TinyStageC(), options(), on: 1)[0]
+        _ = try trainTogether(TinyStageC(), options(), on: 2, file: file, until: 7)
         let asked = options(shards: nil)
-        _ = try train(TinyStageC(), asked, on: 4, file: file, resumes: true, until: 13)
-        let end = try train(TinyStageC(), asked, on: 1, file: file, resumes: true)[0]
+        _ = try trainTogether(TinyStageC(), asked, on: 4, file: file, resumes: true, until: 13)
+        let end = try trainTogether(TinyStageC(), asked, on: 1, file: file, resumes: true)[0]
         expectSame(whole, end)
         #expect(end.settings?["shards"] == .number(4))
         expectError(.invalidRequest, "shards 4 (not 8)") {
-            _ = try train(TinyStageC(), options(shards: 8), on: 1, file: file, resumes: true)
+            _ = try trainTogether(
+                TinyStageC(), options(shards: 8), on: 1, file: file, resumes: true)
         }
     }
 
     @Test("shards are chosen where nobody names any, and what cannot be shared is refused")
     func shards() throws {
-        let chosen = try train(TinyStageC(), options(1, shards: nil, batch: 12), on: 2)
+        let chosen = try trainTogether(TinyStageC(), options(1, shards: nil, batch: 12), on: 2)
         #expect(chosen.allSatisfy { $0.settings?["shards"] == .number(4) })
         #expect(
-            try train(TinyStageC(), options(1, shards: nil), on: 1)[0].settings?["shards"] == nil)
+            try trainTogether(TinyStageC(), options(1, shards: nil), on: 1)[0].settings?["shards"]
+                == nil)
         for (processes, asked, word) in [
             (1, options(shards: 3), "3 shards"), (1, options(shards: 16), "16 shards"),
             (8, options(shards: 4), "8 processes"), (3, options(shards: 4), "3 processes"),
@@ -203,7 +136,7 @@ import _WuerstchenTestSupport
         // Begun by one process alone.
         let folder = try TemporaryFolder()
         let file = folder.url.appendingPathComponent("state.safetensors")
-        _ = try train(TinyStageC(), options(shards: nil), on: 1, file: file, until: 2)
+        _ = try trainTogether(TinyStageC(), options(shards: nil), on: 1, file: file, until: 2)
         let results = try ThreadGroup.run(2) {
             _ = try Trainer(
                 TinyStageC(), self.options(shards: nil), file: file, resumes: true,
@@ -217,16 +150,16 @@ import _WuerstchenTestSupport
         var parts = options(5, shards: nil)
         parts.microBatches = 2
         expectSame(
-            try train(TinyStageC(), parts, on: 1)[0],
-            try train(TinyStageC(), options(5, shards: 2), on: 1)[0])
+            try trainTogether(TinyStageC(), parts, on: 1)[0],
+            try trainTogether(TinyStageC(), options(5, shards: 2), on: 1)[0])
     }
 
     @Test("summed as it comes, gradients are the same but for rounding, and in all processes")
     func fast() throws {
         var asked = options(3)
         asked.reduction = .fast
-        let ordered = try train(TinyStageC(), options(3), on: 4)[0]
-        let states = try train(TinyStageC(), asked, on: 4)
+        let ordered = try trainTogether(TinyStageC(), options(3), on: 4)[0]
+        let states = try trainTogether(TinyStageC(), asked, on: 4)
         for state in states {
             var state = state
             state.optimizer = states[0].optimizer
