@@ -60,7 +60,7 @@ extension Communicator {
             number = Int(exactly: recorded)
         }
         if number == nil, process.count > 1, begun == nil {
-            number = min(8, 1 << max(0, options.batchSize).trailingZeroBitCount)
+            number = options.usualShards
         }
         let sent = withUnsafeBytes(of: Int64(number ?? 0)) { Array($0) }
         let agreed = try shared(sent, from: 0).withUnsafeBytes {

@@ -7,6 +7,9 @@ public import Wuerstchen
 /// with all that the optimiser remembers, as `MemoryEstimate` has it for images. Where they take
 /// more than there may be, activations are computed anew for gradients instead of being kept, which
 /// gives the same bits in a third more time.
+///
+/// Of the processes of the current task it is one's share of a step, with all that the optimiser
+/// remembers: what a process has less of that, it needs about as much of to talk to the others.
 public struct MemoryFit<Objective: TrainingObjective>: Sendable {
     /// What is trained, in the way that takes no more memory than there may be.
     public let objective: Objective
@@ -39,6 +42,7 @@ public struct MemoryFit<Objective: TrainingObjective>: Sendable {
         func isTooMuch(_ estimate: MemoryEstimate, for most: Int) -> Bool {
             estimate.work > most - (process ?? estimate.process)
         }
+        let options = options.share(of: ProcessGroup.current.process)
         let first = try Trainer.memory(of: objective, options)
         let saving =
             isTooMuch(first, for: limit ?? TensorMemory.physical ?? .max)
@@ -50,15 +54,24 @@ public struct MemoryFit<Objective: TrainingObjective>: Sendable {
         var advice =
             "nothing smaller fits either: raise the limit, or choose smaller networks or images"
         for parts in 2...max(2, options.batchSize)
-        where parts > options.microBatches && options.batchSize.isMultiple(of: parts) {
+        where parts > options.parts && options.batchSize.isMultiple(of: parts) {
             var other = options
-            other.microBatches = parts
+            if options.shards == nil {
+                other.microBatches = parts
+            } else if parts.nonzeroBitCount == 1 {
+                other.shards = parts
+            } else {
+                continue
+            }
             let less = try Trainer.memory(of: self.objective, other)
             guard !isTooMuch(less, for: limit) else { continue }
             let count = options.batchSize / parts
+            let processes = ProcessGroup.current.process.count
             advice =
-                "this would fit: \(count) of the \(options.batchSize) images at a time "
-                + "(--micro-batch \(count): \(less.peak.bytesInWords))"
+                options.shards == nil
+                ? "this would fit: \(count) of the \(options.batchSize) images at a time "
+                    + "(--micro-batch \(count): \(less.peak.bytesInWords))"
+                : "this would fit: --shards \(parts * processes): \(less.peak.bytesInWords)"
             break
         }
         throw WuerstchenError(

@@ -65,6 +65,21 @@ public struct TrainingOptions: Sendable {
     /// How many parts a step is computed in.
     var parts: Int { shards ?? microBatches }
 
+    /// The shards of a training that several processes begin where nobody names a number.
+    var usualShards: Int { min(8, 1 << max(0, batchSize).trailingZeroBitCount) }
+
+    /// What one of several processes computes of a step; all of it where they cannot share it.
+    func share(of process: ProcessRank) -> TrainingOptions {
+        let all = shards ?? usualShards
+        guard process.count > 1, all.isMultiple(of: process.count),
+            batchSize.isMultiple(of: all)
+        else { return self }
+        var result = self
+        result.shards = all / process.count
+        result.batchSize = batchSize / process.count
+        return result
+    }
+
     /// The most steps of a training, and the most images of a step: what is counted over all steps
     /// stays far below the largest whole number.
     static let (maximumSteps, maximumBatchSize) = (1 << 40, 1 << 20)

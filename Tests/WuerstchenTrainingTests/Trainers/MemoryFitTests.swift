@@ -55,6 +55,32 @@ import _WuerstchenTestSupport
         #expect(one.process > 0 && one.peak == one.work + one.process)
     }
 
+    @Test("of several processes each takes its share of a step, and more shards take less")
+    func processes() throws {
+        let objective = try #require(objective().checkpointingActivations())
+        let alone = try MemoryFit(objective, options()).estimate
+        let results = try ThreadGroup.run(4) { member in
+            try ProcessGroup.$current.withValue(member) {
+                var asked = self.options()
+                asked.shards = 4
+                let share = try MemoryFit(objective, asked)
+                asked.shards = 16
+                let least = try MemoryFit(objective, asked).estimate
+                asked.shards = 4
+                expectError(.invalidRequest, "--shards 8") {
+                    _ = try MemoryFit(
+                        objective, asked, limit: share.estimate.work * 9 / 10, process: 0)
+                }
+                return (share.estimate.work, least.work)
+            }
+        }
+        for result in results {
+            let (share, least) = try result.get()
+            #expect(share < alone.work / 2)
+            #expect(least < share)
+        }
+    }
+
     @Test("too much for a limit, activations are computed anew, to the same bits")
     func checkpointing() throws {
         let objective = try objective()
