@@ -9,7 +9,7 @@ public struct SharingArguments: ParsableArguments, Sendable {
             Parts that the images of a step are computed in, of which each of several processes \
             (mpirun) takes its share; a power of two. One process or many come to the same bits. \
             (default: those that the training was begun with; 8 or fewer where several processes \
-            begin)
+            begin, or gradients are rounded)
             """)
     public var shards: Int?
 

@@ -45,8 +45,8 @@ extension Communicator {
     }
 
     /// In how many shards a training's steps are computed: as it was asked for, or as it was begun
-    /// with; where several processes begin without a word, in as many as a power of two up to eight
-    /// that the images of a step can be divided by.
+    /// with; where several processes begin without a word, or gradients are to be rounded, in as
+    /// many as a power of two up to eight that the images of a step can be divided by.
     ///
     /// - Parameters:
     ///   - options: What was asked for.
@@ -59,22 +59,16 @@ extension Communicator {
         if number == nil, case .number(let recorded) = begun?.settings?["shards"] {
             number = Int(exactly: recorded)
         }
-        if number == nil, process.count > 1, begun == nil {
+        if number == nil, begun == nil,
+            process.count > 1 || options.gradientPrecision != .float32
+        {
             number = options.usualShards
         }
         let sent = withUnsafeBytes(of: Int64(number ?? 0)) { Array($0) }
         let agreed = try shared(sent, from: 0).withUnsafeBytes {
             Int($0.loadUnaligned(as: Int64.self))
         }
-        guard process.count > 1 else {
-            guard number != nil || options.gradientPrecision == .float32 else {
-                throw WuerstchenError(
-                    .invalidRequest,
-                    "gradients are sent as bfloat16 from one shard of a step to another; choose their "
-                        + "number, such as --shards 2")
-            }
-            return number
-        }
+        guard process.count > 1 else { return number }
         guard agreed > 0 else {
             guard process.isFirst else { throw EndedTogether() }
             throw WuerstchenError(

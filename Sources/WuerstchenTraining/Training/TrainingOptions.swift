@@ -17,14 +17,13 @@ public struct TrainingOptions: Sendable {
     ///
     /// A power of two that divides ``batchSize``, and ``microBatches`` is then 1. Nil for none; a
     /// training that is resumed keeps the number that it was begun with, and one that several
-    /// processes begin takes up to eight.
+    /// processes begin, or whose gradients are rounded, takes up to eight.
     public var shards: Int?
     /// How gradients are summed over processes. The last bits depend on it, as they do on the
     /// kernels.
     @Incidental public var reduction = GradientReduction.ordered
-    /// The numbers that gradients are sent as, from one shard to another. Bfloat16 takes shards, and
-    /// what it loses is a part of the state: one tensor more of each parameter for every shard but
-    /// one.
+    /// The numbers that gradients are sent as, from one shard to another. What bfloat16 loses is a
+    /// part of the state: one tensor more of each parameter for every shard but one.
     public var gradientPrecision = GradientPrecision.float32
     /// The learning rate over the steps.
     public var rate: LearningRate
