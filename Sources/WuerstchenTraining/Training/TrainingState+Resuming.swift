@@ -78,7 +78,7 @@ extension TrainingState {
     /// - Parameters:
     ///   - initial: The initial parameters of the training.
     ///   - optimizer: The training's optimiser.
-    ///   - rounded: The parameters in as many parts as there are shards, where gradients are rounded.
+    ///   - rounded: The parameters in as many parts as shards, where gradients are rounded.
     ///   - file: The state's file.
     /// - Throws: `WuerstchenError` that names the parameters at fault.
     mutating func complete(
