@@ -11,7 +11,7 @@ public enum Miniature {
     public enum Variant: Sendable {
         /// The stages as they were trained, which take dozens of steps.
         case full
-        /// Its students in their place: one pass of each.
+        /// A student of Stage C, which takes one step, and Stage B in four steps.
         case fewSteps
     }
 
@@ -23,9 +23,9 @@ public enum Miniature {
         try ShippedFiles.folder("Miniature", of: "WuerstchenMiniature")
     }
 
-    /// The folders of its students: a Stage C and a Stage B that were distilled to one step, and a
-    /// Stage A with a smaller decoder, for
-    /// `Cascade.init(contentsOf:variant:precision:memory:replacing:)`.
+    /// The folders of its students, for
+    /// `Cascade.init(contentsOf:variant:precision:memory:replacing:)`: a Stage C that was distilled
+    /// to one step, and Stage B's own weights with a configuration that asks for four steps.
     ///
     /// - Throws: `WuerstchenError` with code `fileNotFound` when the package's resources are not
     ///   where its executables are.
@@ -33,8 +33,7 @@ public enum Miniature {
         let folder = try ShippedFiles.folder("Students", of: "WuerstchenMiniature")
         return StageFolders(
             stageC: folder.appendingPathComponent("stage-c"),
-            stageB: folder.appendingPathComponent("stage-b"),
-            stageA: folder.appendingPathComponent("stage-a"))
+            stageB: folder.appendingPathComponent("stage-b"))
     }
 
     /// Its semantic compressor.
@@ -51,7 +50,7 @@ extension Cascade {
     /// The small cascade that ships in the package.
     ///
     /// - Parameters:
-    ///   - variant: The stages as trained, or the students that take one step each.
+    ///   - variant: The stages as trained, or those that take few steps.
     ///   - precision: The numbers that the large matrices are stored in and multiplied with.
     /// - Returns: The cascade, all of it in memory.
     /// - Throws: `WuerstchenError` when the package's resources are not where its executables are.

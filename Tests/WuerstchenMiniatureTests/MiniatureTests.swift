@@ -22,7 +22,7 @@ import WuerstchenTraining
     func files() throws {
         let folder = try Miniature.folder()
         let bytes = try size(of: folder)
-        #expect(bytes > 20_000_000 && bytes < 24_000_000, "\(bytes)")
+        #expect(bytes > 20_000_000 && bytes < 26_000_000, "\(bytes)")
         for name in ["ModelCard.md", "compressor.safetensors", "preview.safetensors"] {
             #expect(
                 FileManager.default.fileExists(atPath: folder.appendingPathComponent(name).path))
@@ -32,11 +32,12 @@ import WuerstchenTraining
     @Test("a sentence becomes an image, the same for the same seed")
     func image() throws {
         let cascade = try Cascade.miniature()
+        let sampling = try cascade.completed(GenerationRequest("a red house"))
+        #expect(sampling.stageC?.method == .dpmpp2M && sampling.stageB?.method == .dpmpp2M)
         func draw() throws -> [Image] {
             try cascade.makeImages(
                 for: GenerationRequest(
                     "a large red house on green hills on a clear day", seed: 3,
-                    stageC: SamplingOptions(timesteps: Timesteps(count: 20), guidance: 4),
                     stageB: SamplingOptions(timesteps: Timesteps(count: 6), guidance: 0)))
         }
         let image = try draw()[0]
@@ -54,21 +55,21 @@ import WuerstchenTraining
         let renders = try evaluation.run(.images, count: 16, against: truth)
         #expect(renders.mean > 0.95, "\(renders.shares)")
         let decoded = try evaluation.run(.stageA, count: 16, against: truth)
-        #expect(decoded.mean > 0.93, "\(decoded.shares)")
-        #expect((decoded.signalToNoise ?? 0) > 25)
+        #expect(decoded.mean > 0.95, "\(decoded.shares)")
+        #expect((decoded.signalToNoise ?? 0) > 35)
         // A decoder blurs, and its patches are farther from true ones than true ones are.
         #expect(abs(renders.edges - 1) < 0.1 && decoded.edges < renders.edges)
+        #expect(decoded.edges > 0.8)
         #expect(decoded.patchDistances[0] > renders.patchDistances[0])
     }
 
     @Test("images from captions show what they mention, left and right too")
     func captions() throws {
-        var evaluation = CascadeEvaluation(
+        let evaluation = CascadeEvaluation(
             CascadeGates(
                 cascade: try .miniature(precision: .bfloat16),
                 compressor: try Miniature.compressor()),
             probe: try .shipped())
-        evaluation.gates.stageC = SamplingOptions(timesteps: try Timesteps(count: 20), guidance: 4)
         let truth = try evaluation.truth(count: 16)
         let previews = try evaluation.run(.textPreview, count: 32, against: truth)
         #expect(previews.mean > 0.9, "\(previews.shares)")
@@ -77,21 +78,21 @@ import WuerstchenTraining
         }
     }
 
-    @Test("its students do so in one step of each stage")
+    @Test("its students do so in one step of Stage C and four of Stage B")
     func students() throws {
         let folders = try Miniature.students()
-        let bytes = try [folders.stageC, folders.stageB, folders.stageA]
+        let bytes = try [folders.stageC, folders.stageB]
             .reduce(0) { try $0 + size(of: #require($1)) }
-        #expect(bytes > 1_000_000 && bytes < 12_000_000, "\(bytes)")
+        #expect(folders.stageA == nil && bytes > 1_000_000 && bytes < 5_000_000, "\(bytes)")
         let cascade = try Cascade.miniature(.fewSteps, precision: .bfloat16)
         let completed = try cascade.completed(GenerationRequest("a red house"))
         #expect(completed.stageC?.timesteps.count == 1 && completed.stageC?.guidance == 0)
-        #expect(completed.stageB?.timesteps.count == 1)
+        #expect(completed.stageB?.timesteps.count == 4)
         let evaluation = CascadeEvaluation(
             CascadeGates(cascade: cascade, compressor: try Miniature.compressor()),
             probe: try .shipped())
         let truth = try evaluation.truth(count: 16)
         let images = try evaluation.run(.text, count: 32, against: truth)
-        #expect(images.mean > 0.85, "\(images.shares)")
+        #expect(images.mean > 0.95 && images.edges > 0.6, "\(images.shares), \(images.edges)")
     }
 }

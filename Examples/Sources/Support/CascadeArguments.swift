@@ -94,7 +94,7 @@ public struct CascadeArguments: ParsableArguments, Sendable {
     /// Whether the students are wanted.
     @Flag(
         help: """
-            Take the small cascade's students, which need a single step: one pass of each stage.
+            Take few steps of the small cascade: one of a distilled Stage C, four of Stage B.
             """)
     public var fast = false
 

@@ -2,7 +2,7 @@ import Foundation
 import Testing
 import Wuerstchen
 
-/// Starting from an image, on the students of the miniature: one step of each stage.
+/// Starting from an image, on the students of the miniature: few steps of each stage.
 @Suite("Editing", .serialized) struct EditTests {
     private let examples: ExamplesTests
     private let image: Image

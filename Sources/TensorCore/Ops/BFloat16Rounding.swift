@@ -1,7 +1,7 @@
 internal import CWuerstchenKernels
 
-/// Rounds numbers to bfloat16 with error feedback: what was lost of earlier ones is added first, and
-/// what is lost now takes its place.
+/// Rounds numbers to bfloat16 with error feedback: what was lost of earlier ones is added first,
+/// and what is lost now takes its place.
 ///
 /// - Parameters:
 ///   - numbers: The numbers.

@@ -58,7 +58,9 @@ public struct StageDescription: Sendable, Hashable {
         guard steps != nil || guidance != nil || method != nil else { return nil }
         var options = defaultSampling
         if let method { options.method = method }
-        if let steps,
+        // The times of a flow's solver are not those of diffusion.
+        let isDiffusion = options.method.solver == nil && defaultSampling.method.solver != nil
+        if let steps = steps ?? (isDiffusion ? defaultSampling.timesteps.count : nil),
             steps != defaultSampling.timesteps.count || options.method != defaultSampling.method
         {
             options.timesteps =

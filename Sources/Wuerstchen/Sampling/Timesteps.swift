@@ -50,9 +50,9 @@ public struct Timesteps: Sendable, Hashable, Codable {
     }
 
     /// Sixty equal steps, as published for Stage C.
-    static let equal60 = Timesteps(unchecked: Timesteps.equal(60))
+    static let equal60 = Timesteps(equal: 60)
     /// Twelve equal steps, as published for Stage B.
-    static let equal12 = Timesteps(unchecked: Timesteps.equal(12))
+    static let equal12 = Timesteps(equal: 12)
 
     /// As torch.linspace(1, 0, count + 1) rounds: from both ends towards the middle, multiplying
     /// and adding at once.
@@ -62,6 +62,11 @@ public struct Timesteps: Sendable, Hashable, Codable {
             index < (count + 1) / 2
                 ? Float(1).addingProduct(step, Float(index)) : -step * Float(count - index)
         }
+    }
+
+    /// Equal steps, as many as were found to be at least one.
+    init(equal count: Int) {
+        times = Timesteps.equal(count)
     }
 
     init(unchecked times: [Float]) {

@@ -11,7 +11,8 @@ extension StageB: TrainableStage {
     ) -> StageDescription {
         StageDescription(
             name: "Stage B", schedule: schedule, flow: configuration.flow,
-            noiseSampling: .stageB, readsText: configuration.hasAttention,
+            noiseSampling: configuration.sampling?.options(schedule) ?? .stageB,
+            readsText: configuration.hasAttention,
             latentChannels: configuration.latentChannels)
     }
 

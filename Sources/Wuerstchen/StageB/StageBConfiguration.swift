@@ -31,7 +31,11 @@ extension StageB {
         public var kernelSize = 3
         /// For a stage that is a rectified flow, how it is to be sampled; nil for one that predicts
         /// noise, as published.
-        public var flow: FlowConfiguration?
+        public var flow: FlowConfiguration? {
+            didSet { if flow != nil { sampling = nil } }
+        }
+        /// For a stage that predicts noise, how it is best sampled; nil for as published.
+        public var sampling: SamplingConfiguration?
 
         enum CodingKeys: String, CodingKey, CaseIterable {
             case latentChannels = "c_in"
@@ -48,6 +52,7 @@ extension StageB {
             case textChannels = "clip_embd"
             case kernelSize = "kernel_size"
             case flow
+            case sampling
         }
 
         /// Whether any level has attention, through which the text enters.
@@ -76,6 +81,7 @@ extension StageB {
             try fields.update(&textChannels, .textChannels)
             try fields.update(&kernelSize, .kernelSize)
             flow = try fields.decodeIfPresent(FlowConfiguration.self, forKey: .flow)
+            sampling = try fields.decodeIfPresent(SamplingConfiguration.self, forKey: .sampling)
         }
 
         func validate() throws {
@@ -88,6 +94,7 @@ extension StageB {
             try requirePositive(
                 ["patch_size": patchSize, "kernel_size": kernelSize], upTo: widestPatch)
             try flow?.validate()
+            try sampling?.validate()
             func require(_ condition: Bool, _ message: @autoclosure () -> String) throws {
                 if !condition { throw WuerstchenError(.invalidConfiguration, message()) }
             }

@@ -10,7 +10,7 @@ extension StageC: TrainableStage {
     ) -> StageDescription {
         StageDescription(
             name: "Stage C", schedule: schedule, flow: configuration.flow,
-            noiseSampling: .stageC, readsText: true,
+            noiseSampling: configuration.sampling?.options(schedule) ?? .stageC, readsText: true,
             latentChannels: configuration.latentChannels)
     }
 

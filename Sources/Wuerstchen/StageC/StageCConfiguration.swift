@@ -17,7 +17,11 @@ extension StageC {
         public var heads = 24
         /// For a stage that is a rectified flow, how it is to be sampled; nil for one that predicts
         /// noise, as published.
-        public var flow: FlowConfiguration?
+        public var flow: FlowConfiguration? {
+            didSet { if flow != nil { sampling = nil } }
+        }
+        /// For a stage that predicts noise, how it is best sampled; nil for as published.
+        public var sampling: SamplingConfiguration?
 
         enum CodingKeys: String, CodingKey, CaseIterable {
             case latentChannels = "c_in"
@@ -27,6 +31,7 @@ extension StageC {
             case depth
             case heads = "nhead"
             case flow
+            case sampling
         }
 
         /// The published architecture.
@@ -45,6 +50,7 @@ extension StageC {
             try fields.update(&depth, .depth)
             try fields.update(&heads, .heads)
             flow = try fields.decodeIfPresent(FlowConfiguration.self, forKey: .flow)
+            sampling = try fields.decodeIfPresent(SamplingConfiguration.self, forKey: .sampling)
         }
 
         func validate() throws {
@@ -54,6 +60,7 @@ extension StageC {
             ])
             try requirePositive(["depth": depth], upTo: deepest)
             try flow?.validate()
+            try sampling?.validate()
             guard timestepChannels >= 4 else {
                 throw WuerstchenError(
                     .invalidConfiguration, "c_r is \(timestepChannels); it must be at least 4")

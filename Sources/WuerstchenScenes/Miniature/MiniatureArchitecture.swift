@@ -1,7 +1,7 @@
 public import Wuerstchen
 internal import WuerstchenTraining
 
-/// The sizes of the small cascade: 256×256 images, eleven million parameters.
+/// The sizes of the small cascade: 256×256 images, twelve million parameters.
 public enum MiniatureArchitecture {
     /// Stage A: latents of 64×64 positions.
     public static let stageA = CascadeArchitecture.small.stageA

@@ -49,18 +49,20 @@ public struct CascadeArchitecture: Sendable, Hashable, Codable {
                 channels: 96, hiddenChannels: 384, layers: 2, heads: 3))
     }()
 
-    /// 256×256 images, eleven million parameters: the miniature's sizes.
+    /// 256×256 images, twelve million parameters: the miniature's sizes.
     public static let small: CascadeArchitecture = {
         var a = StageA.Configuration()
-        (a.channels, a.bottleneckBlocks, a.codes) = (64, 4, 512)
+        (a.channels, a.bottleneckBlocks, a.codes) = (96, 4, 4096)
         // Three levels of 32, 16 and 8 positions a side.
         var b = StageB.Configuration()
-        (b.channels, b.blocks, b.blockTypes) = ([64, 128, 192], [2, 2, 3], ["CT", "CT", "CTA"])
+        (b.channels, b.blocks, b.blockTypes) = ([96, 128, 192], [2, 2, 3], ["CT", "CT", "CTA"])
         (b.heads, b.injectsSemantics) = ([-1, -1, 6], [false, true, true])
         (b.conditioningChannels, b.textChannels) = (64, 128)
+        b.sampling = SamplingConfiguration(.dpmpp2M, steps: 12)
         // 6×6 positions.
         var c = StageC.Configuration()
         (c.channels, c.textChannels, c.depth, c.heads) = (192, 128, 6, 6)
+        c.sampling = SamplingConfiguration(.dpmpp2M, steps: 20, guidance: 4)
         return CascadeArchitecture(
             side: 256, crop: 128, stageA: a, stageB: b, stageC: c,
             text: CLIPTextModel.Configuration(

@@ -26,7 +26,7 @@ extension Precision: @retroactive ExpressibleByArgument {}
             """)
     var checkpoint: String?
 
-    @Flag(help: "Take the small cascade's students, which need one step each.")
+    @Flag(help: "Take few steps of the small cascade: one of Stage C, four of Stage B.")
     var fast = false
 
     @Option(help: "Precision of the networks' large matrices.")
