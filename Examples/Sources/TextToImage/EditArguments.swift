@@ -6,7 +6,7 @@ import Wuerstchen
 struct EditArguments: ParsableArguments {
     @Option(
         help: """
-            A PNG to redraw to the prompt. It is resized and cut to --width and --height; without \
+            A PNG, JPEG or WebP to redraw to the prompt. It is resized and cut to --width and --height; without \
             them its own size counts. Its transparent pixels are the mask where --mask names none.
             """)
     var image: String?
@@ -25,7 +25,11 @@ struct EditArguments: ParsableArguments {
             """)
     var mask: String?
 
-    @Option(help: "The width in pixels of the soft seam within the mask. (default: 8)")
+    @Option(
+        help: """
+            The width in pixels of the soft seam within the mask. (default: 8, and none where the \
+            image's own transparent pixels are the mask)
+            """)
     var seam: Int?
 
     @Option(
@@ -73,15 +77,15 @@ struct EditArguments: ParsableArguments {
         if let vary { return .variation(of: try read(vary), strength: strength ?? 0) }
         if let reconstruct { return .reconstruction(of: try read(reconstruct)) }
         guard let image else { return nil }
-        let area =
-            try mask.map { try ImageMask(contentsOf: URL(fileURLWithPath: $0)) }
-            ?? ImageMask(transparencyOf: URL(fileURLWithPath: image))
+        let given = try mask.map { try ImageMask(contentsOf: URL(fileURLWithPath: $0)) }
+        let area = try given ?? ImageMask(transparencyOf: URL(fileURLWithPath: image))
         guard seam == nil || area != nil else {
             throw ValidationError("--seam is for a mask, and \(image) has no transparent pixels")
         }
         var edit = ImageEdit.redraw(
             try read(image), strength: strength ?? (area == nil ? 0.6 : 1), mask: area)
-        if let seam { edit.seam = seam }
+        // Transparent pixels of the image itself have no colour that a seam could begin with.
+        if let seam = seam ?? (given == nil ? 0 : nil) { edit.seam = seam }
         return edit
     }
 }
