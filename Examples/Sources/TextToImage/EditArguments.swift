@@ -6,8 +6,9 @@ import Wuerstchen
 struct EditArguments: ParsableArguments {
     @Option(
         help: """
-            A PNG, JPEG or WebP to redraw to the prompt. It is resized and cut to --width and --height; without \
-            them its own size counts. Its transparent pixels are the mask where --mask names none.
+            A PNG, JPEG or WebP to redraw to the prompt. It is resized and cut to --width and \
+            --height; without them its own size counts. Its transparent pixels are the mask where \
+            --mask names none.
             """)
     var image: String?
 

@@ -50,9 +50,7 @@ import _WuerstchenTestSupport
 
     @Test("a Stage A with its adversary")
     func adversary() throws {
-        var c = StageA.Configuration()
-        (c.channels, c.bottleneckBlocks, c.codes) = (16, 1, 16)
-        var objective = StageAObjective(configuration: c, images: NoiseImages())
+        var objective = tinyStageA(images: NoiseImages())
         objective.unquantizedShare = 0
         objective.auxiliary = [AdversarialLoss.patches(weight: 0.05)]
         try expectAlike(objective, options(), on: [2])

@@ -75,9 +75,7 @@ import _WuerstchenTestSupport
 
     @Test("and in a Stage A, whose codes begin with latents of all processes and count theirs")
     func stageA() throws {
-        var c = StageA.Configuration()
-        (c.channels, c.bottleneckBlocks, c.codes) = (16, 1, 16)
-        var objective = StageAObjective(configuration: c, images: NoiseImages())
+        var objective = tinyStageA(images: NoiseImages())
         objective.unquantizedShare = 0.4
         try expectAlike(objective, options(5))
     }

@@ -10,9 +10,7 @@ import _WuerstchenTestSupport
 @Suite("Objectives") struct ObjectiveTests {
     @Test("Stage A reconstructs, and fills its codebook")
     func stageA() throws {
-        var c = StageA.Configuration()
-        (c.channels, c.bottleneckBlocks, c.codes) = (16, 1, 16)
-        var objective = StageAObjective(configuration: c, images: SingleImage())
+        var objective = tinyStageA(images: SingleImage())
         objective.unquantizedShare = 0.3
         let (losses, metrics, state) = try train(objective, steps: 30, rate: 1e-2)
         expectFall(losses)
@@ -24,9 +22,7 @@ import _WuerstchenTestSupport
 
     @Test("Stage A and a discriminator learn from each other, each its own part")
     func discriminator() throws {
-        var c = StageA.Configuration()
-        (c.channels, c.bottleneckBlocks, c.codes) = (16, 1, 16)
-        var objective = StageAObjective(configuration: c, images: SingleImage())
+        var objective = tinyStageA(images: SingleImage())
         objective.auxiliary = [AdversarialLoss.patches(weight: 0.1, start: 0)]
         objective.unquantizedShare = 0
         let values = try objective.initialParameters(seed: 1).values

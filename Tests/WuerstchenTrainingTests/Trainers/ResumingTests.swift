@@ -48,12 +48,6 @@ import _WuerstchenTestSupport
 
     // MARK: Objectives
 
-    private func stageA(_ images: any ImageSource) -> StageAObjective {
-        var c = StageA.Configuration()
-        (c.channels, c.bottleneckBlocks, c.codes) = (16, 1, 16)
-        return StageAObjective(configuration: c, images: images)
-    }
-
     private func compressor(_ seed: UInt64) throws -> SemanticCompressor {
         try SemanticCompressor(architecture: .residual, parameters: RandomParameters(seed: seed))
     }
@@ -106,7 +100,7 @@ import _WuerstchenTestSupport
         try expectRefused(
             stageC(), as: stageC(compressor: 5),
             "semantics, compressor \(digests[0]) (not \(digests[1]))")
-        let a = stageA(images).configuration
+        let a = tinyStageA(images: images).configuration
         let teachers = try [1, 2].map {
             try StageA(configuration: a, parameters: RandomParameters(seed: $0))
         }
@@ -121,20 +115,22 @@ import _WuerstchenTestSupport
     func data() throws {
         let options = ImageFolderOptions.crops(side: 16)
         let url = try images("images")
-        let begun = stageA(try ImageFolder(url, options: options))
+        let begun = tinyStageA(images: try ImageFolder(url, options: options))
         try expectRefused(
-            begun, as: stageA(NoiseImages(side: 16)), "images, images 3 (not nothing)")
+            begun, as: tinyStageA(images: NoiseImages(side: 16)), "images, images 3 (not nothing)")
         try expectRefused(
-            begun, as: stageA(try ImageFolder(url, options: .crops(side: 32))),
+            begun, as: tinyStageA(images: try ImageFolder(url, options: .crops(side: 32))),
             "images, sizes, crops, side 16 (not 32)")
         try expectRefused(
-            begun, as: stageA(try ImageFolder(url, options: .crops(side: 16, seed: 2))),
+            begun, as: tinyStageA(images: try ImageFolder(url, options: .crops(side: 16, seed: 2))),
             "images, seed 0 (not 2)")
         try expectRefused(
-            begun, as: stageA(try ImageFolder(images("more", count: 4), options: options)),
+            begun,
+            as: tinyStageA(images: try ImageFolder(images("more", count: 4), options: options)),
             "images, images 3 (not 4)")
         try expectRefused(
-            begun, as: stageA(try ImageFolder(images("larger", side: 20), options: options)),
+            begun,
+            as: tinyStageA(images: try ImageFolder(images("larger", side: 20), options: options)),
             "images, names sizes and captions")
         let other = try images("same")
         // Where the folder lies does not matter.
@@ -142,16 +138,17 @@ import _WuerstchenTestSupport
         #expect(TrainingSettings(of: moved) == TrainingSettings(of: begun.images))
         try Data("another".utf8).write(to: other.appendingPathComponent("1.txt"))
         try expectRefused(
-            begun, as: stageA(try ImageFolder(other, options: options)),
+            begun, as: tinyStageA(images: try ImageFolder(other, options: options)),
             "images, names sizes and captions")
         for number in 0..<3 {
             try FileManager.default.removeItem(at: other.appendingPathComponent("\(number).txt"))
         }
         try expectRefused(
-            begun, as: stageA(try ImageFolder(other, options: options)),
+            begun, as: tinyStageA(images: try ImageFolder(other, options: options)),
             "images, names sizes and captions")
         try expectRefused(
-            stageA(SceneImages(seed: 1, crop: 64)), as: stageA(SceneImages(seed: 1, crop: 128)),
+            tinyStageA(images: SceneImages(seed: 1, crop: 64)),
+            as: tinyStageA(images: SceneImages(seed: 1, crop: 128)),
             "images, crop 64 (not 128)")
     }
 
@@ -174,7 +171,7 @@ import _WuerstchenTestSupport
         try expectRefused(
             c, as: changed(c) { $0.noise.blueprint.configuration.depth = 3 },
             "configuration, depth 2 (not 3)")
-        let a = stageA(NoiseImages())
+        let a = tinyStageA(images: NoiseImages())
         let judged = changed(a) { $0.auxiliary = [AdversarialLoss.patches(weight: 0.05)] }
         try expectRefused(
             a, as: judged, "auxiliary none (not nothing)", "weight nothing (not 0.05)")
@@ -225,7 +222,7 @@ import _WuerstchenTestSupport
     @Test("but not with what changes no step")
     func incidental() throws {
         let file = folder.url.appendingPathComponent("state.safetensors")
-        let begun = stageA(NoiseImages())
+        let begun = tinyStageA(images: NoiseImages())
         let start = ["stage_a.out_block.0.bias": Tensor(repeating: 0.5, [12])]
         try Trainer(begun, options, file: file, start: start).save()
         var other = begun
@@ -245,8 +242,8 @@ import _WuerstchenTestSupport
 
     @Test("a state of before settings were recorded is compared as far as it goes, and noted")
     func olderStates() throws {
-        let run = try TrainingRun(stageA(NoiseImages()), options, in: folder.url)
-        try Trainer(stageA(NoiseImages()), options, file: run.stateFile).save()
+        let run = try TrainingRun(tinyStageA(images: NoiseImages()), options, in: folder.url)
+        try Trainer(tinyStageA(images: NoiseImages()), options, file: run.stateFile).save()
         try changeRecord(of: run.stateFile) { $0["settings"] = nil }
         #expect(try TrainingState(contentsOf: run.stateFile).settings == nil)
         expectError(.invalidRequest, "rate, peak 0.003 (not 0.5)") {

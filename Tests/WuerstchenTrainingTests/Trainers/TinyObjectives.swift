@@ -68,6 +68,13 @@ func tinyCaptions() throws -> CaptionEncoding {
     return CaptionEncoding(text, tokenizer: tokenizer, trainsEncoder: false)
 }
 
+/// An objective for a Stage A of a few numbers.
+func tinyStageA(images: any ImageSource) -> StageAObjective {
+    var c = StageA.Configuration()
+    (c.channels, c.bottleneckBlocks, c.codes) = (16, 1, 16)
+    return StageAObjective(configuration: c, images: images)
+}
+
 /// An objective for a Stage B of a few numbers.
 func tinyStageB(
     images: any ImageSource, compressor: SemanticCompressor? = nil
