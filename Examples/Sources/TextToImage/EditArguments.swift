@@ -21,7 +21,7 @@ struct EditArguments: ParsableArguments {
 
     @Option(
         help: """
-            A PNG of the size of --image: what is transparent in it is redrawn, or, if nothing is, \
+            An image of the size of --image, such as a PNG: what is transparent in it is redrawn, or, if nothing is, \
             what is white. All other pixels stay exactly as they are.
             """)
     var mask: String?
@@ -35,14 +35,14 @@ struct EditArguments: ParsableArguments {
 
     @Option(
         help: """
-            A PNG to make others of the same content of: Stage B draws what the semantic compressor \
+            An image to make others of the same content of: Stage B draws what the semantic compressor \
             keeps of it. A prompt need not be given.
             """)
     var vary: String?
 
     @Option(
         help: """
-            A PNG to send through Stage A and back, which shows what any edit can keep of it. A \
+            An image to send through Stage A and back, which shows what any edit can keep of it. A \
             prompt need not be given.
             """)
     var reconstruct: String?

@@ -11,8 +11,9 @@ struct OutputArguments: ParsableArguments {
     @Option(
         parsing: .unconditional,
         help: """
-            The PNG file to write, or - for standard output; {seed} and {number} in the name stand \
-            for those of the image, and without them numbers are added to the name of several.
+            The PNG file to write, or - for standard output; {seed} in the name stands for the \
+            image's seed and {number} for its number among all, from 1. Without them numbers are \
+            added to the name of several.
             """)
     var output = "image.png"
 
@@ -80,10 +81,7 @@ struct OutputArguments: ParsableArguments {
         guard ["html", "png"].contains(file.pathExtension.lowercased()) else {
             throw ValidationError("--sheet \(sheet) must end in .html or .png")
         }
-        let folder = file.deletingLastPathComponent()
-        guard FileManager.default.isWritableFile(atPath: folder.path) else {
-            throw ValidationError("--sheet: \(folder.path) is not there or cannot be written to")
-        }
+        try checkFolder(file.deletingLastPathComponent())
         try replacement.check([file])
         return file
     }

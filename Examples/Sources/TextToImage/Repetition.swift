@@ -33,8 +33,17 @@ struct Repetition {
             request = try record.request(
                 image: image, mask: mask ?? transparency, embeddings: embeddings)
         } catch let error as WuerstchenError {
+            let sources = [
+                ("--image", record.startsFromImage, image != nil),
+                ("--mask", record.hasMask, mask != nil),
+                ("--embeddings", record.readsEmbeddings, embeddings != nil),
+            ]
+            let options =
+                sources.first { $0.1 != $0.2 }.map { [$0.0] }
+                ?? sources.filter(\.1).map(\.0)
             throw WuerstchenError(
-                error.code, "\(file.path): \(error.message) (--image, --mask, --embeddings)")
+                error.code,
+                "\(file.path): \(error.message) (\(options.joined(separator: ", ")))")
         }
         do {
             try record.requireWeights(of: cascade, for: request)

@@ -9,7 +9,7 @@ enum PromptLines {
     /// - Parameter path: The file; nil for standard input.
     /// - Returns: The lines with their numbers, from 1, and what to call all of them.
     /// - Throws: `WuerstchenError` with code `invalidRequest` for input without a prompt or that is
-    ///   no UTF-8, or `unreadableFile`.
+    ///   no UTF-8, or `fileNotFound` or `unreadableFile`.
     static func read(
         _ path: String?
     ) throws -> (lines: [(number: Int, text: String)], name: String) {
@@ -19,8 +19,12 @@ enum PromptLines {
             data =
                 try path.map { try Data(contentsOf: URL(fileURLWithPath: $0)) }
                 ?? FileHandle.standardInput.readToEnd() ?? Data()
+        } catch CocoaError.fileReadNoSuchFile {
+            throw WuerstchenError(.fileNotFound, "\(name) is not there; check the path")
         } catch {
-            throw WuerstchenError(.unreadableFile, "\(name) cannot be read", underlying: error)
+            throw WuerstchenError(
+                .unreadableFile, "\(name) cannot be read; give the path of a text file",
+                underlying: error)
         }
         guard let text = String(validating: data, as: UTF8.self) else {
             throw WuerstchenError(.invalidRequest, "\(name) is not text in UTF-8")

@@ -75,7 +75,8 @@ struct TextToImage: AsyncParsableCommand {
         guard prompts.embeddings == nil || asked.negative.isEmpty else {
             throw ValidationError("--embeddings have a negative prompt already")
         }
-        guard !prompts.isEmpty || asked.edit.isPromptOptional else {
+        let isPromptOptional = asked.edit.isPromptOptional || limits.estimateMemory
+        guard !prompts.isEmpty || isPromptOptional else {
             throw ValidationError("Missing expected argument '<prompt>': say what to make")
         }
     }

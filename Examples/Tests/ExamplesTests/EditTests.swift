@@ -84,11 +84,15 @@ import Wuerstchen
             (["a", "--mask", "photo.png"], "for --image"),
             (["a", "--strength", "0.4"], "for --image"),
             (["a", "--image", "missing.png"], "missing.png"),
+            (["a", "--image", "photo.png", "--mask", "black.png"], "selects nothing"),
             (["a", "--sampler", "ddpm"], "dpmpp-2m"),
             (["a", "--guidance-interval", "0.8-0.2"], "0.8-0.2"),
         ])
     func refused(_ arguments: [String], _ words: String) throws {
         defer { try? FileManager.default.removeItem(at: examples.folder) }
+        try Image(
+            width: 200, height: 150, pixels: [UInt8](repeating: 0, count: 3 * 200 * 150)
+        ).write(to: examples.folder.appendingPathComponent("black.png"))
         let outcome = try examples.run("text-to-image", arguments + ["--fast"])
         #expect(outcome.status != 0 && outcome.errors.contains(words), "\(outcome.errors)")
         #expect(

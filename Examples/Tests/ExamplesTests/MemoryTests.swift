@@ -25,6 +25,10 @@ extension ExamplesTests {
         let image = folder.appendingPathComponent("small.png")
         #expect(!FileManager.default.fileExists(atPath: image.path))
 
+        // It hardly depends on what is drawn.
+        let withoutPrompt = try run("text-to-image", "--fast", "--estimate-memory")
+        #expect(withoutPrompt.status == 0, "\(withoutPrompt.errors)")
+
         let made = try run("text-to-image", Self.small + ["--memory-limit", "64G"])
         #expect(made.status == 0, "\(made.errors)")
         let words = try #require(

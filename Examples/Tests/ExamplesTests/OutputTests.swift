@@ -66,6 +66,11 @@ extension ExamplesTests {
         let made = try draw("--output", name)
         #expect(made.status != 0 && made.errors.contains(expected), "\(made.errors)")
         #expect(try files() == before)
+        for (option, name) in [("--previews", "no/p"), ("--sheet", "no/s.png")] {
+            let made = try draw(option, name)
+            #expect(made.status != 0 && made.errors.contains("make it first"), "\(made.errors)")
+        }
+        #expect(try files() == before)
         let long = try draw("--output", String(repeating: "é", count: 130))
         #expect(long.status != 0 && long.errors.contains("264 bytes"), "\(long.errors)")
     }

@@ -78,6 +78,18 @@ extension ExamplesTests {
         }
     }
 
+    @Test("Prompts that are not there are said to be missing")
+    func missingPrompts() throws {
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let missing = try run("text-to-image", "--prompts", "no.txt")
+        #expect(
+            missing.status != 0
+                && missing.errors.contains("file not found: no.txt is not there; check the path"),
+            "\(missing.errors)")
+        let folder = try run("text-to-image", "--prompts", ".")
+        #expect(folder.status != 0 && folder.errors.contains("a text file"), "\(folder.errors)")
+    }
+
     @Test("A prompt that is cut or that the model does not know is said to be")
     func findings() throws {
         defer { try? FileManager.default.removeItem(at: folder) }

@@ -72,12 +72,20 @@ import Wuerstchen
         for (arguments, words) in [
             ([], "not here: Stage C"), (["--fast", "--seed", "3"], "leave out --seed"),
             (["--fast", "a boat"], "leave out a prompt"),
-            (["--fast", "--vary", "a.png"], "without an image"),
+            (["--fast", "--vary", "a.png"], "without an image (--image)"),
         ] {
             let outcome = try run(["--repeat", "a.png", "--output", "b.png"] + arguments)
             #expect(outcome.status != 0)
             #expect(outcome.errors.contains(words), "\(outcome.errors)")
         }
+        let encoded = try run(["a boat", "--save-embeddings", "e.safetensors"])
+        #expect(encoded.status == 0, "\(encoded.errors)")
+        let from = try run(["--embeddings", "e.safetensors", "--fast", "--output", "c.png"])
+        #expect(from.status == 0, "\(from.errors)")
+        let without = try run(["--repeat", "c.png", "--fast", "--output", "b.png"])
+        #expect(
+            without.status != 0 && without.errors.contains("give those too (--embeddings)"),
+            "\(without.errors)")
         let wrong = try run(["--repeat", "a.png", "--output", "b.png"])
         #expect(wrong.errors.contains("Stage C") && !wrong.errors.contains("Stage A"))
         #expect(wrong.errors.contains("--fast"), "\(wrong.errors)")

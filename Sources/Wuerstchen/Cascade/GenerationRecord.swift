@@ -169,7 +169,7 @@ public struct GenerationRecord: Sendable, Hashable, Codable {
                 "the record is of an image that was made "
                     + (self.embeddings.map { "from embeddings with the digest \($0)" }
                         ?? "without embeddings")
-                    + (embeddings.map { "; these have \($0.digest)" } ?? ""))
+                    + (embeddings.map { "; these have \($0.digest)" } ?? "; give those too"))
         }
         var request = GenerationRequest(
             prompt, negativePrompt: negativePrompt, size: size, seed: seed, stageC: stageC,

@@ -81,6 +81,12 @@ public struct ImageEdit: Sendable, Hashable {
                 "the mask has \(mask.size) pixels and the image \(image.size); they must be of the "
                     + "same size")
         }
+        guard mask?.isEmpty != true else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "the mask selects nothing: no pixel of it is transparent or brighter than black; "
+                    + "mark in it what is to be made anew")
+        }
     }
 
     /// The size that a request has which names none: the image's, with sides in range.
@@ -95,6 +101,12 @@ public struct ImageEdit: Sendable, Hashable {
         var result = self
         result.image = try image.fitted(to: size)
         result.mask = try mask?.fitted(to: size)
+        guard result.mask?.isEmpty != true else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "the mask selects nothing of the \(size) pixels in the middle that are kept of the "
+                    + "image; ask for a size of its aspect ratio, \(image.width):\(image.height)")
+        }
         return result
     }
 

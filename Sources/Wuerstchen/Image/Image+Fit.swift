@@ -6,8 +6,7 @@ extension Image {
     ///
     /// - Parameter size: The size, in pixels.
     /// - Returns: The image; the same where it has the size already.
-    /// - Throws: A `WuerstchenError` with code `invalidRequest` when a side is out of range, also
-    ///   of what is cut from.
+    /// - Throws: A `WuerstchenError` with code `invalidRequest` when a side is out of range.
     public func fitted(to size: ImageSize) throws -> Image {
         guard self.size != size else { return self }
         try size.validate()
@@ -17,8 +16,8 @@ extension Image {
             max(wanted, Int((Double(own) * scale).rounded()))
         }
         return try resized(
-            to: ImageSize(width: side(width, size.width), height: side(height, size.height))
-        ).cropped(to: size)
+            to: ImageSize(width: side(width, size.width), height: side(height, size.height)),
+            croppedTo: size)
     }
 
     /// The image in the middle of a larger one, with its edges repeated around it: the inverse of

@@ -11,14 +11,30 @@ extension Image {
     /// - Throws: A `WuerstchenError` with code `invalidRequest` when a side is out of range.
     public func resized(to size: ImageSize) throws -> Image {
         try size.validate()
+        return try resized(to: size, croppedTo: size)
+    }
+
+    /// The middle of the image at another size, of which nothing else is computed: the whole may be
+    /// larger than an image can be.
+    ///
+    /// - Parameters:
+    ///   - whole: The size that the image would have, in pixels.
+    ///   - size: The size of its middle, see ``cropped(to:)``.
+    /// - Returns: The middle.
+    /// - Throws: A `WuerstchenError` with code `invalidRequest` when a side of `size` is out of
+    ///   range.
+    func resized(to whole: ImageSize, croppedTo size: ImageSize) throws -> Image {
+        try size.validate()
         // The filter is separable: first along the rows, then along the columns. Samples stay
         // floating-point in between, so they are rounded only once.
-        let columns = Taps.triangle(from: width, to: size.width)
-        let rows = Taps.triangle(from: height, to: size.height)
+        let columns = Taps.triangle(from: width, to: whole.width, middle: size.width)
+        let rows = Taps.triangle(from: height, to: whole.height, middle: size.height)
         let rowLength = 3 * size.width
+        // Rows of the image that none of the middle is made of are passed over.
+        let (top, bottom) = (rows.first?.first ?? 0, rows.last?.end ?? 0)
 
-        var narrowed = [Float](repeating: 0, count: rowLength * height)
-        for y in 0..<height {
+        var narrowed = [Float](repeating: 0, count: rowLength * (bottom - top))
+        for y in top..<bottom {
             for (x, taps) in columns.enumerated() {
                 var red: Float = 0
                 var green: Float = 0
@@ -30,7 +46,7 @@ extension Image {
                     blue += weight * Float(pixels[index + 2])
                     index += 3
                 }
-                let target = y * rowLength + 3 * x
+                let target = (y - top) * rowLength + 3 * x
                 narrowed[target] = red
                 narrowed[target + 1] = green
                 narrowed[target + 2] = blue
@@ -45,7 +61,7 @@ extension Image {
                 sums[index] = 0
             }
             for (offset, weight) in taps.weights.enumerated() {
-                let start = (taps.first + offset) * rowLength
+                let start = (taps.first + offset - top) * rowLength
                 for index in sums.indices {
                     sums[index] += weight * narrowed[start + index]
                 }
@@ -65,11 +81,15 @@ private struct Taps {
     /// The weights of it and of those after it; they sum to 1.
     let weights: [Float]
 
-    /// The taps of every target pixel for a triangle filter at half-pixel centres.
-    static func triangle(from source: Int, to target: Int) -> [Taps] {
+    /// The index behind the last.
+    var end: Int { first + weights.count }
+
+    /// The taps of the target pixels in the middle for a triangle filter at half-pixel centres.
+    static func triangle(from source: Int, to target: Int, middle: Int) -> [Taps] {
         let ratio = Double(source) / Double(target)
         let radius = max(ratio, 1)
-        return (0..<target).map { position in
+        let start = (target - middle) / 2
+        return (start..<start + middle).map { position in
             let centre = (Double(position) + 0.5) * ratio
             // The pixels whose centres are nearer than the radius, as far as there are any: past
             // the edges there is nothing to weigh.

@@ -9,6 +9,11 @@ public struct ImageMask: Sendable, Hashable {
     /// The width and height, in pixels.
     public var size: ImageSize { image.size }
 
+    /// Whether no pixel is made anew.
+    public var isEmpty: Bool {
+        !stride(from: 0, to: image.pixels.count, by: 3).contains { image.pixels[$0] > 0 }
+    }
+
     /// A mask from the brightness of an image.
     ///
     /// - Parameter image: White where pixels are made anew, black where they stay, grey in between.

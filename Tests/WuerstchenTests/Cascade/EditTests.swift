@@ -88,11 +88,22 @@ import _WuerstchenTestSupport
         #expect(step(made) < step(cut))
     }
 
-    @Test("an empty mask changes nothing, and a full one is full strength")
+    @Test("a mask that selects nothing is refused, and a full one is full strength")
     func extremeMasks() throws {
         let image = try EditableCascade.image()
         let none = try ImageMask(image.size, columns: 0..<0, rows: 0..<0)
-        #expect(try Self.make(.redraw(image, strength: 0.7, mask: none)) == image)
+        #expect(none.isEmpty)
+        expectError(.invalidRequest, "selects nothing") {
+            _ = try Self.make(.redraw(image, strength: 0.7, mask: none))
+        }
+        // Its left is cut off to make a square of it.
+        let wide = try EditableCascade.image(300, 128)
+        let left = try ImageMask(wide.size, columns: 0..<40, rows: 0..<128)
+        expectError(.invalidRequest, "selects nothing", "300:128") {
+            var request = try EditableCascade.request(.redraw(wide, strength: 1, mask: left))
+            request.size = ImageSize(width: 128, height: 128)
+            _ = try EditableCascade.load().makeImages(for: request)
+        }
         let all = try ImageMask(image.size, columns: 0..<128, rows: 0..<128)
         let full = try Self.make(.redraw(image, strength: 1, mask: all))
         #expect(Self.distance(full, try Self.make(nil)) < 1)
@@ -180,6 +191,29 @@ import _WuerstchenTestSupport
                 == image.resized(to: ImageSize(width: 100, height: 50)).cropped(
                     to: ImageSize(width: 50, height: 50)))
         #expect(try image.fitted(to: image.size) == image)
+        let odd = ImageSize(width: 37, height: 50)
+        #expect(
+            try image.fitted(to: odd)
+                == image.resized(to: ImageSize(width: 100, height: 50)).cropped(to: odd))
+    }
+
+    @Test(
+        "an image of any aspect ratio is fitted, without one of the whole being made",
+        arguments: [(8000, 50), (50, 8000), (16384, 1), (1, 16384)])
+    func strips(_ width: Int, _ height: Int) throws {
+        // A line across the middle is all that is left of the long side.
+        var pixels = [UInt8](repeating: 0, count: 3 * width * height)
+        for y in 0..<height {
+            for x in 0..<width where max(width, height) / 2 == (width > height ? x : y) {
+                let index = 3 * (y * width + x)
+                pixels.replaceSubrange(index..<index + 3, with: [255, 255, 255])
+            }
+        }
+        let strip = try Image(width: width, height: height, pixels: pixels)
+        let size = ImageSize(width: 256, height: 256)
+        let fitted = try strip.fitted(to: size)
+        #expect(fitted.size == size)
+        #expect(fitted[128, 128].red > 0)
     }
 
     @Test("the preview decoder draws edits too")
