@@ -29,7 +29,11 @@ let package = Package(
         .target(
             name: "CWuerstchenBLAS",
             linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
-        .target(name: "CWuerstchenKernels"),
+        // Optimised in builds for debugging too: they would take many times as long, and round
+        // otherwise than the same loops optimised.
+        .target(
+            name: "CWuerstchenKernels",
+            cSettings: [.unsafeFlags(["-O2"], .when(configuration: .debug))]),
         // Opens MPI at run time: it is built anywhere, and under Open MPI or MPICH alike.
         .target(
             name: "CWuerstchenMPI",

@@ -143,7 +143,10 @@ extension String {
     /// What a PNG can hold of the text: no null characters, and not more than a mebibyte.
     fileprivate var storable: String {
         let text = replacing("\0", with: "")
-        guard text.utf8.count > 1 << 20 else { return text }
-        return String(text.prefix(1 << 17))
+        let limit = PNGText.maximumLength
+        guard text.utf8.count > limit else { return text }
+        // A scalar has up to four bytes, and ends at one of the last.
+        return (limit - 3...limit).reversed().lazy
+            .compactMap { String(text.utf8.prefix($0)) }.first ?? ""
     }
 }

@@ -20,6 +20,8 @@ private let channelsOfHead = 64
 /// The shapes of parameters by name.
 private struct Shapes {
     let parameters: CheckpointParameters
+    /// Beyond the widest layer or the largest vocabulary of any network.
+    private static let limit = 1 << 24
 
     /// One axis of a parameter.
     func callAsFunction(_ name: String, _ axis: Int) throws -> Int {
@@ -28,6 +30,12 @@ private struct Shapes {
                 .incompatibleParameters,
                 "\(parameters.origin) has no \(name), whose shape would show the architecture; put "
                     + "its configuration beside it, as config.json in a folder of its own")
+        }
+        guard (1...Self.limit).contains(shape[axis]) else {
+            throw WuerstchenError(
+                .incompatibleParameters,
+                "\(parameters.origin): \(name) is \(shape), which is no network's; the file is "
+                    + "damaged or holds something else")
         }
         return shape[axis]
     }

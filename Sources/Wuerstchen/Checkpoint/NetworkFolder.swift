@@ -4,13 +4,18 @@ package import TensorCore
 /// The folder of one network as it is written: `config.json` and one file of weights.
 package struct NetworkFolder {
     private let url: URL
+    /// What files of weights are called without `.safetensors`.
+    private static let stems = [
+        CheckpointLayout.published.stageC.stem, CheckpointLayout.published.priorTextEncoder.stem,
+        StudentFolder.differences,
+    ]
 
     package init(_ url: URL) {
         self.url = url
     }
 
-    /// Writes the configuration and the weights, and removes weights of other names, which an
-    /// earlier export left. Weights that cannot be stored leave the folder as it was.
+    /// Writes the configuration and the weights, and removes weights of the other names that are
+    /// written to such a folder, which an earlier export left. Weights that cannot be stored leave the folder as it was.
     ///
     /// - Throws: ``WuerstchenError`` with code `unwritableFile`, and what the sources throw.
     package func write(
@@ -25,12 +30,10 @@ package struct NetworkFolder {
             configuration,
             to: url.appendingPathComponent(CheckpointLayout.published.configuration))
         do {
-            for other in try FileManager.default.contentsOfDirectory(
-                at: url, includingPropertiesForKeys: nil)
-            where other.pathExtension == "safetensors"
-                && other.lastPathComponent != file.lastPathComponent
-            {
-                try FileManager.default.removeItem(at: other)
+            for other in Self.stems where other != stem {
+                let older = url.appendingPathComponent("\(other).safetensors")
+                guard FileManager.default.fileExists(atPath: older.path) else { continue }
+                try FileManager.default.removeItem(at: older)
             }
         } catch {
             throw WuerstchenError(

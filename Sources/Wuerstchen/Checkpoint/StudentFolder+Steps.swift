@@ -76,6 +76,11 @@ extension StudentFolder {
             guard let flow = try student.configuration(Student.self).flow,
                 let count = flow.steps ?? flow.windows
             else { return }
+            do {
+                try flow.validate()
+            } catch let error as WuerstchenError {
+                throw WuerstchenError(error.code, "\(student.url.path): \(error.message)")
+            }
             students.append((count, flow.windows != nil, student))
         }
         guard !isStage(folder) else {

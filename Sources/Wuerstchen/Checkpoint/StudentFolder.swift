@@ -12,7 +12,7 @@ public import WuerstchenNN
 public struct StudentFolder: Sendable, Hashable {
     /// The folder.
     public let url: URL
-    private static let differences = "differences"
+    static let differences = "differences"
     private static let baseKey = "base"
     private static let textEncodersKey = "text_encoders"
 
@@ -107,7 +107,8 @@ public struct StudentFolder: Sendable, Hashable {
         ]
     }
 
-    /// Writes a stage.
+    /// Writes a stage. Weights that were written to the folder before are replaced, or removed if
+    /// they were in the other file.
     ///
     /// - Parameters:
     ///   - parameters: All of its parameters under their published names.
@@ -119,7 +120,8 @@ public struct StudentFolder: Sendable, Hashable {
     ///   - elementType: The numbers that the weights are stored as.
     /// - Throws: ``WuerstchenError`` with code `incompatibleParameters` when the base has other
     ///   parameters than the stage, `notFinite` for an element that the type cannot hold, which
-    ///   names the tensor, and `unwritableFile`.
+    ///   names the tensor, `invalidRequest` for differences in the base's own folder, and
+    ///   `unwritableFile`.
     public func write(
         _ parameters: [String: Tensor], _ configuration: some Encodable, base: URL? = nil,
         storesDifferences: Bool = false, elementType: WeightElementType = .float16
@@ -127,6 +129,12 @@ public struct StudentFolder: Sendable, Hashable {
         var stored = parameters
         var metadata: [String: String] = [:]
         if let base, storesDifferences {
+            guard base.standardizedFileURL.path != url.standardizedFileURL.path else {
+                throw WuerstchenError(
+                    .invalidRequest,
+                    "\(url.path) is the base itself, and its weights would be lost; store "
+                        + "differences in a folder of their own")
+            }
             try Self.requireSameNames(Set(parameters.keys), as: base)
             let values = try StudentFolder(base).parameters(over: base).values()
             stored = parameters.filter { name, value in

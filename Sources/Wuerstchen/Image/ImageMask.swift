@@ -3,7 +3,8 @@ internal import TensorCore
 
 /// Which pixels of an image are made anew.
 public struct ImageMask: Sendable, Hashable {
-    /// The mask as a grey image: white where pixels are made anew, black where they stay.
+    /// The mask as a grey image: white where pixels are made anew, black where they stay. Grey is a
+    /// strength: the darker, the nearer to the image.
     public let image: Image
 
     /// The width and height, in pixels.
@@ -16,8 +17,9 @@ public struct ImageMask: Sendable, Hashable {
 
     /// A mask from the brightness of an image.
     ///
-    /// - Parameter image: White where pixels are made anew, black where they stay, grey in between.
-    /// - Throws: Nothing for what is an image.
+    /// - Parameter image: White where pixels are made anew, black where they stay, grey for a
+    ///   strength between.
+    /// - Throws: The errors of ``Image/init(width:height:pixels:)``.
     public init(_ image: Image) throws {
         var grey: [UInt8] = []
         grey.reserveCapacity(image.pixels.count)
@@ -41,6 +43,7 @@ public struct ImageMask: Sendable, Hashable {
     public init(
         _ size: ImageSize, columns: Range<Int>, rows: Range<Int>
     ) throws {
+        try size.validate()
         var pixels: [UInt8] = []
         for y in 0..<size.height {
             for x in 0..<size.width {
@@ -55,7 +58,7 @@ public struct ImageMask: Sendable, Hashable {
         image = grey
     }
 
-    /// A mask from a PNG file of any kind: its transparent pixels are made anew, or, in a file
+    /// A mask from an image file of any kind: its transparent pixels are made anew, or, in a file
     /// without any, its white ones.
     ///
     /// - Parameter url: The file.
@@ -121,8 +124,9 @@ public struct ImageMask: Sendable, Hashable {
         return Tensor(values, [1, rows, columns, 1])
     }
 
-    /// How far each pixel is made anew, from 0 to 1: 0 everywhere outside the mask, rising within
-    /// it over the width of a seam.
+    /// How far each pixel is replaced, from 0 to 1: 0 everywhere outside the mask, rising within it
+    /// over the width of a seam, or half of the mask's own where it is narrower. What is at least
+    /// half grey is replaced whole, for its latents are between the image's and new ones already.
     func weights(seam: Int) -> [Float] {
         let (width, height) = (image.width, image.height)
         let far = Int32.max / 2
@@ -147,9 +151,11 @@ public struct ImageMask: Sendable, Hashable {
         for y in (0..<height).reversed() {
             for x in (0..<width).reversed() { relax(x, y, after) }
         }
-        let full = Float(3 * (max(0, seam) + 1))
+        let widest = max(3, distance.max() ?? 3)
+        let full = Float(min(3 * (Int32(clamping: max(0, seam)) + 1), widest))
         return distance.indices.map {
-            Float(image.pixels[3 * $0]) / 255 * min(1, Float(distance[$0]) / full)
+            let brightness = Float(image.pixels[3 * $0]) / 127
+            return min(1, brightness) * min(1, Float(distance[$0]) / full)
         }
     }
 }

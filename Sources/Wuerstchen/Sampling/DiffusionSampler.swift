@@ -75,7 +75,7 @@ public struct DiffusionSampler: Sampler {
         if options.endsClean, nextTime == 0 { latent = clean }
         if let kept {
             latent = kept.replacing(
-                latent, signal: nextTime == 0 ? 1 : nextAlphaBar.squareRoot(),
+                latent, at: nextTime, signal: nextTime == 0 ? 1 : nextAlphaBar.squareRoot(),
                 deviation: nextTime == 0 ? 0 : (1 - nextAlphaBar).squareRoot())
         }
         defer { index += 1 }

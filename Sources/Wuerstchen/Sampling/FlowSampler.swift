@@ -77,7 +77,8 @@ public struct FlowSampler: Sampler {
         previous = (seen.clean, here)
         if let kept {
             latent = kept.replacing(
-                latent, signal: isDone ? 1 : Float(there), deviation: isDone ? 0 : Float(1 - there))
+                latent, at: isDone ? 0 : points[index + 1].time,
+                signal: isDone ? 1 : Float(there), deviation: isDone ? 0 : Float(1 - there))
         }
         if isLast {
             latent =
@@ -106,7 +107,8 @@ public struct FlowSampler: Sampler {
             // In λ = log(τ / (1 − τ)) the linear part is solved exactly, and what remains is an
             // integral over the clean latents: constant at first, then along a line.
             var clean = seen.clean
-            if let previous, previous.flowTime > 0 {
+            // Times beyond the schedule's ends are the same point, through which goes no line.
+            if let previous, previous.flowTime > 0, previous.flowTime < here {
                 func lambda(_ flowTime: Double) -> Double { log(flowTime / (1 - flowTime)) }
                 let share = Float(
                     (lambda(there) - lambda(here))

@@ -9,8 +9,9 @@ public struct LatentEdit: Sendable {
     /// How much noise they get: the time that sampling begins at, from just above 0, which changes
     /// next to nothing, to 1, which leaves nothing of them.
     public var strength: Float
-    /// What is made anew, `[1, height, width, 1]`: 1 where it is, 0 where the latents stay, or
-    /// anything between. Nil for everything.
+    /// What is made anew, `[1, height, width, 1]`: 1 where it is, 0 where the latents stay; in
+    /// between, the time from which on it is, so that it is a strength of each position (Levin and
+    /// Fried, "Differential Diffusion", 2023). Nil for everything.
     public var mask: Tensor?
 
     /// Latents to start from.
@@ -83,12 +84,16 @@ struct KeptLatents: Sendable {
     let clean: Tensor
     /// The noise that sampling started from.
     let noise: Tensor
-    /// 1 where latents are made anew.
+    /// The time from which on latents are made anew; 0 for never.
     let mask: Tensor
 
-    /// Latents with what is outside the mask replaced by `signal · clean + deviation · noise`.
-    func replacing(_ latents: Tensor, signal: Float, deviation: Float) -> Tensor {
+    /// Latents with what is not made anew yet at a time replaced by `signal · clean + deviation ·
+    /// noise`.
+    func replacing(
+        _ latents: Tensor, at time: Float, signal: Float, deviation: Float
+    ) -> Tensor {
         let kept = Tensor.combine(signal, clean, deviation, noise)
-        return kept + mask * (latents - kept)
+        let isFree = Tensor(mask.elements.map { $0 > 0 && $0 >= time ? 1 : 0 }, mask.shape)
+        return kept + isFree * (latents - kept)
     }
 }

@@ -179,6 +179,21 @@ import _WuerstchenTestSupport
         try write(a, "wuerstchen/vqgan") { _ = try StageA(configuration: a, parameters: $0) }
     }
 
+    @Test("shapes that no network has are refused", arguments: [0, 1 << 40])
+    func impossibleShapes(_ side: Int) throws {
+        let copy = try TinyCascade.copy()
+        try Self.flatten(copy)
+        try Self.makeOriginal(copy, keepsConfigurations: false)
+        try copy.changeTensors(of: "vqgan_f4_v1_500k.safetensors") { records in
+            let name = try #require(records.keys.first { $0.hasSuffix("in_block.1.weight") })
+            records[name]?.shape = [side, 0, 1, 1]
+            records[name]?.bytes = []
+        }
+        expectError(.incompatibleParameters, "vqgan_f4_v1_500k", "in_block.1.weight") {
+            _ = try Cascade(contentsOf: copy.url)
+        }
+    }
+
     @Test("the shapes in original files tell the architecture")
     func shapes() throws {
         let copy = try TinyCascade.copy()

@@ -109,6 +109,33 @@ import _WuerstchenTestSupport
         #expect(Self.distance(full, try Self.make(nil)) < 1)
     }
 
+    @Test("grey in a mask is a strength: the brighter, the farther from the image")
+    func greyMasks() throws {
+        let image = try EditableCascade.image()
+        func made(_ grey: UInt8) throws -> Image {
+            let pixels = [UInt8](repeating: grey, count: image.pixels.count)
+            let mask = try ImageMask(
+                Image(width: image.width, height: image.height, pixels: pixels))
+            return try Self.make(.redraw(image, strength: 1, mask: mask))
+        }
+        let distances = try [25, 128, 255].map { Self.distance(try made($0), image) }
+        for (darker, brighter) in zip(distances, distances.dropFirst()) {
+            #expect(darker < brighter, "\(distances)")
+        }
+        #expect(distances[1] > 0.1 * distances[2], "\(distances)")
+    }
+
+    @Test("a mask that is narrower than its seam is made anew in its middle")
+    func narrowMask() throws {
+        let image = try EditableCascade.image()
+        let line = try ImageMask(image.size, columns: 60..<61, rows: 0..<128)
+        var soft = ImageEdit.redraw(image, strength: 1, mask: line)
+        let made = try Self.make(soft)
+        #expect((0..<128).contains { made[60, $0] != image[60, $0] })
+        soft.seam = 0
+        #expect(try Self.make(soft) == made)
+    }
+
     @Test("latents outside a mask end as the image's, whichever the method")
     func keptLatents() throws {
         let cascade = try EditableCascade.load()

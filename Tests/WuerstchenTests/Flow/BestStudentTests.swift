@@ -44,6 +44,21 @@ import _WuerstchenTestSupport
         }
     }
 
+    @Test("students that cannot be are named, not divided by", arguments: ["steps", "windows"])
+    func impossible(_ key: String) throws {
+        for count in [0, -3] {
+            let folder = try folder(
+                steps: key == "steps" ? [count] : [], windows: key == "windows" ? [count] : [])
+            defer { try? FileManager.default.removeItem(at: folder) }
+            expectError(.invalidConfiguration, "\(count)-\(key)", key) {
+                _ = try StudentFolder.best(for: 4, in: folder)
+            }
+            expectError(.invalidConfiguration, "\(count)-\(key)", key) {
+                _ = try StudentFolder.student(in: folder, steps: 4)
+            }
+        }
+    }
+
     @Test("a student of windows takes any multiple")
     func windows() throws {
         let folder = try folder(steps: [2], windows: [4])

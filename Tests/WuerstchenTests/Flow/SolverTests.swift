@@ -47,6 +47,18 @@ import _WuerstchenTestSupport
             try error(12, .dpmpp2M, native: native) < 0.3 * error(12, .euler, native: native))
     }
 
+    @Test("times beyond the schedule's ends leave no numbers that are none")
+    func clampedTimes() throws {
+        let field = try Self.data.field(FlowMap(isClamped: true))
+        for times in [[1, 0.999, 0.5, 0], [1, 0.5, 0.001, 0.0005]] as [[Float]] {
+            var sampler = FlowSampler(
+                field, timesteps: try Timesteps(times), solver: .dpmpp2M,
+                initial: AnalyticFlow.noise(64), noise: SeededNoise(seeds: []))
+            while try sampler.next() != nil {}
+            #expect(sampler.latent.elements.allSatisfy { $0.isFinite && abs($0) < 3 }, "\(times)")
+        }
+    }
+
     @Test(
         "ancestral steps make data of the right mean, and of a deviation that converges",
         arguments: [(60, 0.2762), (240, 0.2930)] as [(Int, Float)])

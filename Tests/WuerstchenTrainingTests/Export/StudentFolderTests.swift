@@ -105,5 +105,15 @@ struct StudentFolderTests {
             let stem = over == nil ? "diffusion_pytorch_model" : "differences"
             #expect(files.sorted() == ["config.json", "\(stem).safetensors"])
         }
+        // What others put there is theirs, and a base does not lose its weights to differences.
+        let own = student.url.appendingPathComponent("mine.safetensors")
+        try Data("mine".utf8).write(to: own)
+        try student.write(base, configuration)
+        #expect(FileManager.default.fileExists(atPath: own.path))
+        expectError(.invalidRequest, "is the base itself") {
+            try StudentFolder(teacher).write(
+                base, configuration, base: teacher, storesDifferences: true)
+        }
+        #expect(try StudentFolder(teacher).parameters(over: teacher).values().count == 2)
     }
 }
