@@ -2,6 +2,7 @@
 //   WG_TABLE            name of the wk_gemm table to define
 //   WG_INSTRUCTION      the instruction that multiplies
 //   WG_FEATURES         features in a word
+//   WG_TILES            for AMX, its multiplications relative to floats
 // and wraps the inclusion in the target attribute of its instructions.
 //
 // A micro-kernel holds 8 × 48 sums in 24 of the 32 registers. For each word of the depth it loads
@@ -32,6 +33,15 @@ INLINE __m512 dot(__m512 sum, __m512 row, __m512 panel) {
 // The first n lanes, all for n ≥ 16.
 INLINE __mmask16 lanes(ptrdiff_t n) { return n >= 16 ? 0xffff : n <= 0 ? 0 : (1u << n) - 1; }
 
+// Vectors in the panel that begins at vector `v` of `count`: three, but not so that one is left.
+INLINE ptrdiff_t panel_width(ptrdiff_t v, ptrdiff_t count) {
+    const ptrdiff_t left = count - v;
+    return left == 4 || left == 2 ? 2 : left == 1 ? 1 : 3;
+}
+
+#ifdef WG_TILES
+#include "gemm_tiles.h"
+#else
 // `m` rows times a panel of `n` vectors; both are constants at each call. `column` is the panel's
 // first column, for scales and sums, and `last` masks the columns that exist of the last vector.
 // What is needed next is fetched from `next` on, `stride` bytes for each word of the depth.
@@ -115,12 +125,6 @@ INLINE void panel_rows(int n, float *c, ptrdiff_t ldc, const wk_rows *a, ptrdiff
 #undef ROWS
 }
 
-// Vectors in the panel that begins at vector `v` of `count`: three, but not so that one is left.
-INLINE ptrdiff_t panel_width(ptrdiff_t v, ptrdiff_t count) {
-    const ptrdiff_t left = count - v;
-    return left == 4 || left == 2 ? 2 : left == 1 ? 1 : 3;
-}
-
 static void multiply(float *c, ptrdiff_t ldc, const wk_rows *a, ptrdiff_t rows, const wk_panels *b,
                      ptrdiff_t first, ptrdiff_t end, ptrdiff_t columns, bool adding) {
     const ptrdiff_t vectors = (columns + 15) / 16;
@@ -148,6 +152,7 @@ static void multiply(float *c, ptrdiff_t ldc, const wk_rows *a, ptrdiff_t rows, 
             break;
     }
 }
+#endif
 
 #if WG_FEATURES == 2
 INLINE __m256i to_bfloat16(__m512 x) { return (__m256i)_mm512_cvtneps_pbh(x); }
@@ -478,8 +483,13 @@ static void interleave(uint32_t *words, ptrdiff_t ldw, const void *x, bool is_bf
 const wk_gemm WG_TABLE = {
     .instruction = WG_INSTRUCTION,
     .rows = WG_FEATURES == 1 ? WK_FLOAT32 : WG_FEATURES == 2 ? WK_BFLOAT16 : WK_INT8,
+#ifdef WG_TILES
+    .rate = WG_TILES,
+    .chunk = 4 * WK_PANEL,
+#else
     .rate = WG_FEATURES,
     .chunk = WK_PANEL,
+#endif
     .pack = pack,
     .convert = convert,
     .convert_bfloat16 = convert_bfloat16,

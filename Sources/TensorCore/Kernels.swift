@@ -9,6 +9,8 @@ public enum KernelLevel: String, Sendable, CaseIterable {
     case avx2
     /// AVX-512 (F, BW, DQ and VL).
     case avx512
+    /// AVX-512, and products of bfloat16 and of 8 bits by AMX's tiles.
+    case amx
 
     /// The level in use: the best that this processor has, unless the environment variable
     /// `WUERSTCHEN_KERNELS` names a lower one when the first tensor is computed.
@@ -28,6 +30,7 @@ public enum KernelLevel: String, Sendable, CaseIterable {
         case .portable: WK_PORTABLE
         case .avx2: WK_AVX2
         case .avx512: WK_AVX512
+        case .amx: WK_AMX
         }
     }
 }

@@ -7,11 +7,12 @@ public enum Precision: String, Sendable, CaseIterable, Codable {
     /// 32-bit floats.
     case float32
     /// bfloat16: half the memory, eight significant bits; with AVX-512's instructions for it twice
-    /// the rate.
+    /// the rate, with AMX's sixteen times.
     case bfloat16
     /// 8-bit integers with a scale for each output channel; activations are quantised row by row,
     /// as they come, with a scale and an offset for each. A quarter of the memory, four times the
-    /// rate. Attention multiplies bfloat16 where that is faster than 32-bit floats.
+    /// rate, with AMX thirty-two times. Attention multiplies bfloat16 where that is faster than
+    /// 32-bit floats.
     case int8
 
     /// Whether this processor multiplies such numbers faster than 32-bit floats. Where it does
@@ -32,6 +33,8 @@ public enum Precision: String, Sendable, CaseIterable, Codable {
             case WK_VDPBF16PS: "vdpbf16ps"
             case WK_VPDPBUSD: "vpdpbusd"
             case WK_VPMADDWD: "vpmaddwd"
+            case WK_TDPBF16PS: "tdpbf16ps"
+            case WK_TDPBUSD: "tdpbusd"
             default: "vfmadd"
             }
         return "\(rawValue) by \(instruction)\(isAccelerated ? "" : " after widening")"

@@ -4,9 +4,10 @@
 // The left factor, activations, is read where it lies, row by row. Both are made of 32-bit words,
 // which hold one float, two bfloat16 or four bytes, neighbouring features. With AVX-512 one
 // instruction multiplies and adds up what a lane holds (vdpbf16ps, vpdpbusd), and rows and panels
-// are of the same numbers. With AVX2 bfloat16 panels are widened to floats as they are read, and
-// their rows are floats; bytes are multiplied by vpdpbusd in its VEX form where the processor has
-// it, and else widened to 16 bits for vpmaddwd.
+// are of the same numbers. AMX multiplies sixteen rows of sixteen such words by as many of a panel
+// at once (tdpbf16ps, tdpbusd), and reads the same rows and panels. With AVX2 bfloat16 panels are
+// widened to floats as they are read, and their rows are floats; bytes are multiplied by vpdpbusd
+// in its VEX form where the processor has it, and else widened to 16 bits for vpmaddwd.
 //
 // Rows of words:   [row][word]; a last word that is not full is filled up, floats and bfloat16 with
 //                  zeros, bytes with anything, for the panels have zeros there.
@@ -29,7 +30,7 @@ extern "C" {
 typedef enum wk_format { WK_FLOAT32, WK_BFLOAT16, WK_INT8 } wk_format;
 
 // What multiplies.
-typedef enum wk_instruction { WK_VFMADD, WK_VDPBF16PS, WK_VPDPBUSD, WK_VPMADDWD } wk_instruction;
+typedef enum wk_instruction { WK_VFMADD, WK_VDPBF16PS, WK_VPDPBUSD, WK_VPMADDWD, WK_TDPBF16PS, WK_TDPBUSD } wk_instruction;
 
 // Every level's panels begin at multiples of the first.
 enum { WK_PANEL = 48, WK_AVX2_PANEL = 16 };

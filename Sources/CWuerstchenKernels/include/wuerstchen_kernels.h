@@ -182,7 +182,7 @@ typedef struct __attribute__((swift_attr("@Sendable"))) wk_kernels {
                           ptrdiff_t count, const wk_adam *_Nonnull step);
 } wk_kernels;
 
-typedef enum wk_level { WK_PORTABLE, WK_AVX2, WK_AVX512 } wk_level;
+typedef enum wk_level { WK_PORTABLE, WK_AVX2, WK_AVX512, WK_AMX } wk_level;
 
 // The kernels of a level, or NULL where the processor or the build lacks its instructions.
 const wk_kernels *_Nullable wk_kernels_at(wk_level level);

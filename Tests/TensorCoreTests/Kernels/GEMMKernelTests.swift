@@ -203,17 +203,25 @@ struct GEMMKernelTests {
         }
 
         /// Some rows times some columns, added to what is there or not. A row before and one after
-        /// the result must stay as they are.
-        func multiply(_ rowCount: Int, _ columns: Range<Int>, adding: [Float]? = nil) -> [Float] {
+        /// the result must stay as they are. `areApart` has the same words of all rows beside each
+        /// other.
+        func multiply(
+            _ rowCount: Int, _ columns: Range<Int>, adding: [Float]? = nil, areApart: Bool = false
+        ) -> [Float] {
             let width = columns.count
             let unused = SpacedRows(rows: rowCount, columns: width).elements
             let around = SpacedRows(rows: 1, columns: width).elements
             var c = SpacedRows(around + (adding ?? unused) + around, columns: width)
-            let (a, b) = (Fixed(rows.words), Fixed(panels.words))
+            let words = rows.precision.words(rows.depth)
+            let turned = (0..<words * rowCount).map {
+                rows.words[$0 % rowCount * rows.stride + $0 / rowCount]
+            }
+            let (a, b) = (Fixed(areApart ? turned : rows.words), Fixed(panels.words))
             let (scale, offset) = (Fixed(rows.scale), Fixed(rows.offset))
             let (columnScale, sums) = (Fixed(panels.scale), Fixed(panels.sums))
             var left = wk_rows(
-                words: a.base, ld: rows.stride, step: 1, scale: scale.base, offset: offset.base)
+                words: a.base, ld: areApart ? 1 : rows.stride, step: areApart ? rowCount : 1,
+                scale: scale.base, offset: offset.base)
             var right = wk_panels(
                 words: b.base, depth: panels.depth, scale: columnScale.base, sums: sums.base)
             let stride = c.stride
@@ -254,6 +262,24 @@ struct GEMMKernelTests {
                     test.multiply(rows, 0..<columns, adding: before),
                     zip(want, before).map { $0 + Double($1) }, squares: GEMMKernelTests.bound,
                     "\(rows) rows added, depth \(depth)")
+            }
+        }
+    }
+
+    /// More rows than any kernel holds the sums of.
+    @Test("many rows, and rows whose words lie apart", arguments: PackedGEMM.available)
+    func manyRows(gemm: PackedGEMM) {
+        for (rows, depth) in [(40, 70), (48, 100), (97, 33), (131, 600)] {
+            let test = Case(gemm, rows: rows, columns: 65, depth: depth)
+            let before = [Float](repeating: 2, count: rows * 65)
+            for areApart in gemm.rowPrecision == .int8 ? [false] : [false, true] {
+                expectNear(
+                    test.multiply(rows, 0..<65, areApart: areApart), test.want,
+                    squares: GEMMKernelTests.bound, "\(rows) rows, apart: \(areApart)")
+                expectNear(
+                    test.multiply(rows, 0..<65, adding: before, areApart: areApart),
+                    test.want.map { $0 + 2 }, squares: GEMMKernelTests.bound,
+                    "\(rows) rows added, apart: \(areApart)")
             }
         }
     }

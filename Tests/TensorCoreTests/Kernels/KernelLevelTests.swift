@@ -8,7 +8,7 @@ struct KernelLevelTests {
     func names() throws {
         #expect(KernelLevel.portable.isAvailable)
         let names: [KernelLevel: String] = [
-            .portable: "portable", .avx2: "AVX2", .avx512: "AVX-512",
+            .portable: "portable", .avx2: "AVX2", .avx512: "AVX-512", .amx: "AVX-512",
         ]
         for level in KernelLevel.available {
             #expect(try String(cString: level.kernels.name) == names[level])
@@ -30,6 +30,6 @@ struct KernelLevelTests {
 
     @Test("a level is named in the environment by its raw value")
     func rawValues() {
-        #expect(KernelLevel.allCases.map(\.rawValue) == ["portable", "avx2", "avx512"])
+        #expect(KernelLevel.allCases.map(\.rawValue) == ["portable", "avx2", "avx512", "amx"])
     }
 }
