@@ -346,9 +346,10 @@ package struct Tiling {
             let wanted = max(1, (rows + 95) / 96)
             rowsInTile = max(8, (rows + wanted * 8 - 1) / (wanted * 8) * 8)
             rowTiles = max(1, (rows + rowsInTile - 1) / rowsInTile)
-            // Some four dozen tiles feed as many cores and leave two cores evenly loaded, unless
-            // that takes pieces of less than 10⁶ multiplications.
-            let pieces = max(1, min(48, (rows * columns * depth) >> 20) / rowTiles)
+            // Some hundred tiles feed several dozen cores and leave few cores evenly loaded, unless
+            // that takes pieces of less than 10⁶ multiplications. What a piece reads of the matrix
+            // then stays in the second-level cache for the next rows.
+            let pieces = max(1, min(96, (rows * columns * depth) >> 20) / rowTiles)
             let unit = PackedWeight.columnUnit
             columnsInTile = max(unit, (columns + pieces * unit - 1) / (pieces * unit) * unit)
             columnTiles = PackedWeight.pieces(0..<columns, of: columnsInTile).count
