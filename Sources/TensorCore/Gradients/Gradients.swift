@@ -47,18 +47,41 @@ extension Tensor {
     ///   tensor has other than one element, or if something behind it cannot be differentiated: a
     ///   product with 8-bit weights, say. `CancellationError` when the task is cancelled.
     public func gradients() throws -> Gradients {
+        var result = Gradients()
+        try eachGradient { result.keep($1, for: $0) }
+        return result
+    }
+
+    /// Hands over the derivatives of this number with respect to named tensors, each as soon as it
+    /// is whole, while those of what was used earlier are still to be computed.
+    ///
+    /// - Parameters:
+    ///   - leaves: Tensors that ``tracked()`` returned, by name.
+    ///   - take: Gets a name and the gradient of its tensor, in the order in which they become
+    ///     known. Names that the number does not depend on do not come.
+    /// - Throws: What ``gradients()`` throws, and what `take` throws.
+    public func gradients(
+        of leaves: [String: Tensor], _ take: (_ name: String, _ gradient: Tensor) throws -> Void
+    ) throws {
+        var names: [ObjectIdentifier: String] = [:]
+        for (name, leaf) in leaves {
+            if let edge = leaf.edge { names[ObjectIdentifier(edge.node)] = name }
+        }
+        try eachGradient { node, gradient in
+            if let name = names[ObjectIdentifier(node)] { try take(name, gradient) }
+        }
+    }
+
+    /// Hands over the gradient of every leaf.
+    private func eachGradient(_ take: (GradientNode, Tensor) throws -> Void) throws {
         guard count == 1 else {
             throw WuerstchenError(
                 .invalidRequest,
                 "gradients of a tensor \(shape); take those of one number, such as its sum")
         }
-        var result = Gradients()
-        guard let edge else { return result }
+        guard let edge else { return }
         let seed = Tensor(repeating: 1, shape)
-        for (node, gradient) in try Backpropagation.run(from: [(edge, seed)], after: 0) {
-            result.keep(gradient, for: node.node)
-        }
-        return result
+        try Backpropagation.run(from: [(edge, seed)], after: 0) { try take($0.node, $1) }
     }
 
     /// `body(self)`, of which only input and result are kept; for the gradients, everything between
@@ -83,11 +106,12 @@ extension Tensor {
                 let output = Recording.$isPaused.withValue(false) { body(leaf) }
                 guard let edge = output.edge else { return [] }
                 // What `body` saw from outside gets its share from the outer pass.
-                let shares = try Backpropagation.run(from: [(edge, gradient)], after: first - 1)
-                return shares.compactMap { share in
-                    guard share.0.node === leaf.edge?.node else { return share }
-                    return input.edge.map { ($0, share.1) }
+                var shares: [(GradientEdge, Tensor)] = []
+                try Backpropagation.run(from: [(edge, gradient)], after: first - 1) {
+                    let isInput = $0.node === leaf.edge?.node
+                    if let outer = isInput ? input.edge : $0 { shares.append((outer, $1)) }
                 }
+                return shares
             })
         return result
     }
@@ -95,24 +119,28 @@ extension Tensor {
 
 /// Going backwards through what was recorded.
 enum Backpropagation {
-    /// Gradients with respect to the leaves behind some values, and to all nodes that are no newer
-    /// than a number.
+    /// Hands over gradients with respect to the leaves behind some values, and to all nodes that
+    /// are no newer than a number, each when it is whole.
     static func run(
-        from seeds: [(GradientEdge, Tensor)], after oldest: UInt64
-    ) throws -> [(GradientEdge, Tensor)] {
+        from seeds: [(GradientEdge, Tensor)], after oldest: UInt64,
+        _ take: (GradientEdge, Tensor) throws -> Void
+    ) throws {
         var pending: [UInt64: (node: GradientNode, gradients: [Tensor?])] = [:]
         // What was recorded last comes first.
         var order = BinaryHeap<UInt64>(by: >)
-        var arrived: [(GradientEdge, Tensor)] = []
         func add(_ edge: GradientEdge, _ gradient: Tensor) {
             let number = edge.node.number
+            precondition(number > 0, "an operation on a tracked tensor was not noted")
             if pending[number] == nil {
                 pending[number] = (edge.node, [])
                 order.insert(number)
             }
             pending[number]?.gradients.accumulate(gradient, at: edge.output)
         }
-        for (edge, seed) in seeds { add(edge, seed.detached()) }
+        for (edge, seed) in seeds {
+            edge.node.noteUse()
+            add(edge, seed.detached())
+        }
         try withoutGradients {
             while let number = order.removeFirst(),
                 let (node, gradients) = pending.removeValue(forKey: number)
@@ -120,14 +148,13 @@ enum Backpropagation {
                 try Task.checkCancellation()
                 guard let pullback = node.pullback, number > oldest else {
                     for (output, gradient) in gradients.enumerated() {
-                        if let gradient { arrived.append((GradientEdge(node, output), gradient)) }
+                        if let gradient { try take(GradientEdge(node, output), gradient) }
                     }
                     continue
                 }
                 for (edge, gradient) in try pullback(gradients) { add(edge, gradient) }
             }
         }
-        return arrived
     }
 }
 
