@@ -2,10 +2,12 @@
 #include "wuerstchen_mpi.h"
 
 #include <dlfcn.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { thread_serialized = 2, tag = 1, largest = 1 << 30 };
 
@@ -16,7 +18,7 @@ static struct {
     uintptr_t world, byte, real, sum, in_place, ignored_status;
 } handle;
 static struct {
-    void *rank, *size, *bcast, *sendrecv, *allreduce, *abort, *finalize, *version;
+    void *rank, *size, *bcast, *isend, *irecv, *test, *allreduce, *abort, *finalize, *version;
 } function;
 static int process_rank, process_count = 1;
 
@@ -61,7 +63,8 @@ static bool find_functions(void *library) {
         const char *name;
     } wanted[] = {
         {&function.rank, "MPI_Comm_rank"},     {&function.size, "MPI_Comm_size"},
-        {&function.bcast, "MPI_Bcast"},        {&function.sendrecv, "MPI_Sendrecv"},
+        {&function.bcast, "MPI_Bcast"},        {&function.isend, "MPI_Isend"},
+        {&function.irecv, "MPI_Irecv"},        {&function.test, "MPI_Test"},
         {&function.allreduce, "MPI_Allreduce"}, {&function.abort, "MPI_Abort"},
         {&function.finalize, "MPI_Finalize"},  {&function.version, "MPI_Get_library_version"},
     };
@@ -154,16 +157,42 @@ void wmpi_broadcast(void *bytes, size_t count, int root) {
     }
 }
 
+typedef union {
+    void *open_mpi;
+    int mpich;
+} message;
+
+// Waits for a message that is under way, in pieces: MPI's own waiting takes a processor from
+// threads that compute meanwhile.
+static void wait_for(message *message) {
+    int is_done = 0;
+    for (int polls = 0; !is_done; ++polls) {
+        if (polls > 200)
+            usleep(50);
+        else if (polls > 0)
+            sched_yield();
+        MPI_CALL(test, (H *, int *, void *), (H *)message, &is_done,
+                 (void *)handle.ignored_status);
+    }
+}
+
 void wmpi_exchange(const void *sent, size_t sent_count, void *received, size_t received_count,
                    int peer) {
     const char *from = sent;
     char *to = received;
     while (sent_count > 0 || received_count > 0) {
         const int out = part(sent_count), in = part(received_count);
-        MPI_CALL(sendrecv,
-                 (const void *, int, H, int, int, void *, int, H, int, int, H, void *), from, out,
-                 HANDLE(byte), peer, tag, to, in, HANDLE(byte), peer, tag, HANDLE(world),
-                 (void *)handle.ignored_status);
+        message arrival, departure;
+        if (in > 0)
+            MPI_CALL(irecv, (void *, int, H, int, int, H, H *), to, in, HANDLE(byte), peer, tag,
+                     HANDLE(world), (H *)&arrival);
+        if (out > 0) {
+            MPI_CALL(isend, (const void *, int, H, int, int, H, H *), from, out, HANDLE(byte), peer,
+                     tag, HANDLE(world), (H *)&departure);
+            wait_for(&departure);
+        }
+        if (in > 0)
+            wait_for(&arrival);
         from += out;
         to += in;
         sent_count -= (size_t)out;

@@ -110,7 +110,7 @@ extension Communicator {
     /// Bytes of one process in all of them.
     ///
     /// - Parameters:
-    ///   - bytes: What is sent; nobody asks for it elsewhere.
+    ///   - bytes: What is sent; elsewhere it does not matter.
     ///   - root: The process that sends.
     /// - Returns: What that process sent.
     /// - Throws: What communication throws.
@@ -118,14 +118,14 @@ extension Communicator {
         guard process.count > 1 else { return bytes }
         var count = UInt64(bytes.count)
         try withUnsafeMutableBytes(of: &count) { try broadcast($0, from: root) }
-        var result = process.rank == root ? bytes : [UInt8](repeating: 0, count: Int(count))
+        var result = bytes.count == count ? bytes : [UInt8](repeating: 0, count: Int(count))
         try result.withUnsafeMutableBytes { try broadcast($0, from: root) }
         return result
     }
 
     /// What each process sends, in the order of their ranks.
     func gathered(_ bytes: [UInt8]) throws -> [[UInt8]] {
-        try (0..<process.count).map { try shared($0 == process.rank ? bytes : [], from: $0) }
+        try (0..<process.count).map { try shared(bytes, from: $0) }
     }
 
     /// Sends bytes to one process, which receives them.
@@ -147,25 +147,21 @@ extension Communicator {
     ///
     /// - Parameters:
     ///   - values: The values of this process. Those of its part become the sums.
-    ///   - parts: The part of each process.
+    ///   - parts: The part of each process, as ``ProcessParts`` has them.
     /// - Throws: What communication throws.
     /// - Precondition: The number of processes is a power of two.
     func scatteredSum(
-        _ values: UnsafeMutableBufferPointer<Float>, _ parts: [Range<Int>]
+        _ values: UnsafeMutableBufferPointer<Float>, _ parts: ProcessParts
     ) throws {
-        let received = UnsafeMutableBufferPointer<Float>.allocate(
-            capacity: parts.map(\.count).max() ?? 0)
-        defer { received.deallocate() }
         for distance in distances {
-            for part in kept(at: distance) {
-                let kept = UnsafeMutableBufferPointer(rebasing: values[parts[part]])
-                let theirs = UnsafeMutableBufferPointer(rebasing: received[..<kept.count])
-                try exchange(
-                    UnsafeRawBufferPointer(
-                        UnsafeMutableBufferPointer(rebasing: values[parts[part ^ distance]])),
-                    for: UnsafeMutableRawBufferPointer(theirs), with: process.rank ^ distance)
-                add(theirs, to: kept)
-            }
+            let kept = values[parts.kept(by: process.rank, at: distance)]
+            let given = values[parts.kept(by: process.rank ^ distance, at: distance)]
+            let received = UnsafeMutableBufferPointer<Float>.allocate(capacity: kept.count)
+            defer { received.deallocate() }
+            try exchange(
+                UnsafeRawBufferPointer(UnsafeMutableBufferPointer(rebasing: given)),
+                for: UnsafeMutableRawBufferPointer(received), with: process.rank ^ distance)
+            add(received, to: UnsafeMutableBufferPointer(rebasing: kept))
         }
     }
 
@@ -176,16 +172,14 @@ extension Communicator {
     ///   - parts: The part of each process.
     /// - Throws: What communication throws.
     /// - Precondition: The number of processes is a power of two.
-    func gather(_ values: UnsafeMutableBufferPointer<Float>, _ parts: [Range<Int>]) throws {
+    func gather(_ values: UnsafeMutableBufferPointer<Float>, _ parts: ProcessParts) throws {
         for distance in distances.reversed() {
-            for part in kept(at: distance) {
-                try exchange(
-                    UnsafeRawBufferPointer(
-                        UnsafeMutableBufferPointer(rebasing: values[parts[part]])),
-                    for: UnsafeMutableRawBufferPointer(
-                        UnsafeMutableBufferPointer(rebasing: values[parts[part ^ distance]])),
-                    with: process.rank ^ distance)
-            }
+            let own = values[parts.kept(by: process.rank, at: distance)]
+            let theirs = values[parts.kept(by: process.rank ^ distance, at: distance)]
+            try exchange(
+                UnsafeRawBufferPointer(UnsafeMutableBufferPointer(rebasing: own)),
+                for: UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(rebasing: theirs)),
+                with: process.rank ^ distance)
         }
     }
 
@@ -194,10 +188,46 @@ extension Communicator {
         precondition(process.count.nonzeroBitCount == 1, "a tree over \(process.count) processes")
         return (0..<process.count.trailingZeroBitCount).map { 1 << $0 }
     }
+}
 
-    /// The parts that this process keeps of those that it shares with one at a distance.
-    func kept(at distance: Int) -> [Int] {
-        (0..<process.count).filter { ($0 ^ process.rank) & (2 * distance - 1) == 0 }
+/// Where the parts of processes lie: one after the other, in an order in which those that a process
+/// keeps or gives away at a level of the tree lie next to each other.
+struct ProcessParts {
+    /// The part of each process.
+    let ranges: [Range<Int>]
+    /// The ranks of the processes in the order of their parts: those of even rank first, and
+    /// likewise within both halves.
+    let order: [Int]
+
+    /// Parts of the given lengths.
+    ///
+    /// - Parameter lengths: The length of each process's part, of as many as a power of two.
+    init(_ lengths: [Int]) {
+        let bits = lengths.count.trailingZeroBitCount
+        order = lengths.indices.map { index in
+            (0..<bits).reduce(0) { $0 << 1 | (index >> $1) & 1 }
+        }
+        var (ranges, end) = ([Range<Int>](repeating: 0..<0, count: lengths.count), 0)
+        for rank in order {
+            ranges[rank] = end..<end + lengths[rank]
+            end += lengths[rank]
+        }
+        self.ranges = ranges
+    }
+
+    /// The length of all parts.
+    var count: Int { order.last.map { ranges[$0].upperBound } ?? 0 }
+
+    /// Whose parts a process keeps of those that it shares with the one at a distance.
+    func owners(keptBy rank: Int, at distance: Int) -> [Int] {
+        order.filter { ($0 ^ rank) & (2 * distance - 1) == 0 }
+    }
+
+    /// Where those parts lie.
+    func kept(by rank: Int, at distance: Int) -> Range<Int> {
+        let owners = owners(keptBy: rank, at: distance)
+        guard let first = owners.first, let last = owners.last else { return 0..<0 }
+        return ranges[first].lowerBound..<ranges[last].upperBound
     }
 }
 

@@ -4,7 +4,9 @@ internal import TensorCore
 /// the optimiser remembers of them (Rajbhandari et al., "ZeRO: Memory Optimizations Toward Training
 /// Trillion Parameter Models", 2020, its first stage).
 ///
-/// A part is a run of names in their order. Those of twice as many processes lie within these.
+/// Parts are halves of halves, each of about as many numbers as the other. Parameters that are used
+/// one after the other, whose gradients come together, fall to either: every process then sends and
+/// receives at once.
 struct ParameterParts {
     /// How many there are.
     let count: Int
@@ -17,20 +19,30 @@ struct ParameterParts {
     ///   - count: How many parts there are.
     init(_ sizes: [String: Int], count: Int) {
         self.count = count
-        let names = sizes.keys.sorted()
-        var ends = [0]
-        for name in names { ends.append(ends[ends.count - 1] + (sizes[name] ?? 0)) }
-        let total = ends[ends.count - 1]
-        var (parts, index) = ([String: Int](), 0)
-        for part in 0..<count {
-            // Up to the end that is nearest to where the part would end by its share.
-            func distance(_ end: Int) -> Int { abs(end * count - total * (part + 1)) }
-            var end = index
-            while end < names.count, distance(ends[end + 1]) < distance(ends[end]) { end += 1 }
-            if part == count - 1 { end = names.count }
-            for name in names[index..<end] { parts[name] = part }
-            index = end
+        var parts: [String: Int] = [:]
+        /// Deals names out, the largest parameters first.
+        func deal(_ names: [String], to range: Range<Int>) {
+            guard range.count > 1 else {
+                for name in names { parts[name] = range.lowerBound }
+                return
+            }
+            var (halves, lengths) = ([[String]](repeating: [], count: 2), [0, 0])
+            for name in names {
+                let half = lengths[0] <= lengths[1] ? 0 : 1
+                halves[half].append(name)
+                lengths[half] += sizes[name] ?? 0
+            }
+            let middle = range.lowerBound + range.count / 2
+            deal(halves[0], to: range.lowerBound..<middle)
+            deal(halves[1], to: middle..<range.upperBound)
         }
+        let order = sizes.map { name, size in
+            // Among those of one size in an order without meaning, which is the same everywhere.
+            var hash = FNV1a()
+            hash.add(name.utf8)
+            return (-size, SplitMix64.mixed(hash.value), name)
+        }
+        deal(order.sorted { $0 < $1 }.map(\.2), to: 0..<count)
         self.parts = parts
     }
 

@@ -8,8 +8,8 @@ struct ShardReport {
     var losses: [TrainingLoss] = []
     /// What batch norms saw in each.
     var statistics: [[String: Tensor]] = []
-    /// The parameters that its gradients are of.
-    var names: Set<String> = []
+    /// The parameters that its gradients are of, in the order in which they came.
+    var names: [String] = []
     /// Why there is nothing.
     var failure: Failure?
 
@@ -58,7 +58,7 @@ struct ShardReport {
 
     /// The report as it is sent: a header in JSON with names and shapes, and the numbers after it.
     func bytes() throws -> [UInt8] {
-        var header = Header(names: names.sorted(), failure: failure)
+        var header = Header(names: names, failure: failure)
         var numbers: [Float] = []
         for (loss, statistics) in zip(losses, statistics) {
             let metrics = loss.metrics.keys.sorted()
@@ -108,7 +108,7 @@ struct ShardReport {
             losses.append(loss)
             statistics.append(next(shard.statistics))
         }
-        names = Set(header.names)
+        names = header.names
         failure = header.failure
     }
 }

@@ -26,41 +26,47 @@ struct ShardTree {
         end += 1
         while let last = levels.last, last.level == level {
             levels.removeLast()
-            sum = self.sum(last.tensors, sum, level)
-            level += 1
+            var both: [String: Tensor] = [:]
+            for name in Set(last.tensors.keys).union(sum.keys) {
+                both[name] = self.sum(last.tensors[name], sum[name], name, level, end: end)
+            }
+            (sum, level) = (both, level + 1)
         }
         levels.append((level, sum))
     }
 
-    /// Takes the sum over as many shards as a power of two.
-    mutating func takeTotal() -> [String: Tensor] {
-        levels.isEmpty ? [:] : levels.removeFirst().tensors
+    /// Takes the sum of one name over as many shards as a power of two, the last of which was not
+    /// taken up.
+    ///
+    /// - Parameters:
+    ///   - name: The name.
+    ///   - last: The last shard's tensor.
+    /// - Returns: The sum; nil if no shard had any.
+    mutating func takeTotal(of name: String, _ last: Tensor?) -> Tensor? {
+        var sum = last
+        for index in levels.indices.reversed() {
+            let first = levels[index].tensors.removeValue(forKey: name)
+            sum = self.sum(first, sum, name, levels[index].level, end: end + 1)
+        }
+        return sum
     }
 
-    /// The sum of two branches, the second of which ends with the last shard.
+    /// The sum of two branches of a level, the second of which ends before a shard.
     private mutating func sum(
-        _ first: [String: Tensor], _ second: [String: Tensor], _ level: Int
-    ) -> [String: Tensor] {
-        var result: [String: Tensor] = [:]
-        for name in Set(first.keys).union(second.keys) {
-            guard let shape = (first[name] ?? second[name])?.shape else { continue }
-            let zeros = Tensor(repeating: 0, shape)
-            if let isHigher = rounding?.isHigherSent(name, level: level) {
-                let (kept, sent) = isHigher ? (first, second) : (second, first)
-                let begin = end - ((isHigher ? 1 : 2) << level)
-                var sum = kept[name] ?? zeros
-                if let sent = sent[name] {
-                    let shard = rounding?.sender(of: name, level: level, first: begin) ?? 0
-                    rounding?.add(sent, name, of: shard, to: &sum)
-                } else {
-                    sum = sum + zeros
-                }
-                result[name] = sum
-            } else {
-                result[name] = (first[name] ?? zeros) + (second[name] ?? zeros)
-            }
+        _ first: Tensor?, _ second: Tensor?, _ name: String, _ level: Int, end: Int
+    ) -> Tensor? {
+        guard let shape = (first ?? second)?.shape else { return nil }
+        let zeros = Tensor(repeating: 0, shape)
+        guard let isHigher = rounding?.isHigherSent(name, level: level) else {
+            return (first ?? zeros) + (second ?? zeros)
         }
-        return result
+        let (kept, sent) = isHigher ? (first, second) : (second, first)
+        var sum = kept ?? zeros
+        guard let sent else { return sum + zeros }
+        let begin = end - ((isHigher ? 1 : 2) << level)
+        let shard = rounding?.sender(of: name, level: level, first: begin) ?? 0
+        rounding?.add(sent, name, of: shard, to: &sum)
+        return sum
     }
 }
 

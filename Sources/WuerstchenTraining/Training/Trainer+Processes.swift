@@ -8,67 +8,76 @@ extension Trainer {
         let process = communicator.process
         let own = options.parts / process.count
         let first = process.rank * own
-        // Errors are kept only of a step that all processes take.
-        let rounding = roundedParts.map {
-            GradientRounding(parts: $0, errors: state.gradientErrors)
-        }
-        var (tree, report) = (ShardTree(first: first, rounding: rounding), ShardReport())
+        let reducer = reducer()
+        var report = ShardReport()
         do {
             for index in first..<first + own {
                 try Task.checkCancellation()
-                let found = try gradients(of: step(part: index))
-                tree.add(found.gradients)
-                report.names.formUnion(found.gradients.keys)
+                let found = try gradients(of: step(part: index), reducer.add)
+                reducer.endShard()
                 report.losses.append(found.loss)
                 report.statistics.append(found.statistics)
             }
         } catch  where process.count > 1 {
             report = ShardReport(failed: error)
         }
-        let reports = try together { try $0.communicator.agreed(report) }
+        let reports = try agreed(report, reducer)
         var statistics = RunningMean()
         for shard in reports.flatMap(\.statistics) { statistics.add(shard) }
         return (
-            reports.flatMap(\.losses),
-            try summed(&tree, reports.map(\.names)),
+            reports.flatMap(\.losses), try summed(reducer, reports.map(\.names)),
             statistics.means()
         )
+    }
+
+    /// What sums the gradients of the next step.
+    private func reducer() -> GradientReducer {
+        let own = options.parts / communicator.process.count
+        // Errors are kept only of a step that all processes take.
+        let rounding = roundedParts.map {
+            GradientRounding(parts: $0, errors: state.gradientErrors)
+        }
+        return GradientReducer(
+            ShardTree(first: communicator.process.rank * own, rounding: rounding), shards: own,
+            planned: arrivals, state.parameters.values.mapValues(\.shape), owners.parameters,
+            options.reduction, communicator)
+    }
+
+    /// The reports of all processes, if none is of a failure.
+    private mutating func agreed(
+        _ report: ShardReport, _ reducer: GradientReducer
+    ) throws -> [ShardReport] {
+        var report = report
+        let names = try reducer.finish()
+        if report.failure == nil { report.names = names }
+        return try together { try $0.communicator.agreed(report) }
     }
 
     /// The averages of gradients over all shards.
     ///
     /// - Parameters:
-    ///   - tree: Their sum over this process's shards. Nothing is left of it.
+    ///   - reducer: Their sums.
     ///   - known: Of which parameters each process has gradients.
     /// - Returns: The averages of what this process moves.
     /// - Throws: What communication throws.
     private mutating func summed(
-        _ tree: inout ShardTree, _ known: [Set<String>]
+        _ reducer: GradientReducer, _ known: [[String]]
     ) throws -> StepGradients {
-        let names = known.reduce(into: Set()) { $0.formUnion($1) }
-        let shapes = state.parameters.values.mapValues(\.shape)
-        var result = StepGradients(own: tree.takeTotal())
+        var seen: Set<String> = []
+        let names = known.joined().filter { seen.insert($0).inserted }
+        var (own, rounding) = try reducer.sums(names)
         if communicator.process.count > 1 {
-            let start = ContinuousClock.now
-            let buffer = StepBuffer(names, shapes, owners.parameters, communicator)
-            if var rounding = tree.rounding {
-                result.own = try buffer.sum(&result.own, by: &rounding, where: known)
-                tree.rounding = rounding
-            } else {
-                result.own = try buffer.sum(&result.own, by: options.reduction)
-            }
-            result.buffer = buffer
-            reductionTime = (ContinuousClock.now - start).seconds
+            (arrivals, reductionTime) = (names, reducer.seconds)
         }
-        if let rounding = tree.rounding { keep(rounding, names) }
+        if let rounding { keep(rounding, names) }
         if options.parts > 1 {
-            result.own = result.own.mapValues { $0.scaled(by: 1 / Float(options.parts)) }
+            own = own.mapValues { $0.scaled(by: 1 / Float(options.parts)) }
         }
-        return result
+        return StepGradients(own: own, names: names)
     }
 
     /// Keeps what was lost of this process's shards: something of every gradient that there was.
-    private mutating func keep(_ rounding: GradientRounding, _ names: Set<String>) {
+    private mutating func keep(_ rounding: GradientRounding, _ names: [String]) {
         state.gradientErrors = rounding.errors
         let own = options.parts / communicator.process.count
         let first = communicator.process.rank * own
@@ -83,15 +92,43 @@ extension Trainer {
         }
     }
 
+    /// How long the gradients of all processes are.
+    ///
+    /// - Throws: What communication throws.
+    func sizes(of gradients: StepGradients) throws -> GradientSizes {
+        let own = GradientSizes(gradients.own)
+        var result = own
+        for rank in 0..<communicator.process.count where communicator.process.count > 1 {
+            let names = gradients.names.filter { owners.parameters[$0] == rank }
+            let sent = names.map { own.squares[$0] ?? 0 }.withUnsafeBytes { Array($0) }
+            let received = try communicator.shared(sent, from: rank)
+            received.withUnsafeBytes {
+                for (index, name) in names.enumerated() {
+                    result.squares[name] = $0.loadUnaligned(
+                        fromByteOffset: 8 * index, as: Double.self)
+                }
+            }
+        }
+        return result
+    }
+
     /// Brings all processes what each has moved.
-    mutating func shareMoved(_ buffer: StepBuffer?) throws {
-        guard let buffer else { return }
+    ///
+    /// - Parameter names: What was moved.
+    /// - Throws: What communication throws.
+    mutating func shareMoved(_ names: [String]) throws {
+        let process = communicator.process
+        guard process.count > 1 else { return }
         let start = ContinuousClock.now
-        for name in buffer.others {
+        for name in names where owners.parameters[name] != process.rank {
             state.optimizer.memories[name, default: OptimizerState.Memory()].count += 1
         }
-        try buffer.share(&state.parameters.values)
-        reductionTime = (reductionTime ?? 0) + (ContinuousClock.now - start).seconds
+        let shapes = state.parameters.values.mapValues(\.shape)
+        for bucket in ParameterBucket.buckets(names, shapes, owners.parameters, communicator) {
+            try bucket.share(&state.parameters.values)
+        }
+        let seconds = (ContinuousClock.now - start).seconds
+        reductionTime = reductionTime.map { ($0.all + seconds, $0.waited + seconds) }
     }
 
     /// Ends the training early in all processes, and saves the state as ``save()`` does.
@@ -103,7 +140,7 @@ extension Trainer {
     /// - Throws: What ``save()`` throws.
     mutating func end(_ error: any Error, saves: Bool = true) throws {
         if communicator.process.count > 1, !isFinished, !hasEndedTogether {
-            _ = try? together { try $0.communicator.agreed(ShardReport(failed: error)) }
+            _ = try? agreed(ShardReport(failed: error), reducer())
         }
         try save(isWanted: saves)
     }

@@ -31,9 +31,12 @@ public struct Trainer<Objective: TrainingObjective> {
     /// The step whose state ``next()`` saved last; nil before the first.
     private(set) var savedStep: Int?
     private var pace = TrainingPace()
-    /// How long it took to sum the last step's gradients over processes, and to bring all what
-    /// each has moved; nil for one process.
-    var reductionTime: Double?
+    /// How many seconds it took to sum the last step's gradients over processes, and to bring all
+    /// what each has moved, and for how many of them nothing was computed; nil for one process.
+    var reductionTime: (all: Double, waited: Double)?
+    /// The parameters that the last step had gradients of, in the order in which they came, where
+    /// there are several processes.
+    var arrivals: [String] = []
     /// A smoothed loss, to notice when it explodes.
     private var usualLoss: Float?
 
@@ -171,7 +174,7 @@ public struct Trainer<Objective: TrainingObjective> {
         let step = self.step(part: 0)
         let (losses, gradients, statistics) = try options.shards == nil ? averages() : sharded()
         let (value, metrics) = averages(of: losses)
-        let sizes = try gradients.sizes()
+        let sizes = try self.sizes(of: gradients)
         let norm = sizes.norm
         isSound = false
         try together { try $0.check(value, sizes, step) }
@@ -180,7 +183,7 @@ public struct Trainer<Objective: TrainingObjective> {
             &state.parameters, &state.optimizer, gradients.own,
             scale: norm > options.clippingNorm ? options.clippingNorm / norm : 1
         ) { rate * objective.rateFactor($0) }
-        try shareMoved(gradients.buffer)
+        try shareMoved(gradients.names)
         for (name, value) in statistics {
             // PyTorch's momentum.
             state.parameters.values[name]?.move(towards: value, by: 0.1)
@@ -205,7 +208,13 @@ public struct Trainer<Objective: TrainingObjective> {
             step: state.step, total: options.steps, loss: Double(value),
             metrics: (metrics + [("gradient", norm)]).map {
                 TrainingReport.Metric($0.0, Double($0.1))
-            } + (reductionTime.map { [TrainingReport.Metric("seconds of reduction", $0)] } ?? []),
+            }
+                + (reductionTime.map {
+                    [
+                        TrainingReport.Metric("seconds of reduction", $0.all),
+                        TrainingReport.Metric("seconds waiting for it", $0.waited),
+                    ]
+                } ?? []),
             imagesPerSecond: pace.imagesPerSecond,
             timeLeft: pace.time(for: options.steps - state.step))
     }
@@ -236,9 +245,10 @@ public struct Trainer<Objective: TrainingObjective> {
         var losses: [TrainingLoss] = []
         var (gradients, statistics) = (RunningMean(), RunningMean())
         for index in 0..<options.microBatches {
-            let found = try self.gradients(of: step(part: index))
+            var part: [String: Tensor] = [:]
+            let found = try self.gradients(of: step(part: index)) { part[$0] = $1 }
             losses.append(found.loss)
-            gradients.add(found.gradients)
+            gradients.add(part)
             statistics.add(found.statistics)
         }
         return (
@@ -260,22 +270,25 @@ public struct Trainer<Objective: TrainingObjective> {
         return (value, numbers.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
     }
 
+    /// Computes a loss, and hands over its gradients.
+    ///
     /// In a function of its own, so that everything tracked is gone when parameters change in
     /// place.
+    ///
+    /// - Parameters:
+    ///   - step: The part of a step.
+    ///   - take: Gets the gradients, each as soon as it is whole.
+    /// - Returns: The loss, and what batch norms saw.
+    /// - Throws: What data, networks and `take` throw.
     func gradients(
-        of step: TrainingStep
-    ) throws -> (
-        loss: TrainingLoss, gradients: [String: Tensor], statistics: [String: Tensor]
-    ) {
+        of step: TrainingStep, _ take: (_ name: String, _ gradient: Tensor) throws -> Void
+    ) throws -> (loss: TrainingLoss, statistics: [String: Tensor]) {
         let parameters = StepParameters(state.parameters.values, isTrainable: objective.isTrainable)
         var loss = try objective.loss(parameters, step)
-        let found = try loss.value.gradients()
-        var gradients: [String: Tensor] = [:]
-        for (name, leaf) in parameters.leaves where objective.isTrainable(name) {
-            if let gradient = found[leaf] { gradients[name] = gradient }
-        }
+        try loss.value.gradients(
+            of: parameters.leaves.filter { objective.isTrainable($0.key) }, take)
         loss.value = loss.value.detached()
-        return (loss, gradients, parameters.batchStatistics)
+        return (loss, parameters.batchStatistics)
     }
 
     private mutating func check(

@@ -1,3 +1,4 @@
+import Dispatch
 import TensorCore
 import Testing
 import Wuerstchen
@@ -20,9 +21,29 @@ import _WuerstchenTestSupport
     }
 
     /// Parts of different lengths, some of nothing.
-    private func parts(_ processes: Int, _ count: Int) -> [Range<Int>] {
+    private func parts(_ processes: Int, _ count: Int) -> ProcessParts {
         let cuts = [0] + (1..<processes).map { $0 * $0 * count / (processes * processes) } + [count]
-        return (0..<processes).map { cuts[$0]..<cuts[$0 + 1] }
+        return ProcessParts((0..<processes).map { cuts[$0 + 1] - cuts[$0] })
+    }
+
+    @Test("parts that are sent together lie next to each other", arguments: [1, 2, 4, 8, 16])
+    func layout(_ processes: Int) {
+        let lengths = (0..<processes).map { $0 % 3 + 1 }
+        let parts = ProcessParts(lengths)
+        #expect(parts.ranges.map(\.count) == lengths)
+        #expect(parts.count == lengths.reduce(0, +))
+        for rank in 0..<processes {
+            var rest = 0..<parts.count
+            for level in 0..<processes.trailingZeroBitCount {
+                let distance = 1 << level
+                let kept = parts.kept(by: rank, at: distance)
+                let given = parts.kept(by: rank ^ distance, at: distance)
+                #expect(kept.count + given.count == rest.count && !kept.overlaps(given))
+                #expect(rest.contains(kept.lowerBound) && rest.contains(given.lowerBound))
+                rest = kept
+            }
+            #expect(rest == parts.ranges[rank])
+        }
     }
 
     @Test(
@@ -34,7 +55,7 @@ import _WuerstchenTestSupport
         let parts = parts(processes, count)
         let results = try ThreadGroup.run(processes) { member in
             var values = leaves[member.process.rank]
-            let part = parts[member.process.rank]
+            let part = parts.ranges[member.process.rank]
             let own = try values.withUnsafeMutableBufferPointer {
                 try member.scatteredSum($0, parts)
                 let own = Array($0[part])
@@ -46,39 +67,47 @@ import _WuerstchenTestSupport
             return (own, values)
         }
         #expect(results.count == processes)
-        for (part, result) in zip(parts, results) {
+        for (part, result) in zip(parts.ranges, results) {
             let (own, values) = try result.get()
             #expect(own == Array(expected[part]))
             #expect(values == expected)
         }
     }
 
-    @Test("shards are summed in the same tree, however many processes have them")
-    func shards() throws {
-        let shapes: [String: Shape] = ["a": [5], "b": [3], "c": [2, 2]]
+    @Test(
+        "shards are summed in the same tree, however many processes have them and when they send it",
+        arguments: [[], ["b", "a", "d"]])
+    func shards(_ planned: [String]) throws {
+        let shapes: [String: Shape] = ["a": [5], "b": [3], "c": [2, 2], "d": [4]]
         let leaves = (0..<8).map { index in
             var tensors = ["a": Tensor(leaf(index, 5), [5])]
-            // Some have no gradient, which counts as zeros.
+            // Some have no gradient, which counts as zeros; nobody has any of "d".
             if index != 2, index < 6 { tensors["b"] = Tensor(leaf(index + 9, 3), [3]) }
+            if index % 2 == 0 { tensors["c"] = Tensor(leaf(index + 19, 4), [2, 2]) }
             return tensors
         }
         func sums(_ processes: Int) throws -> [[String: Tensor]] {
             let owners = ParameterParts(shapes.mapValues(\.count), count: processes)
             return try ThreadGroup.run(processes) { member in
                 let own = 8 / processes
-                var tree = ShardTree()
+                let reducer = GradientReducer(
+                    ShardTree(), shards: own, planned: processes == 1 ? [] : planned, shapes,
+                    owners, .ordered, member)
                 for index in member.process.rank * own..<(member.process.rank + 1) * own {
-                    tree.add(leaves[index])
+                    for (name, tensor) in leaves[index] { reducer.add(name, tensor) }
+                    reducer.endShard()
                 }
-                var total = tree.takeTotal()
-                return try StepBuffer(["a", "b"], shapes, owners, member)
-                    .sum(&total, by: .ordered)
+                let names = try reducer.finish()
+                let last = leaves[(member.process.rank + 1) * own - 1]
+                #expect(Set(names.prefix(last.count)) == Set(last.keys))
+                return try reducer.sums(["a", "b", "c"]).0
             }.map { try $0.get() }
         }
-        let expected = [
-            "a": tree(leaves.map { $0["a"]?.elements ?? [] }),
-            "b": tree(leaves.map { $0["b"]?.elements ?? [0, 0, 0] }),
-        ]
+        var expected: [String: [Float]] = [:]
+        for name in ["a", "b", "c"] {
+            let zeros = [Float](repeating: 0, count: shapes[name]?.count ?? 0)
+            expected[name] = tree(leaves.map { $0[name]?.elements ?? zeros })
+        }
         for processes in [1, 2, 4, 8] {
             var found: [String: [Float]] = [:]
             for sums in try sums(processes) {
@@ -87,6 +116,61 @@ import _WuerstchenTestSupport
             }
             #expect(found == expected, "\(processes)")
         }
+    }
+
+    /// A process that notes when something has arrived.
+    private struct Watched: Communicator {
+        let member: ThreadGroup.Member
+        let arrival = DispatchSemaphore(value: 0)
+
+        var process: ProcessRank { member.process }
+
+        func broadcast(_ bytes: UnsafeMutableRawBufferPointer, from root: Int) {
+            member.broadcast(bytes, from: root)
+        }
+
+        func exchange(
+            _ sent: UnsafeRawBufferPointer, for received: UnsafeMutableRawBufferPointer,
+            with peer: Int
+        ) {
+            member.exchange(sent, for: received, with: peer)
+            arrival.signal()
+        }
+
+        func sum(_ values: UnsafeMutableBufferPointer<Float>) {
+            member.sum(values)
+            arrival.signal()
+        }
+    }
+
+    @Test(
+        "what is whole is sent while the rest is computed, and zeros after a failure",
+        arguments: GradientReduction.allCases)
+    func early(_ reduction: GradientReduction) throws {
+        let shapes: [String: Shape] = ["a": [64], "b": [64], "c": [64]]
+        let owners = ParameterParts(shapes.mapValues(\.count), count: 2)
+        let results = try ThreadGroup.run(2) { member in
+            let watched = Watched(member: member)
+            let reducer = GradientReducer(
+                ShardTree(), shards: 2, planned: ["b", "a", "c"], shapes, owners, reduction,
+                watched)
+            for name in ["c", "b", "a"] { reducer.add(name, Tensor(repeating: 1, [64])) }
+            reducer.endShard()
+            reducer.add("b", Tensor(repeating: 2, [64]))
+            #expect(watched.arrival.wait(timeout: .now() + 60) == .success)
+            // The second process fails here.
+            if member.process.isFirst {
+                for name in ["a", "c"] { reducer.add(name, Tensor(repeating: 4, [64])) }
+            }
+            let names = try reducer.finish()
+            #expect(names == ["b", "a", "c"])
+            return try reducer.sums(["a", "b", "c"]).0.mapValues(\.elements)
+        }
+        var found: [String: [Float]] = [:]
+        for result in results { found.merge(try result.get()) { _, _ in [] } }
+        #expect(found["b"] == [Float](repeating: 6, count: 64))
+        for name in ["a", "c"] { #expect(found[name] == [Float](repeating: 6, count: 64)) }
+        #expect(found.count == 3)
     }
 
     @Test("parts are as long as whole tensors allow, and halves of those of half as many")
@@ -103,8 +187,13 @@ import _WuerstchenTestSupport
                 #expect(finer[name] / 2 == parts[name])
             }
             for length in lengths { #expect(abs(length - total / count) <= 4096) }
-            let order = sizes.keys.sorted().map { parts[$0] }
-            #expect(order == order.sorted())
+            // Of neighbours, whose gradients come together, all parts have some.
+            if count <= 4 {
+                for first in stride(from: 0, to: 40, by: 20) {
+                    let near = (first..<first + 20).map { parts["layer \($0)"] }
+                    #expect(Set(near).count == count)
+                }
+            }
         }
         // More parts than tensors.
         let few = ParameterParts(["a": 3, "b": 0, "c": 9], count: 8)

@@ -25,28 +25,25 @@ import _WuerstchenTestSupport
         let shapes = sizes.mapValues { Shape([$0]) }
         let owners = ParameterParts(sizes, count: processes)
         let own = 8 / processes
-        let names = (0..<steps).map { step in
-            (0..<processes).map { process in
-                (process * own..<(process + 1) * own).reduce(into: Set()) {
-                    $0.formUnion(self.leaf($1, step).keys)
-                }
-            }
-        }
         let results = try ThreadGroup.run(processes) { member in
             let first = member.process.rank * own
             var rounding = GradientRounding(
                 parts: ParameterParts(self.sizes, count: 8), errors: [:])
             var sums: [[String: [Float]]] = []
             for step in 0..<steps {
-                var tree = ShardTree(first: first, rounding: rounding)
-                for index in first..<first + own { tree.add(self.leaf(index, step)) }
-                var total = tree.takeTotal()
-                rounding = try #require(tree.rounding)
-                let known = names[step]
-                let buffer = StepBuffer(
-                    known.reduce(into: Set()) { $0.formUnion($1) }, shapes, owners, member)
-                sums.append(
-                    try buffer.sum(&total, by: &rounding, where: known).mapValues(\.elements))
+                let reducer = GradientReducer(
+                    ShardTree(first: first, rounding: rounding), shards: own,
+                    planned: step % 2 == 0 || processes == 1 ? [] : ["d", "b", "c"], shapes, owners,
+                    .ordered, member)
+                for index in first..<first + own {
+                    for (name, tensor) in self.leaf(index, step) { reducer.add(name, tensor) }
+                    reducer.endShard()
+                }
+                _ = try reducer.finish()
+                let known = (0..<8).reduce(into: Set()) { $0.formUnion(self.leaf($1, step).keys) }
+                let (found, errors) = try reducer.sums(known.sorted())
+                rounding = try #require(errors)
+                sums.append(found.mapValues(\.elements))
             }
             return (sums, rounding.errors.mapValues { $0.mapValues(\.elements) })
         }
