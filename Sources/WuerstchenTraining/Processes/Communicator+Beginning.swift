@@ -59,11 +59,7 @@ extension Communicator {
         if number == nil, case .number(let recorded) = begun?.settings?["shards"] {
             number = Int(exactly: recorded)
         }
-        if number == nil, begun == nil,
-            process.count > 1 || options.gradientPrecision != .float32
-        {
-            number = options.usualShards
-        }
+        if number == nil, begun == nil { number = options.shared(by: process).shards }
         let sent = withUnsafeBytes(of: Int64(number ?? 0)) { Array($0) }
         let agreed = try shared(sent, from: 0).withUnsafeBytes {
             Int($0.loadUnaligned(as: Int64.self))

@@ -57,6 +57,20 @@ public struct SingleProcess: Communicator {
     public func sum(_ values: UnsafeMutableBufferPointer<Float>) {}
 }
 
+/// Processes that are all as this one is, for work that is only measured: nothing is sent.
+struct AlikeProcesses: Communicator {
+    let process: ProcessRank
+
+    func broadcast(_ bytes: UnsafeMutableRawBufferPointer, from root: Int) {}
+
+    func exchange(
+        _ sent: UnsafeRawBufferPointer, for received: UnsafeMutableRawBufferPointer,
+        with peer: Int
+    ) {}
+
+    func sum(_ values: UnsafeMutableBufferPointer<Float>) {}
+}
+
 /// The processes that a piece of work is shared by.
 public enum ProcessGroup {
     /// Those of the current task; one by default. Trainings begun in the task are theirs together.

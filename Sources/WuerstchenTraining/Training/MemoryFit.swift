@@ -8,8 +8,8 @@ public import Wuerstchen
 /// more than there may be, activations are computed anew for gradients instead of being kept, which
 /// gives the same bits in a third more time.
 ///
-/// Of the processes of the current task it is one's share of a step, with all that the optimiser
-/// remembers: what a process has less of that, it needs about as much of to talk to the others.
+/// Of the processes of the current task it is this one's: its share of a step and of what the
+/// optimiser remembers, and what it needs to talk to the others.
 public struct MemoryFit<Objective: TrainingObjective>: Sendable {
     /// What is trained, in the way that takes no more memory than there may be.
     public let objective: Objective
@@ -42,7 +42,7 @@ public struct MemoryFit<Objective: TrainingObjective>: Sendable {
         func isTooMuch(_ estimate: MemoryEstimate, for most: Int) -> Bool {
             estimate.work > most - (process ?? estimate.process)
         }
-        let options = options.share(of: ProcessGroup.current.process)
+        let options = options.shared(by: ProcessGroup.current.process)
         let first = try Trainer.memory(of: objective, options)
         let saving =
             isTooMuch(first, for: limit ?? TensorMemory.physical ?? .max)
@@ -66,12 +66,11 @@ public struct MemoryFit<Objective: TrainingObjective>: Sendable {
             let less = try Trainer.memory(of: self.objective, other)
             guard !isTooMuch(less, for: limit) else { continue }
             let count = options.batchSize / parts
-            let processes = ProcessGroup.current.process.count
             advice =
                 options.shards == nil
                 ? "this would fit: \(count) of the \(options.batchSize) images at a time "
                     + "(--micro-batch \(count): \(less.peak.bytesInWords))"
-                : "this would fit: --shards \(parts * processes): \(less.peak.bytesInWords)"
+                : "this would fit: --shards \(parts): \(less.peak.bytesInWords)"
             break
         }
         throw WuerstchenError(
@@ -91,7 +90,8 @@ public struct MemoryFit<Objective: TrainingObjective>: Sendable {
 }
 
 extension Trainer {
-    /// The memory that steps of a training take at their worst moment.
+    /// The memory that steps of a training take at their worst moment, in this process of those of
+    /// the current task.
     ///
     /// - Parameters:
     ///   - objective: What is trained.
@@ -101,8 +101,11 @@ extension Trainer {
     static func memory(
         of objective: Objective, _ options: TrainingOptions
     ) throws -> MemoryEstimate {
-        try MemoryEstimate {
-            var trainer = try Trainer(measuring: objective, options)
+        let current = ProcessGroup.current.process
+        // Those that cannot share a step are refused when it begins.
+        let process = options.parts.isMultiple(of: current.count) ? current : .single
+        return try MemoryEstimate {
+            var trainer = try Trainer(measuring: objective, options, as: process)
             // In the second step there is all that the optimiser remembers.
             for _ in 0..<2 { _ = try trainer.next() }
         }

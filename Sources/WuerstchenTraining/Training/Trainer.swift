@@ -136,14 +136,20 @@ public struct Trainer<Objective: TrainingObjective> {
     }
 
     /// A run whose steps are only measured, somewhere in the middle of a training.
-    init(measuring objective: Objective, _ options: TrainingOptions) throws {
+    ///
+    /// - Parameters:
+    ///   - objective: What is trained.
+    ///   - options: The settings.
+    ///   - process: Which process takes the steps, of those that share them.
+    /// - Throws: What building networks throws.
+    init(measuring objective: Objective, _ options: TrainingOptions, as process: ProcessRank) throws
+    {
         var options = options
         options.steps = max(options.steps, 4)
         (self.objective, self.options) = (objective, options)
-        (file, communicator, isFullyCompared) = (nil, SingleProcess(), true)
+        (file, communicator, isFullyCompared) = (nil, AlikeProcesses(process: process), true)
         let parameters = try objective.initialParameters(seed: options.seed)
-        (owners, roundedParts) = Self.owners(
-            of: parameters, objective, options, communicator.process)
+        (owners, roundedParts) = Self.owners(of: parameters, objective, options, process)
         state = TrainingState(
             objective: objective.name, parameters: parameters, options, TrainingSettings())
         state.step = options.steps / 2

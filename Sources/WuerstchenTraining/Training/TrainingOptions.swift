@@ -67,15 +67,12 @@ public struct TrainingOptions: Sendable {
     /// The shards of a training that several processes begin where nobody names a number.
     var usualShards: Int { min(8, 1 << max(0, batchSize).trailingZeroBitCount) }
 
-    /// What one of several processes computes of a step; all of it where they cannot share it.
-    func share(of process: ProcessRank) -> TrainingOptions {
-        let all = shards ?? usualShards
-        guard process.count > 1, all.isMultiple(of: process.count),
-            batchSize.isMultiple(of: all)
-        else { return self }
+    /// The same with the shards that a training which begins in one of several processes has.
+    func shared(by process: ProcessRank) -> TrainingOptions {
         var result = self
-        result.shards = all / process.count
-        result.batchSize = batchSize / process.count
+        if process.count > 1 || gradientPrecision != .float32 {
+            result.shards = shards ?? usualShards
+        }
         return result
     }
 

@@ -81,6 +81,26 @@ import _WuerstchenTestSupport
         }
     }
 
+    @Test("of what the optimiser remembers each process counts its part")
+    func shared() throws {
+        let objective = try #require(objective().checkpointingActivations())
+        let count = try objective.initialParameters(seed: 0).count
+        func work(_ processes: Int) throws -> Int {
+            try ThreadGroup.run(processes) { member in
+                try ProcessGroup.$current.withValue(member) {
+                    var asked = self.options(batch: processes)
+                    asked.shards = processes
+                    return try MemoryFit(objective, asked).estimate.work
+                }
+            }.map { try $0.get() }.max() ?? 0
+        }
+        // Each has one image, so that they differ in what they remember and send.
+        let remembered = 2 * 4 * count
+        let (one, two, four) = (try work(1), try work(2), try work(4))
+        #expect(one - two > remembered / 4, "\(one), \(two) for \(remembered)")
+        #expect(one - four > remembered / 2, "\(one), \(four) for \(remembered)")
+    }
+
     @Test("too much for a limit, activations are computed anew, to the same bits")
     func checkpointing() throws {
         let objective = try objective()
