@@ -81,10 +81,7 @@ public struct FlowMap: Sendable, Hashable {
     ///
     /// - Throws: ``WuerstchenError`` with code `invalidRequest` for a count outside 1…10000.
     public func timesteps(count: Int) throws -> Timesteps {
-        guard (1...10_000).contains(count) else {
-            throw WuerstchenError(
-                .invalidRequest, "\(count) sampling steps; there must be 1 to 10000")
-        }
+        try Timesteps.validate(count: count)
         return equalTimesteps(count)
     }
 

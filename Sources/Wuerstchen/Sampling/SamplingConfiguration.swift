@@ -38,8 +38,20 @@ public struct SamplingConfiguration: Sendable, Hashable, Codable {
     func options(_ schedule: NoiseSchedule) -> SamplingOptions {
         let map = FlowMap(schedule: schedule, isClamped: true)
         return SamplingOptions(
-            timesteps: method.solver == nil
-                ? Timesteps(equal: steps) : map.equalTimesteps(steps),
-            guidance: guidance, method: method)
+            timesteps: method.equalTimesteps(steps, along: map), guidance: guidance, method: method)
+    }
+}
+
+/// Checks what a configuration says about how its stage is sampled, which a flow says itself.
+///
+/// - Throws: ``WuerstchenError`` with code `invalidConfiguration`.
+func requireSampling(_ flow: FlowConfiguration?, _ sampling: SamplingConfiguration?) throws {
+    try flow?.validate()
+    try sampling?.validate()
+    guard flow == nil || sampling == nil else {
+        throw WuerstchenError(
+            .invalidConfiguration,
+            "flow and sampling are both there; a flow says itself how it is sampled, so take "
+                + "sampling out")
     }
 }

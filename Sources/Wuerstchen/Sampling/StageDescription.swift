@@ -63,10 +63,8 @@ public struct StageDescription: Sendable, Hashable {
         if let steps = steps ?? (isDiffusion ? defaultSampling.timesteps.count : nil),
             steps != defaultSampling.timesteps.count || options.method != defaultSampling.method
         {
-            options.timesteps =
-                options.method.solver != nil
-                ? try flowMap.timesteps(count: steps)
-                : try Timesteps(count: steps)
+            try Timesteps.validate(count: steps)
+            options.timesteps = options.method.equalTimesteps(steps, along: flowMap)
         }
         if let guidance { options.guidance = guidance }
         return options
@@ -90,5 +88,11 @@ extension SamplingMethod {
         case .heun: .heun
         case .dpmpp2M: .dpmpp2M
         }
+    }
+
+    /// Equal steps, as many as were found to be at least one: in time, or for the solver of a flow
+    /// in the flow's time.
+    func equalTimesteps(_ count: Int, along map: FlowMap) -> Timesteps {
+        solver == nil ? Timesteps(equal: count) : map.equalTimesteps(count)
     }
 }

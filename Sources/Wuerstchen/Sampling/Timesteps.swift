@@ -13,11 +13,15 @@ public struct Timesteps: Sendable, Hashable, Codable {
     ///
     /// - Throws: ``WuerstchenError`` with code `invalidRequest` for a count outside 1…10000.
     public init(count: Int) throws {
+        try Timesteps.validate(count: count)
+        times = Timesteps.equal(count)
+    }
+
+    static func validate(count: Int) throws {
         guard (1...10_000).contains(count) else {
             throw WuerstchenError(
                 .invalidRequest, "\(count) sampling steps; there must be 1 to 10000")
         }
-        times = Timesteps.equal(count)
     }
 
     /// Times of your own.

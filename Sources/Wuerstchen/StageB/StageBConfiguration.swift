@@ -93,8 +93,7 @@ extension StageB {
             ])
             try requirePositive(
                 ["patch_size": patchSize, "kernel_size": kernelSize], upTo: widestPatch)
-            try flow?.validate()
-            try sampling?.validate()
+            try requireSampling(flow, sampling)
             func require(_ condition: Bool, _ message: @autoclosure () -> String) throws {
                 if !condition { throw WuerstchenError(.invalidConfiguration, message()) }
             }

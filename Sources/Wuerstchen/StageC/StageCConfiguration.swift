@@ -59,8 +59,7 @@ extension StageC {
                 "c_r": timestepChannels,
             ])
             try requirePositive(["depth": depth], upTo: deepest)
-            try flow?.validate()
-            try sampling?.validate()
+            try requireSampling(flow, sampling)
             guard timestepChannels >= 4 else {
                 throw WuerstchenError(
                     .invalidConfiguration, "c_r is \(timestepChannels); it must be at least 4")

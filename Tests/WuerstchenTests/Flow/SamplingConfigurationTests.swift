@@ -57,6 +57,22 @@ import _WuerstchenTestSupport
         #expect(configuration.sampling == nil)
     }
 
+    @Test("a file that says both is refused", arguments: ["prior", "decoder"])
+    func both(_ stage: String) throws {
+        let copy = try TinyCascade.copy()
+        let name = "wuerstchen\(stage == "prior" ? "-prior" : "")/\(stage)/config.json"
+        let text = try String(contentsOf: copy.file(name), encoding: .utf8)
+        try copy.write(
+            text.replacing(
+                "{",
+                with: "{\"sampling\": {\"method\": \"ddim\", \"steps\": 2}, "
+                    + "\"flow\": {\"steps\": 1},",
+                maxReplacements: 1), to: name)
+        expectError(.invalidConfiguration, name, "flow and sampling") {
+            _ = try Cascade(contentsOf: copy.url)
+        }
+    }
+
     @Test("no guidance is said by leaving it out")
     func unguided() throws {
         let (copy, cascade) = try Self.cascade("{\"method\": \"heun\", \"steps\": 2}")
