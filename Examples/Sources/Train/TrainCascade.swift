@@ -80,7 +80,7 @@ struct TrainCascade: AsyncParsableCommand {
     func validate() throws {
         guard source.images != nil else {
             throw ValidationError(
-                "--pictures FOLDER is needed: images with captions; `train miniature` has drawn scenes"
+                "--images FOLDER is needed: images with captions; `train miniature` has drawn scenes"
             )
         }
         guard start == nil || size == nil && tokenizer == nil else {
