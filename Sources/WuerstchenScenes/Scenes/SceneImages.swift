@@ -23,6 +23,11 @@ public struct SceneImages: ImageSource, SceneLabelSource, CaptionSource {
         self.mentionsAll = mentionsAll
     }
 
+    /// What tells the first so many scenes from others, for files of what was computed of them.
+    func record(of count: Int) -> String {
+        "\(count) scenes of seed \(seed), split \(split) and side \(crop ?? SceneRenderer.side)"
+    }
+
     /// A scene, whether it is to be mirrored, its caption and its labels.
     public struct Example: Sendable {
         /// The scene, before it is mirrored.

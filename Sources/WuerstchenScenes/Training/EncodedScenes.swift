@@ -39,8 +39,7 @@ public struct EncodedScenes: EncodedImageSource, SceneLabelSource {
         self.images = images
         classes = (0..<count).map { images.example($0).labels.classes }
         digest =
-            "\(count) scenes of seed \(images.seed), split \(images.split) and side "
-            + "\(images.crop ?? SceneRenderer.side) by Stage A \(SettingsDigest(of: stageA)) and "
+            "\(images.record(of: count)) by Stage A \(SettingsDigest(of: stageA)) and "
             + "compressor \(SettingsDigest(of: compressor))"
         func encoded(_ number: Int, count: Int) throws -> (semantic: Tensor, latents: Tensor) {
             let pixels = images.batch(number, count: count).pixels
