@@ -51,13 +51,15 @@ import WuerstchenTraining
     @Option(help: "Guidance of Stage C. (default: what it was made for)")
     var stageCGuidance: Float?
 
-    @Option(help: "How Stage C samples: ddpm, ddim, euler, heun. (default: as it was made)")
+    @Option(
+        help: "How Stage C samples: ddpm, ddim, euler, heun, dpmpp-2m. (default: as it was made)")
     var stageCMethod: SamplingMethod?
 
     @Option(help: "Steps of Stage B. (default: what it was made for)")
     var stageBSteps: Int?
 
-    @Option(help: "How Stage B samples: ddpm, ddim, euler, heun. (default: as it was made)")
+    @Option(
+        help: "How Stage B samples: ddpm, ddim, euler, heun, dpmpp-2m. (default: as it was made)")
     var stageBMethod: SamplingMethod?
 
     @Option(

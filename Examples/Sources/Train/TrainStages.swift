@@ -100,11 +100,6 @@ struct TrainCompressorAndB: AsyncParsableCommand {
     enum CompressorNetwork: String, ExpressibleByArgument, CaseIterable {
         case residual, efficientnet
 
-        /// The network that parameters are of.
-        init(of parameters: [String: Tensor]) {
-            self = parameters["backbone.0.weight"] == nil ? .efficientnet : .residual
-        }
-
         var architecture: SemanticCompressor.Architecture {
             self == .residual ? .residual : .efficientNet
         }
@@ -160,7 +155,7 @@ struct TrainCompressorAndB: AsyncParsableCommand {
             arguments.training.folder, for: ProcessGroup.current.process)
         defer { withExtendedLifetime(lock) {} }
         let compressorValues = try given ?? trainedCompressor(sources)
-        objective.compressorArchitecture = CompressorNetwork(of: compressorValues).architecture
+        objective.compressorArchitecture = .init(of: ParameterValues(compressorValues))
         var begun = try TrainableParameters(text.parameters(), under: "text").values
             .merging(start.parameters(\.stageB, under: StageB.scope)) { $1 }
         if joint {

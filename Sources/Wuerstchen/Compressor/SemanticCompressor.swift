@@ -47,10 +47,9 @@ public struct SemanticCompressor: Sendable {
         parameters source: any ParameterSource, precision: Precision = .float32,
         latentSpace: SemanticLatentSpace = SemanticLatentSpace()
     ) throws {
-        let isResidual = source.names?.contains("backbone.0.weight") ?? false
         try self.init(
-            architecture: isResidual ? .residual : .efficientNet, parameters: source,
-            precision: precision, latentSpace: latentSpace)
+            architecture: Architecture(of: source), parameters: source, precision: precision,
+            latentSpace: latentSpace)
     }
 
     /// The networks that a compressor can be.
@@ -59,6 +58,12 @@ public struct SemanticCompressor: Sendable {
         case efficientNet
         /// A small encoder of residual blocks, for cascades that are trained from scratch.
         case residual
+
+        /// The network that parameters are of, by their names.
+        public init(of source: any ParameterSource) {
+            self =
+                source.names?.contains("backbone.0.weight") == true ? .residual : .efficientNet
+        }
     }
 
     /// A compressor of an architecture, whose parameters the source may make up.

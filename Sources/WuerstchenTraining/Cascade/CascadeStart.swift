@@ -123,8 +123,7 @@ struct CascadeStart: Sendable {
 
     /// The compressor's network.
     func compressorArchitecture() throws -> SemanticCompressor.Architecture {
-        let names = try CheckpointParameters(contentsOf: compressorFile).names
-        return names?.contains("backbone.0.weight") == true ? .residual : .efficientNet
+        .init(of: try CheckpointParameters(contentsOf: compressorFile))
     }
 
     /// The preview decoder; nil where there is none.
