@@ -28,7 +28,7 @@ import Wuerstchen
             What to time. products: matrices alone. operations: what the networks are made of. \
             stage-c, stage-b, stage-a: one forward pass. text: the text encoders. loading: from \
             weights in memory to networks. lora: a forward pass with adapters merged and beside the \
-            weights. training: a step at the sizes of the miniature. \
+            weights. training: a step at the sizes of the miniature, and gradients through frozen weights. \
             published-training: 20 steps at the published widths, with few blocks, and those of \
             distillation. miniature: images of the small cascade, by all steps and by its students. \
             cascade: a whole image, 60 and 12 steps. scaling: \

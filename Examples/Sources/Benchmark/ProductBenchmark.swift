@@ -1,6 +1,6 @@
 import Wuerstchen
 
-/// PackedWeight products at the shapes that take most of an image's time.
+/// Matrix products at the shapes that take most of an image's time.
 enum ProductBenchmark {
     private static let shapes = [
         ("Stage C, 576×1536→6144", 576, 1536, 6144), ("Stage C, 576×6144→1536", 576, 6144, 1536),

@@ -1,3 +1,4 @@
+import ExampleSupport
 import Wuerstchen
 import WuerstchenTraining
 
@@ -8,6 +9,31 @@ enum TrainingBenchmark {
         guard precision != .int8 else { return }
         try measure(step(StageC.self), batchSize: 64, precision, &table)
         try measure(step(StageB.self), batchSize: 16, precision, &table)
+        try measureFrozen(step(StageC.self), batchSize: 64, precision, &table)
+        try measureFrozen(step(StageB.self), batchSize: 16, precision, &table)
+    }
+
+    /// Forwards and backwards alone: through weights that are learnt, and through frozen ones to
+    /// the input, as adapters and losses of other networks' features have it.
+    private static func measureFrozen<Stage: BenchmarkedStage>(
+        _ step: StageStep<Stage>, batchSize: Int, _ precision: Precision,
+        _ table: inout ResultTable
+    ) throws {
+        let values = try step.initialParameters(seed: 3).scope(Stage.scope)
+        func stage(_ values: [String: Tensor]) throws -> Stage {
+            try step.blueprint.stage(ParameterValues(values), precision: precision)
+        }
+        let name = step.blueprint.description.name
+        let learnt = try table.measureTime("\(name), gradients of all", precision) {
+            let leaves = values.mapValues { $0.tracked() }
+            _ = try step.loss(stage(leaves), batchSize) { $0.tracked() }.gradients()
+        }
+        let network = try stage(values)
+        let frozen = try table.measureTime("\(name), frozen, of the input", precision) {
+            _ = try step.loss(network, batchSize) { $0.tracked() }.gradients()
+        }
+        let saved = 100 * (1 - frozen / learnt)
+        table.note("frozen weights save \(saved.rounded(to: 1)) % of it")
     }
 
     private static func step<Stage: BenchmarkedStage>(_ type: Stage.Type) -> StageStep<Stage> {
@@ -104,13 +130,19 @@ private struct StageStep<Stage: BenchmarkedStage>: TrainingObjective {
     func loss(_ parameters: StepParameters, _ step: TrainingStep) throws -> TrainingLoss {
         let stage = try blueprint.stage(
             parameters.source(Stage.scope), precision: step.precision)
-        let count = step.batchSize
-        let x = normal(try stage.shape(side: side, batch: count))
+        return TrainingLoss(try loss(stage, step.batchSize))
+    }
+
+    /// The loss of a batch whose latents are passed on as a caller has them.
+    func loss(
+        _ stage: Stage, _ count: Int, _ input: (Tensor) -> Tensor = { $0 }
+    ) throws -> Tensor {
+        let x = input(normal(try stage.shape(side: side, batch: count)))
         let result = try stage.predictNoise(
             x, times: (0..<count).map { Float($0) / Float(count) },
             conditioning: stage.conditioning(
                 side: side, batch: count, tokens: tokens, isGuided: false))
-        return TrainingLoss((result - x.scaled(by: Stage.goal)).meanSquare())
+        return (result - x.scaled(by: Stage.goal)).meanSquare()
     }
 }
 
