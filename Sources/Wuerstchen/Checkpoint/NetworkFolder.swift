@@ -15,7 +15,8 @@ package struct NetworkFolder {
     }
 
     /// Writes the configuration and the weights, and removes weights of the other names that are
-    /// written to such a folder, which an earlier export left. Weights that cannot be stored leave the folder as it was.
+    /// written to such a folder, which an earlier export left. Weights that cannot be stored leave
+    /// the folder as it was.
     ///
     /// - Throws: ``WuerstchenError`` with code `unwritableFile`, and what the sources throw.
     package func write(
