@@ -166,6 +166,25 @@ public struct Cascade: Sendable {
             + "that is less likely"
     }
 
+    /// What to expect of a request that may be other than what whoever made it expects.
+    ///
+    /// - Parameter request: The request.
+    /// - Returns: Sentences about it; none where nothing is to be said.
+    /// - Throws: ``WuerstchenError`` when a stage's configuration cannot be read.
+    public func advice(for request: GenerationRequest) throws -> [String] {
+        let whole = try completed(request)
+        var advice: [String] = []
+        let isDrawn = request.edit.map { max($0.stageCStrength, $0.stageBStrength) > 0 } ?? true
+        if isDrawn, let note = self.advice(on: size(of: request)) { advice.append(note) }
+        let isGuided = whole.stageC?.isGuided == true || whole.stageB?.isGuided == true
+        if !request.negativePrompt.isEmpty, !isGuided {
+            advice.append(
+                "the negative prompt changes nothing: it is what guidance leads away from, and "
+                    + "there is none, as in stages that were distilled with it in them")
+        }
+        return advice
+    }
+
     /// The rows and columns of the semantic latent for images of a size: enough to cover it, and
     /// such that the decoder can run on them.
     ///

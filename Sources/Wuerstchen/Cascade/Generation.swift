@@ -49,7 +49,7 @@ public struct GenerationStep: Sendable {
     /// The end of the negative prompt that was lost.
     public let unreadNegativePrompt: String
     /// Words of the prompt that the vocabulary does not have; see
-    /// ``CLIPTokenizer/unknownWords(in:)``.
+    /// ``CLIPTokenizer/unknownWords(in:)``; of the negative prompt too, where it is read.
     public let unknownWords: [String]
     /// For Stage C, the same as a latent that any ``LatentDecoder`` can show.
     public let semanticLatent: SemanticLatent?
@@ -217,14 +217,16 @@ struct GenerationRun: Sendable {
                 try WeightedPrompt(text, syntax: request.promptSyntax).text
             }
             let prompt = try read(request.prompt)
+            let negative = stageC.isGuided ? try read(request.negativePrompt) : ""
             unknownWords = encoder.tokenizer.unknownWords(in: prompt)
+            unknownWords += encoder.tokenizer.unknownWords(in: negative)
+                .filter { !unknownWords.contains($0) }
             text = try encoder.encode(
                 request.prompt, negative: stageC.isGuided ? request.negativePrompt : nil,
                 syntax: request.promptSyntax)
             unreadPrompt = encoder.tokenizer.unreadEnd(of: prompt)
             if text.isNegativeTruncated {
-                unreadNegativePrompt = encoder.tokenizer.unreadEnd(
-                    of: try read(request.negativePrompt))
+                unreadNegativePrompt = encoder.tokenizer.unreadEnd(of: negative)
             }
         }
         self.text = text

@@ -45,8 +45,13 @@ public func weightsFingerprint(ofFile file: URL) throws -> String {
 private func fingerprint(of files: [URL]) throws -> String {
     var hash = FNV1a()
     for file in files {
-        let data = try Data(contentsOf: file, options: .mappedIfSafe)
-        data.withUnsafeBytes { hash.addWords($0) }
+        let handle = try FileHandle(forReadingFrom: file)
+        defer { try? handle.close() }
+        // Piece by piece: mapped whole, gigabytes would count as the process's memory. Pieces are of
+        // whole words but for the last.
+        while let piece = try handle.read(upToCount: 1 << 20), !piece.isEmpty {
+            piece.withUnsafeBytes { hash.addWords($0) }
+        }
     }
     return hash.digits
 }

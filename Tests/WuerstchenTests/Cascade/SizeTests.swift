@@ -51,6 +51,16 @@ import _WuerstchenTestSupport
             #expect(advice.contains("\(width)×\(height)") && advice.contains("256×200"))
             #expect(advice.contains("384×300"))
         }
+        var request = GenerationRequest(
+            "a house", negativePrompt: "night", size: ImageSize(width: 512, height: 512),
+            stageC: SamplingOptions(timesteps: try Timesteps(count: 2), guidance: 4))
+        #expect(try cascade.advice(for: request).count == 1)
+        request.size = nil
+        #expect(try cascade.advice(for: request).isEmpty)
+        request.stageC?.guidance = 1
+        #expect(try cascade.advice(for: request).first?.contains("negative prompt") == true)
+        request.negativePrompt = ""
+        #expect(try cascade.advice(for: request).isEmpty)
     }
 
     @Test("a larger size than needed is cut out of the middle")
