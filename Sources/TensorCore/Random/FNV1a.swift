@@ -19,6 +19,13 @@ package struct FNV1a: Sendable {
 
     /// Adds bytes.
     package mutating func add(_ bytes: some Sequence<UInt8>) {
+        // One by one through an iterator that is not known, a large image would take a minute.
+        let isContiguous: Void? = bytes.withContiguousStorageIfAvailable { bytes in
+            for index in 0..<bytes.count {
+                value = unsafe (value ^ UInt64(bytes[index])) &* 0x100_0000_01b3
+            }
+        }
+        guard isContiguous == nil else { return }
         for byte in bytes { value = (value ^ UInt64(byte)) &* 0x100_0000_01b3 }
     }
 

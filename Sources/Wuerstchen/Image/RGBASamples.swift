@@ -13,15 +13,21 @@ enum RGBASamples {
     static func append(
         _ samples: ArraySlice<UInt8>, to pixels: inout [UInt8], showsOpacity: Bool
     ) {
-        for index in stride(from: samples.startIndex, to: samples.endIndex, by: 4) {
-            let alpha = Int(samples[index + 3])
-            if showsOpacity {
-                pixels += [samples[index + 3], samples[index + 3], samples[index + 3]]
-                continue
+        let count = samples.count / 4
+        pixels += [UInt8](unsafeUninitializedCapacity: 3 * count) { pixels, initializedCount in
+            samples.withUnsafeBufferPointer { samples in
+                for pixel in 0..<count {
+                    let alpha = samples[4 * pixel + 3]
+                    for place in 0..<3 {
+                        let sample = Int(samples[4 * pixel + place])
+                        pixels[3 * pixel + place] =
+                            showsOpacity
+                            ? alpha
+                            : UInt8((Int(alpha) * sample + (255 - Int(alpha)) * 255 + 127) / 255)
+                    }
+                }
             }
-            for sample in samples[index..<(index + 3)] {
-                pixels.append(UInt8((alpha * Int(sample) + (255 - alpha) * 255 + 127) / 255))
-            }
+            initializedCount = 3 * count
         }
     }
 }
