@@ -9,7 +9,7 @@ import WuerstchenTraining
 enum FuzzTarget {
     static let all: [String: @Sendable ([UInt8]) -> Void] = [
         "safetensors": safetensors, "json": json, "tokenizer": tokenizer, "png": png,
-        "state": state,
+        "state": state, "photo": photo, "record": record,
     ]
 
     /// The target of this run.
@@ -22,8 +22,10 @@ enum FuzzTarget {
             FileManager.default.fileExists(atPath: memory)
             ? URL(fileURLWithPath: memory) : FileManager.default.temporaryDirectory
         let folder = place.appendingPathComponent("fuzz-\(getpid())", isDirectory: true)
-        try? FileManager.default.createDirectory(
-            at: folder.appendingPathComponent("images"), withIntermediateDirectories: true)
+        for name in ["images", "photos"] {
+            try? FileManager.default.createDirectory(
+                at: folder.appendingPathComponent(name), withIntermediateDirectories: true)
+        }
         atexit { FuzzTarget.removeFolder() }
         return folder
     }()
@@ -50,13 +52,21 @@ enum FuzzTarget {
 
     // MARK: Targets
 
-    /// A file as it is, or one of a header and some data, for which the length is put in front.
+    /// Layers that a LoRA can be of.
+    private static let layers: [CascadeLoRA.Network: [String: Shape]] = [
+        .stageC: ["blocks.0.attention.to_q": [4, 6], "blocks.1.channelwise.0": [2, 2]],
+        .textEncoder: ["text_model.encoder.layers.0.mlp.fc1": [4, 2]],
+        .stageB: ["up_blocks.0.0.attention.to_out.0": [2, 4]],
+    ]
+
+    /// A file as it is, or one of a header and some data, for which the length is put in front:
+    /// weights, a LoRA or embeddings of a prompt.
     static func safetensors(_ bytes: [UInt8]) {
         let (choice, rest) = choice(bytes)
-        let file = choice % 2 == 0 ? Array(rest) : wrapped(Array(rest))
-        guard let file = try? Safetensors(contentsOf: write(file, as: "x.safetensors")) else {
-            return
-        }
+        let url = write(choice % 2 == 0 ? Array(rest) : wrapped(Array(rest)), as: "x.safetensors")
+        guard let file = try? Safetensors(contentsOf: url) else { return }
+        _ = try? CascadeLoRA(contentsOf: url, for: layers)
+        _ = try? PromptEmbeddings(contentsOf: url)
         for entry in file.entries.values {
             guard entry.shape.count <= Shape.maximumRank, entry.byteRange.count < 1 << 20 else {
                 continue
@@ -151,6 +161,23 @@ enum FuzzTarget {
         let url = write(file, as: "images/0.png")
         _ = choice % 4 == 3 ? nil : try? Image.read(contentsOf: url)
         if choice % 4 == 3 { _ = try? ImageFolder(url.deletingLastPathComponent()) }
+    }
+
+    /// A JPEG or WebP file, by itself or in a folder.
+    static func photo(_ bytes: [UInt8]) {
+        let (choice, rest) = choice(bytes)
+        let url = write(rest, as: "photos/0.jpg")
+        _ = choice % 4 == 3 ? nil : try? Image.read(contentsOf: url)
+        if choice % 4 == 3 { _ = try? ImageFolder(url.deletingLastPathComponent()) }
+    }
+
+    /// The record in an image of how it was made.
+    static func record(_ bytes: [UInt8]) {
+        let file = write(bytes, as: "record.json")
+        guard let record = try? decodeJSON(GenerationRecord.self, from: file),
+            let request = try? record.request()
+        else { return }
+        _ = request.metadata(checkpoint: record.checkpoint)
     }
 
     /// The state of a training run: a file as it is, or one made of a record, a line feed and the
