@@ -49,7 +49,11 @@ public struct ImageArguments: ParsableArguments, Sendable {
         }
     }
 
-    private var looksDeeper: Bool { subfolders || repeats }
+    /// Whether the folders in it are looked into, for whatever reason.
+    public var looksDeeper: Bool { subfolders || repeats }
+
+    /// How captions are read as tags; nil where they are not.
+    public var tags: CaptionTags? { shuffleTags ? CaptionTags(kept: keepTags) : nil }
 
     /// The folder's place; nil for drawn scenes.
     public var url: URL? { images.map { URL(fileURLWithPath: $0) } }
@@ -60,13 +64,17 @@ public struct ImageArguments: ParsableArguments, Sendable {
         var options = options
         options.includesSubfolders = looksDeeper
         options.countsRepeats = repeats
-        options.tags = shuffleTags ? CaptionTags(kept: keepTags) : nil
+        options.tags = tags
         return try url.map { try ImageFolder($0, options: options, report: StatusLine().note) }
     }
 
     /// The captions of the folder, whether there are images or not; nil for drawn scenes.
     public func captions() throws -> CaptionFolder? {
-        try url.map {
+        guard !repeats, !shuffleTags else {
+            throw ValidationError(
+                "--repeats and --shuffle-tags are for images; captions alone are taken as they are")
+        }
+        return try url.map {
             try CaptionFolder($0, includesSubfolders: looksDeeper, report: StatusLine().note)
         }
     }

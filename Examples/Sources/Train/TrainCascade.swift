@@ -128,7 +128,8 @@ struct TrainCascade: AsyncParsableCommand {
         }
         options.tokenizer = tokenizer.map { URL(fileURLWithPath: $0) }
         options.heldOutShare = heldOut
-        options.includesSubfolders = source.subfolders
+        options.includesSubfolders = source.looksDeeper
+        (options.countsRepeats, options.tags) = (source.repeats, source.tags)
         options.batchSize = batch
         (options.seed, options.precision) = (compute.seed, compute.precision)
         var training = try CascadeTraining(
@@ -179,12 +180,9 @@ struct ExportCascade: ParsableCommand {
         let run = URL(fileURLWithPath: folder)
         let target =
             output.map { URL(fileURLWithPath: $0) } ?? run.appendingPathComponent("checkpoint")
-        let inside = (try? FileManager.default.contentsOfDirectory(atPath: target.path)) ?? []
-        guard output == nil || force || inside.isEmpty else {
-            throw ValidationError(
-                "\(target.path) is there and not empty; overwrite it with --force")
+        try CheckpointExport.fill(target, replaces: force || output == nil) {
+            try CascadeTraining.export(run, to: target)
         }
-        try CascadeTraining.export(run, to: target)
     }
 }
 

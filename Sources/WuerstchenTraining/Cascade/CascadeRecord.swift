@@ -11,6 +11,8 @@ struct CascadeRecord: Codable {
     var schedule: CascadeSchedule
     /// What the pieces began with; nil for nothing.
     var start: Start?
+    /// What all pieces depend on, beside the networks; nil where an older file does not say.
+    var settings: TrainingSettings?
 
     /// A checkpoint that a training begins with.
     struct Start: Codable, Equatable {
@@ -62,6 +64,18 @@ extension CascadeRecord {
         }
     }
 
+    /// Refuses to go on with other images or settings than a training was begun with: pieces that
+    /// are done would stay those of the first.
+    func require(_ asked: TrainingSettings, in folder: URL) throws {
+        let differences = settings?.differences(from: asked) ?? []
+        guard differences.isEmpty else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "\(folder.path) was begun with \(differences.joined(separator: ", ")); go on as it "
+                    + "was begun, or choose another folder")
+        }
+    }
+
     /// The checkpoint that a training was begun with, where it was; nil for none.
     ///
     /// - Throws: `WuerstchenError` when it is not there or is another one.
@@ -83,6 +97,24 @@ extension CascadeRecord {
 }
 
 extension CascadeTraining.Options {
+    /// What all pieces of a training on some images depend on.
+    func settings(of images: ImageFolder) throws -> TrainingSettings {
+        var result = TrainingSettings()
+        result.add(images, at: "images")
+        result.add(precision, at: "precision")
+        result.add(batchSize.map { "\($0)" } ?? "each piece's own", at: "batchSize")
+        guard let keep else { return result }
+        result.add(keep.share, at: "keep.share")
+        switch keep.source {
+        case .folder(let url):
+            result.add(try ImageFolder(url).fingerprint, at: "keep.namesSizesAndCaptions")
+        case .drawn(let captions, let count):
+            result.add(count, at: "keep.count")
+            result.add(captions, at: "keep.captions")
+        }
+        return result
+    }
+
     /// The pieces that are trained.
     func trained() throws -> Set<CascadePiece> {
         guard let start else {

@@ -40,6 +40,8 @@ public struct CascadeTraining: Sendable {
     var kept: KeptFolders?
     private let batchSize: Int?
     private let precision: Precision
+    /// What all pieces depend on, beside the networks.
+    private let settings: TrainingSettings
 
     var pieces: TrainedPieces {
         var result = TrainedPieces(in: folder)
@@ -78,6 +80,10 @@ public struct CascadeTraining: Sendable {
         public var heldOutShare = 0.05
         /// Whether the folders in the folder are looked into.
         public var includesSubfolders = false
+        /// Whether the numbers in folders' names count; see `ImageFolderOptions`.
+        public var countsRepeats = false
+        /// How captions are read that are lists of tags; nil to take all captions as they are.
+        public var tags: CaptionTags?
         /// What everything random depends on.
         public var seed: UInt64 = 0
         /// The numbers that networks multiply.
@@ -101,7 +107,7 @@ public struct CascadeTraining: Sendable {
     ///   - report: Called with a sentence about each file that cannot be used; from any thread.
     /// - Throws: `WuerstchenError` when networks do not fit together or a checkpoint cannot be
     ///   fine-tuned, which lists everything at once; when the folder of images has no captions; or
-    ///   when the training was begun with other sizes, another seed or another checkpoint.
+    ///   when the training was begun with other images, sizes, settings or another checkpoint.
     public init(
         in folder: URL, images: URL, options: Options = Options(),
         report: @escaping @Sendable (String) -> Void = { _ in }
@@ -113,11 +119,11 @@ public struct CascadeTraining: Sendable {
         var choice = ImageFolderOptions(
             sizes: .buckets(AspectBuckets(side: architecture.side)),
             heldOutShare: options.heldOutShare, includesSubfolders: options.includesSubfolders,
-            seed: options.seed)
+            tags: options.tags, countsRepeats: options.countsRepeats, seed: options.seed)
         let found = try ImageFolder(images, options: choice, report: report)
         try found.summary().requireCaptions()
         choice.sizes = .crops(side: architecture.crop, shorterSide: architecture.side)
-        (choice.crop, choice.readsCaptions) = (.random, false)
+        (choice.crop, choice.readsCaptions, choice.tags) = (.random, false, nil)
         crops = try ImageFolder(images, options: choice)
         var pieces = TrainedPieces(in: folder)
         pieces.start = start
@@ -149,6 +155,8 @@ public struct CascadeTraining: Sendable {
                         + "(\(record.seed)); go on as it was begun, or choose another folder")
             }
         }
+        settings = try options.settings(of: found)
+        try record?.require(settings, in: folder)
         (self.start, self.trained, keep) = (start, trained, options.keep)
         self.folder = folder
         self.images = found
@@ -215,7 +223,7 @@ public struct CascadeTraining: Sendable {
                 architecture: architecture, seed: seed,
                 schedule: CascadeSchedule(
                     limit: limit, pieces: speeds.secondsPerStep, other: speeds.other),
-                start: try self.start.map(CascadeRecord.Start.init))
+                start: try self.start.map(CascadeRecord.Start.init), settings: settings)
             for (piece, memory) in speeds.memory { record.schedule.note(memory: memory, of: piece) }
             record.schedule.add(otherSeconds: (now() - start).seconds)
             let before = try self.start.flatMap { try CheckpointCaptions(of: $0.checkpoint) }

@@ -37,12 +37,14 @@ import _WuerstchenTestSupport
     }()
 
     private func training(
-        in folder: URL, seed: UInt64 = 0, side: Int = 128
+        in folder: URL, seed: UInt64 = 0, side: Int = 128,
+        _ change: (inout CascadeTraining.Options) -> Void = { _ in }
     ) throws -> CascadeTraining {
         var options = CascadeTraining.Options(Self.architecture)
         options.architecture.side = side
         (options.batchSize, options.seed) = (2, seed)
         (options.precision, options.heldOutShare) = (.float32, 0)
+        change(&options)
         return try CascadeTraining(in: folder, images: pictures.url, options: options)
     }
 
@@ -129,6 +131,24 @@ import _WuerstchenTestSupport
         expectError(.fileNotFound, "cascade.json") {
             try CascadeTraining.export(pictures.url, to: folder.url)
         }
+        for (words, change) in [
+            ("precision float32 (not bfloat16)", { $0.precision = .bfloat16 }),
+            ("batch size 2 (not each piece's own)", { $0.batchSize = nil }),
+            ("images, held out share 0 (not 0.25)", { $0.heldOutShare = 0.25 }),
+            ("images, tags, kept nothing (not 1)", { $0.tags = CaptionTags(kept: 1) }),
+            ("images, counts repeats nothing (not yes)", { $0.countsRepeats = true }),
+        ] as [(String, (inout CascadeTraining.Options) -> Void)] {
+            expectError(.invalidRequest, folder.url.path, words) {
+                _ = try training(in: folder.url, change)
+            }
+        }
+        // What it was begun with may lie behind: the pieces that are done do not tell.
+        try pictures.url.put("3.txt", "another caption")
+        expectError(.invalidRequest, "names sizes and captions") {
+            _ = try training(in: folder.url)
+        }
+        try pictures.url.put("3.txt", "picture number 3")
+        _ = try training(in: folder.url)
         let other = try TemporaryFolder()
         try other.url.put("report.html", "mine")
         expectError(.unwritableFile, "report.html") { _ = try training(in: other.url) }
