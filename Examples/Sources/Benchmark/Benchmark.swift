@@ -3,7 +3,7 @@ import ExampleSupport
 import Foundation
 import Wuerstchen
 
-@main struct Benchmark: ParsableCommand {
+@main struct Benchmark: Command {
     static let configuration = CommandConfiguration(
         commandName: "benchmark",
         abstract: "Time the published networks with random weights, for an image of 1024×1024.",

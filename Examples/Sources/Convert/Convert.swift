@@ -4,7 +4,7 @@ import Foundation
 import Wuerstchen
 import WuerstchenTraining
 
-@main struct Convert: ParsableCommand {
+@main struct Convert: Command {
     static let configuration = CommandConfiguration(
         commandName: "convert",
         abstract: "Write a checkpoint anew, in another layout or with other numbers.",

@@ -5,7 +5,7 @@ import TensorCore
 import Wuerstchen
 import WuerstchenTraining
 
-@main struct Distill: AsyncParsableCommand {
+@main struct Distill: Command {
     static let configuration = CommandConfiguration(
         commandName: "distill",
         abstract: "Make few-step students of the diffusion stages.",

@@ -5,7 +5,7 @@ import Wuerstchen
 import WuerstchenMiniature
 import WuerstchenTraining
 
-@main struct DocumentationPictures: ParsableCommand {
+@main struct DocumentationPictures: Command {
     static let configuration = CommandConfiguration(
         commandName: "documentation-pictures",
         abstract: "Draw the pictures of the documentation anew, with the miniature.",

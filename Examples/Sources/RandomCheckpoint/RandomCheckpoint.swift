@@ -7,7 +7,7 @@ import WuerstchenTraining
 
 /// Writes a checkpoint of random weights in the published layout and at the published sizes: the
 /// real amount of memory and arithmetic, without a download.
-@main struct RandomCheckpoint: ParsableCommand {
+@main struct RandomCheckpoint: Command {
     static let configuration = CommandConfiguration(
         commandName: "random-checkpoint",
         abstract: "Write a random checkpoint in the published layout.",
@@ -26,9 +26,7 @@ import WuerstchenTraining
     @Option(help: "The published sizes, or the same layout with small numbers.")
     var size = Size.full
 
-    @Option(
-        parsing: .unconditional,
-        help: "The seed of the weights; -1 for a random one, which is printed.")
+    @Option(help: "The seed of the weights; -1 for a random one, which is printed.")
     var seed = Seed(0)
 
     @OptionGroup var replacement: ReplacementArguments

@@ -12,7 +12,7 @@ public struct ComputeArguments: ParsableArguments, Sendable {
 
     /// The seed.
     @Option(
-        name: .customLong("seed"), parsing: .unconditional,
+        name: .customLong("seed"),
         help: "What everything random depends on; -1 for a random one, which is printed.")
     public var givenSeed = Seed(0)
 

@@ -1,3 +1,4 @@
+import Foundation
 import TensorCore
 import WuerstchenNN
 import WuerstchenTraining
@@ -108,7 +109,11 @@ func sample(_ network: Network, labels: [Int], _ random: inout RandomStream) -> 
 @main
 struct TrainTiny {
     static func main() throws {
-        let steps = CommandLine.arguments.dropFirst().first.flatMap { Int($0) } ?? 1000
+        let argument = CommandLine.arguments.dropFirst().first ?? "1000"
+        guard let steps = Int(argument), (1...1_000_000).contains(steps) else {
+            print("train-tiny: \(argument) is no number of steps from 1 to 1000000")
+            exit(64)
+        }
         var parameters = TrainableParameters()
         try parameters.add(from: InitialParameters(seed: 1)) { source in
             _ = try Parameters.load(from: source) { try Network($0) }
