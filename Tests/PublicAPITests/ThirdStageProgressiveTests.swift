@@ -69,6 +69,30 @@ private struct TinyLatents: LatentSource {
             .stage(folder.parameters(over: base.url))
     }
 
+    @Test("what no student can be trained with is refused before the first is")
+    func impossibleOptions() throws {
+        defer { try? FileManager.default.removeItem(at: root) }
+        let folder = StudentFolder(file("teacher"))
+        var parameters = TrainableParameters()
+        try parameters.add(blueprint, seed: 1)
+        try folder.write(
+            parameters.scope(TinyStage.scope), blueprint.configuration, elementType: .float32)
+        var distillation = try distillation(ProgressivePlan(steps: [2, 1]), of: folder)
+        var progress = TrainingProgress(isTerminal: false) { _ in }
+        func expectRefused(_ words: String, _ adversarial: TrainingOptions) {
+            let error = #expect(throws: WuerstchenError.self) {
+                _ = try distillation.run(
+                    meanSquare: options(1), adversarial: adversarial, in: file("students"),
+                    progress: &progress)
+            }
+            #expect(error?.message.contains(words) == true, "\(String(describing: error))")
+            #expect(!FileManager.default.fileExists(atPath: file("students").path))
+        }
+        expectRefused("learning rate", options(1, rate: .nan))
+        distillation.adapters = LoRAConfiguration(rank: 0)
+        expectRefused("rank 0", options(1))
+    }
+
     /// How far a stage's steps end from the teacher's 32 under guidance, from the same noise.
     private func gap(
         _ folder: StudentFolder, _ teacher: StudentFolder, steps: Int

@@ -80,8 +80,9 @@ struct CheckpointConversionTests {
             try CheckpointConversion(of: tiny, to: .published, elementType: .float16)
                 .write(to: target)
         }
+        #expect(!FileManager.default.fileExists(atPath: target.path), "nothing is left behind")
         try CheckpointConversion(of: tiny, to: .published, elementType: .bfloat16)
-            .write(to: target, replaces: true)
+            .write(to: target)
     }
 
     @Test("a folder with something in it is left alone, and a broken checkpoint refused")

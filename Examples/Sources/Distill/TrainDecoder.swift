@@ -30,6 +30,7 @@ struct TrainDecoder: AsyncParsableCommand {
     var scenes = false
 
     func validate() throws {
+        try training.options(teacher.compute).validate()
         try teacher.checkpoint.requireData(images: folder.images, scenes: scenes)
         let largest = folder.images == nil ? SceneRenderer.side : 1024
         try requireMultiple(of: 16, in: 16...largest, crop, "--crop")

@@ -165,6 +165,7 @@ struct ProgressiveArguments: ParsableArguments {
         if let microBatch, microBatch < 1 || batch % microBatch != 0 {
             throw ValidationError("--micro-batch must divide --batch")
         }
+        for options in [meanSquare, adversarial] { try options.validate() }
     }
 
     /// The teacher's guidance: by default what it is sampled with, and none for a flow.
@@ -202,12 +203,18 @@ struct ProgressiveArguments: ParsableArguments {
         }
         var progress = TrainingProgress()
         try distillation.run(
-            meanSquare: options(
-                iterations, rate, AdamW(betas: (0.9, 0.99), weightDecay: 0)),
-            adversarial: options(
-                adversarialIterations, adversarialRate, AdamW(betas: (0, 0.99), weightDecay: 0)),
-            in: URL(fileURLWithPath: output), resumes: resume, elementType: elementType,
+            meanSquare: meanSquare, adversarial: adversarial, in: URL(fileURLWithPath: output),
+            resumes: resume, elementType: elementType,
             progress: &progress)
+    }
+
+    private var meanSquare: TrainingOptions {
+        options(iterations, rate, AdamW(betas: (0.9, 0.99), weightDecay: 0))
+    }
+
+    private var adversarial: TrainingOptions {
+        options(
+            adversarialIterations, adversarialRate, AdamW(betas: (0, 0.99), weightDecay: 0))
     }
 
     private func options(

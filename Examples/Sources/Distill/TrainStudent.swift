@@ -92,6 +92,10 @@ struct StudentArguments: ParsableArguments {
     @Option(help: "A student to go on from in place of the teacher: its folder.")
     var start: String?
 
+    func validate() throws {
+        try training.options(teacher.run.compute).validate()
+    }
+
     func train(_ times: FlowTimes, adversary: Float = 0) throws {
         try train(teacher.stage.type, times, adversary)
     }

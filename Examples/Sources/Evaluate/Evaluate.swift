@@ -5,7 +5,7 @@ import Wuerstchen
 import WuerstchenScenes
 import WuerstchenTraining
 
-@main struct Evaluate: ParsableCommand {
+@main struct Evaluate: Command {
     static let configuration = CommandConfiguration(
         commandName: "evaluate",
         abstract:
@@ -128,8 +128,9 @@ import WuerstchenTraining
     }
 
     func run() throws {
-        let sheet = sheet.map { URL(fileURLWithPath: $0) }
-        try replacement.check((sheet.map { [$0] } ?? []) + exported())
+        let sheet = try replacement.sheet(sheet)
+        if let export { try makeWritable(URL(fileURLWithPath: export)) }
+        try replacement.check(exported())
         let checkpoint = try cascade.checkpoint.folder()
         let cascade = try cascade.cascade(
             precision: precision, stageCSteps: stageCSteps, stageBSteps: stageBSteps)

@@ -5,7 +5,7 @@ import Wuerstchen
 import WuerstchenScenes
 import WuerstchenTraining
 
-@main struct Scenes: ParsableCommand {
+@main struct Scenes: Command {
     static let configuration = CommandConfiguration(
         commandName: "scenes",
         abstract: "Draw captioned scenes: a folder of PNGs, each with its caption beside it.")
@@ -16,9 +16,7 @@ import WuerstchenTraining
     @Option(help: "How many images.")
     var count = 100
 
-    @Option(
-        parsing: .unconditional,
-        help: "The same seed draws the same scenes; -1 for a random one, which is printed.")
+    @Option(help: "The same seed draws the same scenes; -1 for a random one, which is printed.")
     var seed = Seed(0)
 
     @Flag(help: "Draw the combinations that the miniature was not trained on.")
@@ -37,13 +35,7 @@ import WuerstchenTraining
 
     func run() throws {
         let directory = URL(fileURLWithPath: folder)
-        do {
-            try FileManager.default.createDirectory(
-                at: directory, withIntermediateDirectories: true)
-        } catch {
-            throw WuerstchenError(
-                .unwritableFile, "\(folder) cannot be made a folder for scenes", underlying: error)
-        }
+        try makeWritable(directory)
         try replacement.check(files(in: directory)) { file in
             isWrittenByThisPackage(file.deletingPathExtension().appendingPathExtension("png"))
         }

@@ -65,7 +65,7 @@ struct EditArguments: ParsableArguments {
         guard image != nil || mask == nil && seam == nil else {
             throw ValidationError("--mask and --seam are for --image")
         }
-        guard image == nil || strength ?? 1 > 0 else {
+        guard image == nil || strength != 0 else {
             throw ValidationError("--strength 0 changes nothing of --image; give more, up to 1")
         }
     }

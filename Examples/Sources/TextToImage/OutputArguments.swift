@@ -9,7 +9,6 @@ struct OutputArguments: ParsableArguments {
     var previews: String?
 
     @Option(
-        parsing: .unconditional,
         help: """
             The PNG file to write, or - for standard output; {seed} in the name stands for the \
             image's seed and {number} for its number among all, from 1. Without them numbers are \
@@ -72,17 +71,5 @@ struct OutputArguments: ParsableArguments {
                 "nothing is drawn: \((error as? WuerstchenError)?.message ?? "\(error)")")
             return nil
         }
-    }
-
-    /// Finds out before the work whether the sheet can be kept; nil for none.
-    func sheetFile() throws -> URL? {
-        guard let sheet else { return nil }
-        let file = URL(fileURLWithPath: sheet)
-        guard ["html", "png"].contains(file.pathExtension.lowercased()) else {
-            throw ValidationError("--sheet \(sheet) must end in .html or .png")
-        }
-        try checkFolder(file.deletingLastPathComponent())
-        try replacement.check([file])
-        return file
     }
 }

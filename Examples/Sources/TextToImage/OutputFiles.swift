@@ -112,7 +112,7 @@ struct OutputFiles {
             }
             return
         }
-        try checkFolder(folder)
+        try requireWritable(folder)
         let targets = (0..<count).compactMap { self[$0] }
         for target in targets {
             let name = target.lastPathComponent
@@ -158,43 +158,20 @@ struct OutputFiles {
     }
 }
 
-/// Refuses a folder that files cannot be written to.
-func checkFolder(_ folder: URL) throws {
-    let files = FileManager.default
-    var isDirectory: ObjCBool = false
-    guard files.fileExists(atPath: folder.path, isDirectory: &isDirectory), isDirectory.boolValue
-    else {
-        throw WuerstchenError(
-            .unwritableFile, "\(folder.path) is not there or not a folder; make it first")
-    }
-    guard files.isWritableFile(atPath: folder.path) else {
-        throw WuerstchenError(.unwritableFile, "\(folder.path) cannot be written to")
-    }
-}
-
 /// The folder that the steps' previews go to.
 struct PreviewFolder {
     private let folder: URL
 
     init(_ path: String, _ replacement: ReplacementArguments) throws {
         folder = URL(fileURLWithPath: path)
-        let files = FileManager.default
         // A folder for them is made, but none that it would lie in, as for images.
-        if !files.fileExists(atPath: path) { try checkFolder(folder.deletingLastPathComponent()) }
-        do {
-            try files.createDirectory(at: folder, withIntermediateDirectories: true)
-            try replacement.check(
-                files.contentsOfDirectory(
-                    at: folder, includingPropertiesForKeys: nil
-                ).filter {
-                    $0.lastPathComponent.hasPrefix("step-") && $0.pathExtension == "png"
-                })
-        } catch let error as WuerstchenError {
-            throw error
-        } catch {
-            throw WuerstchenError(
-                .unwritableFile, "\(path) cannot be made a folder for previews", underlying: error)
+        if !FileManager.default.fileExists(atPath: path) {
+            try requireWritable(folder.deletingLastPathComponent())
         }
+        try makeWritable(folder)
+        try replacement.check(
+            FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: nil)
+                .filter { $0.lastPathComponent.hasPrefix("step-") && $0.pathExtension == "png" })
     }
 
     /// Writes the previews of a step.

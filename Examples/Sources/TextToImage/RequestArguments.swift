@@ -4,7 +4,7 @@ import Wuerstchen
 
 /// What is asked of every prompt.
 struct RequestArguments: ParsableArguments {
-    @Option(parsing: .unconditional, help: "The negative prompt: what guidance leads away from.")
+    @Option(help: "The negative prompt: what guidance leads away from.")
     var negative = ""
 
     @Option(help: "Width in pixels, 128 to 4096. (default: what the checkpoint was trained at)")
@@ -14,7 +14,6 @@ struct RequestArguments: ParsableArguments {
     var height: Int?
 
     @Option(
-        parsing: .unconditional,
         help: "The seed of the first image; -1 for a random one, which is printed. (default: -1)")
     var seed: Seed?
 

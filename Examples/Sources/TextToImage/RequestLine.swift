@@ -4,32 +4,45 @@ import Wuerstchen
 
 /// The lines of a file, or of standard input, that have something in them.
 enum PromptLines {
+    private static let mostBytes = 1 << 26
+
     /// Reads the lines.
     ///
     /// - Parameter path: The file; nil for standard input.
     /// - Returns: The lines with their numbers, from 1, and what to call all of them.
-    /// - Throws: `WuerstchenError` with code `invalidRequest` for input without a prompt or that is
-    ///   no UTF-8, or `fileNotFound` or `unreadableFile`.
+    /// - Throws: `WuerstchenError` with code `invalidRequest` for input without a prompt, that is no
+    ///   UTF-8 or longer than any list of prompts, `fileNotFound` or `unreadableFile`.
     static func read(
         _ path: String?
     ) throws -> (lines: [(number: Int, text: String)], name: String) {
         let name = path ?? "standard input"
+        guard path.map(FileManager.default.fileExists) ?? true else {
+            throw WuerstchenError(.fileNotFound, "\(name) is not there; check the path")
+        }
         let data: Data
         do {
-            data =
-                try path.map { try Data(contentsOf: URL(fileURLWithPath: $0)) }
-                ?? FileHandle.standardInput.readToEnd() ?? Data()
-        } catch CocoaError.fileReadNoSuchFile {
-            throw WuerstchenError(.fileNotFound, "\(name) is not there; check the path")
+            let handle =
+                try path.map { try FileHandle(forReadingFrom: URL(fileURLWithPath: $0)) }
+                ?? .standardInput
+            data = try handle.read(upToCount: mostBytes + 1) ?? Data()
         } catch {
             throw WuerstchenError(
-                .unreadableFile, "\(name) cannot be read; give the path of a text file",
+                .unreadableFile, "\(name) cannot be read; it must be a text file",
                 underlying: error)
         }
-        guard let text = String(validating: data, as: UTF8.self) else {
-            throw WuerstchenError(.invalidRequest, "\(name) is not text in UTF-8")
+        guard data.count <= mostBytes else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "\(name) is no list of prompts: it has more than \(mostBytes >> 20) MiB")
         }
-        let lines = text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
+        guard var text = String(validating: data, as: UTF8.self) else {
+            throw WuerstchenError(
+                .invalidRequest, "\(name) is not text in UTF-8; save it as UTF-8")
+        }
+        // Some editors put a mark in front.
+        if text.unicodeScalars.first == "\u{FEFF}" { text.unicodeScalars.removeFirst() }
+        // No other character ends a line of JSON.
+        let lines = text.split(omittingEmptySubsequences: false) { "\n\r\n\r".contains($0) }
             .map { $0.trimmingCharacters(in: .whitespaces) }
             .enumerated().map { (number: $0 + 1, text: $1) }.filter { !$0.text.isEmpty }
         guard !lines.isEmpty else {
@@ -67,13 +80,22 @@ struct RequestLine {
         prompt = text
     }
 
-    /// A line: JSON if it begins with a brace and a quotation mark, and otherwise a prompt.
+    /// Whether a line is meant as JSON, or as the beginning of it: a brace before a quotation mark or
+    /// the end, or a bracket before a brace or the end.
+    private static func isJSON(_ line: String) -> Bool {
+        let next = line.dropFirst().first { !$0.isWhitespace }
+        switch line.first {
+        case "{": return next == nil || next == "\"" || next == "}"
+        case "[": return next == nil || next == "{"
+        default: return false
+        }
+    }
+
+    /// A line: a request in JSON or a prompt.
     ///
     /// - Throws: `WuerstchenError` with code `invalidRequest` that names the field at fault.
     init(line: String) throws {
-        let isJSON =
-            line.first == "{" && line.dropFirst().first { !$0.isWhitespace } == "\""
-        guard isJSON else {
+        guard Self.isJSON(line) else {
             prompt = line
             return
         }
@@ -82,10 +104,11 @@ struct RequestLine {
             prompt = fields.prompt ?? ""
             seed = fields.seed
             self.fields = fields
-        } catch let error as WuerstchenError {
-            throw error
-        } catch let error as DecodingError {
-            throw WuerstchenError(.invalidRequest, Self.finding(error))
+        } catch is DecodingError {
+            throw WuerstchenError(
+                .invalidRequest,
+                "this is no JSON object on one line, such as {\"prompt\": \"…\"}; a prompt that "
+                    + "looks like one is written as the text in that")
         }
     }
 
@@ -156,7 +179,11 @@ struct RequestLine {
             }
             let fields = try decoder.container(keyedBy: Key.self)
             func read<Value: Decodable>(_ value: inout Value?, _ key: Key) throws {
-                value = try fields.decodeIfPresent(Value.self, forKey: key)
+                do {
+                    value = try fields.decodeIfPresent(Value.self, forKey: key)
+                } catch let error as DecodingError {
+                    throw RequestLine.finding(error, key)
+                }
             }
             try read(&prompt, .prompt)
             try read(&negative, .negative)
@@ -177,12 +204,16 @@ struct RequestLine {
             try read(&mask, .mask)
             try read(&vary, .vary)
             try read(&reconstruct, .reconstruct)
-            if fields.contains(.seed) {
-                seed =
-                    try (try? fields.decode(Int.self, forKey: .seed)) == -1
-                    ? .drawn : Seed(fields.decode(UInt64.self, forKey: .seed))
+            if (try? fields.decode(Int.self, forKey: .seed)) == -1 {
+                seed = .drawn
+            } else {
+                var number: UInt64?
+                try read(&number, .seed)
+                seed = number.map { Seed($0) }
             }
-            if let ends = try fields.decodeIfPresent([Float].self, forKey: .guidanceInterval) {
+            var ends: [Float]?
+            try read(&ends, .guidanceInterval)
+            if let ends {
                 guard ends.count == 2, ends[0] <= ends[1] else {
                     throw WuerstchenError(
                         .invalidRequest, "guidance_interval is two times, such as [0.2, 0.8]")
@@ -192,18 +223,14 @@ struct RequestLine {
         }
     }
 
-    private static func finding(_ error: DecodingError) -> String {
-        switch error {
-        case .typeMismatch(_, let context), .valueNotFound(_, let context):
-            let path = context.codingPath.map(\.stringValue).joined(separator: ".")
-            return "\(path): \(context.debugDescription)"
-        case .dataCorrupted(let context) where !context.codingPath.isEmpty:
-            let path = context.codingPath.map(\.stringValue).joined(separator: ".")
-            return "\(path): \(context.debugDescription)"
-        default:
-            return
-                "this is no JSON object on one line; a prompt that begins with {\" is written as "
-                + #"{"prompt": "…"}"#
-        }
+    private static func finding(_ error: DecodingError, _ key: Key) -> WuerstchenError {
+        let finding =
+            switch error {
+            case .typeMismatch(_, let context), .valueNotFound(_, let context),
+                .dataCorrupted(let context), .keyNotFound(_, let context):
+                context.debugDescription
+            @unknown default: "it cannot be read"
+            }
+        return WuerstchenError(.invalidRequest, "\(key.rawValue): \(finding)")
     }
 }

@@ -4,13 +4,7 @@ import Foundation
 import Wuerstchen
 import WuerstchenTraining
 
-@main enum Main {
-    static func main() async {
-        await TextToImage.main(Prompts.separated(Array(CommandLine.arguments.dropFirst())))
-    }
-}
-
-struct TextToImage: AsyncParsableCommand {
+@main struct TextToImage: Command {
     static let configuration = CommandConfiguration(
         commandName: "text-to-image",
         abstract: "Make an image from a sentence.",
@@ -116,7 +110,7 @@ struct TextToImage: AsyncParsableCommand {
         let share = WorkShare(orders, process, skipsMade: output.resume)
         try share.check(prompts, output)
         guard repetition != nil || !share.pieces.isEmpty else { return }
-        let sheetFile = try output.sheetFile()
+        let sheetFile = try output.replacement.sheet(output.sheet)
         let previews = try output.previews.map { try PreviewFolder($0, output.replacement) }
         let expected = try limits.isAsked ? checkedMemory(repetition, orders) : nil
         if let expected, limits.estimateMemory { return print(ByteCount(bytes: expected.peak)) }
@@ -193,6 +187,7 @@ struct TextToImage: AsyncParsableCommand {
             throw ValidationError("--save-embeddings takes one prompt, not \(orders.count)")
         }
         let file = URL(fileURLWithPath: path)
+        try requireWritable(file.deletingLastPathComponent())
         try output.replacement.check([file]) { (try? PromptEmbeddings(contentsOf: $0)) != nil }
         try loaded(nil).embeddings(
             of: orders[0].prompt, negativePrompt: orders[0].asked.negative,

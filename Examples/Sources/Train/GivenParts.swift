@@ -40,14 +40,5 @@ func loadCompressor(
 
 /// A configuration file, or what takes its place.
 func loaded<Value: Decodable>(_ path: String?, _ standard: Value) throws -> Value {
-    try path.map { try read(URL(fileURLWithPath: $0)) } ?? standard
-}
-
-func read<Value: Decodable>(_ file: URL) throws -> Value {
-    do {
-        return try JSONDecoder().decode(Value.self, from: Data(contentsOf: file))
-    } catch {
-        throw WuerstchenError(
-            .malformedFile, "\(file.path) cannot be read as a configuration", underlying: error)
-    }
+    try path.map { try decodeJSON(Value.self, from: URL(fileURLWithPath: $0)) } ?? standard
 }

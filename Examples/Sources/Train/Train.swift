@@ -5,7 +5,7 @@ import Wuerstchen
 import WuerstchenScenes
 import WuerstchenTraining
 
-@main struct Train: AsyncParsableCommand {
+@main struct Train: Command {
     static let configuration = CommandConfiguration(
         commandName: "train",
         abstract: "Train the parts of a cascade, on a folder of captioned images or drawn scenes.",
@@ -59,6 +59,7 @@ struct PartArguments<Defaults: TrainingDefaults>: ParsableArguments {
     var force = false
 
     func validate() throws {
+        try training.options(compute).validate()
         guard let side else { return }
         guard folder.images != nil else {
             throw ValidationError(
@@ -129,6 +130,12 @@ struct PartArguments<Defaults: TrainingDefaults>: ParsableArguments {
         // Also of a run that had taken all its steps before.
         try ProcessGroup.inFirst { try export(trained) }
         return trained
+    }
+
+    /// The folder, taken for several trainings in it, one after the other.
+    func lock() throws -> FolderLock {
+        if training.resume { try requireTraining(at: training.folder) }
+        return try FolderLock(training.folder, for: ProcessGroup.current.process)
     }
 
     /// Where trained parts are written in the published layout.

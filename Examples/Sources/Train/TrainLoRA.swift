@@ -69,6 +69,11 @@ struct TrainLoRA: AsyncParsableCommand {
         guard !learnText || stage != .stageB else {
             throw ValidationError("--learn-text is for Stage C: its text encoder learns with it")
         }
+        try configuration.validate()
+    }
+
+    private var configuration: LoRAConfiguration {
+        LoRAConfiguration(rank: rank, alpha: alpha, layers: LoRALayers(named: layers))
     }
 
     func run() async throws {
@@ -79,8 +84,7 @@ struct TrainLoRA: AsyncParsableCommand {
     private func train() throws {
         let folder = try checkpoint.folder()
         var training = try LoRATraining(for: folder, replacing: checkpoint.stages)
-        training.configuration = LoRAConfiguration(
-            rank: rank, alpha: alpha, layers: LoRALayers(named: layers))
+        training.configuration = configuration
         training.adaptsText = learnText
         training.weighting = denoising.weighting
         training.checkpointsActivations = denoising.recompute
@@ -98,8 +102,7 @@ struct TrainLoRA: AsyncParsableCommand {
             seed: arguments.compute.seed)
 
         // For the trainings of both stages, and the file that they write to.
-        let lock = try FolderLock(
-            arguments.training.folder, for: ProcessGroup.current.process)
+        let lock = try arguments.lock()
         defer { withExtendedLifetime(lock) {} }
         var trained: [[String: Tensor]] = []
         if stage != .stageB {

@@ -40,6 +40,7 @@ struct TrainMiniature: AsyncParsableCommand {
         if let threads { Threads.count = threads }
         let (folder, only) = (URL(fileURLWithPath: folder), only)
         let recipe = MiniatureRecipe(in: folder, length: length)
+        try requireNothingForeign(in: folder)
         try await interruptible {
             for piece in only.isEmpty ? MiniatureRecipe.Piece.allCases : only {
                 var progress = TrainingProgress()
@@ -64,9 +65,14 @@ struct ExportMiniature: ParsableCommand {
     @Argument(help: "The folder of the checkpoint.")
     var checkpoint: String
 
+    @Flag(help: "Write into a folder that is there and has something in it.")
+    var force = false
+
     func run() throws {
-        try MiniatureRecipe(in: URL(fileURLWithPath: folder))
-            .export(to: URL(fileURLWithPath: checkpoint))
+        let (recipe, target) = (
+            MiniatureRecipe(in: URL(fileURLWithPath: folder)), URL(fileURLWithPath: checkpoint)
+        )
+        try CheckpointExport.fill(target, replaces: force) { try recipe.export(to: target) }
     }
 }
 

@@ -130,7 +130,9 @@ struct TrainCompressorAndB: AsyncParsableCommand {
             try start.path(stageA, or: layout.stageA.path).map { URL(fileURLWithPath: $0) }
             ?? Miniature.folder().appendingPathComponent(layout.stageA.path)
         let stageA = try StageA(
-            configuration: read(vqgan.appendingPathComponent(layout.configuration)),
+            configuration: decodeJSON(
+                StageA.Configuration.self,
+                from: vqgan.appendingPathComponent(layout.configuration)),
             parameters: CheckpointParameters(directory: vqgan, stem: layout.stageA.stem),
             precision: arguments.compute.precision)
         let text = try diffusion.starting(
@@ -151,8 +153,7 @@ struct TrainCompressorAndB: AsyncParsableCommand {
         try sources.describe(captionsFor: diffusion.noCaptions ? nil : text.tokenizer)
 
         // For both of its trainings, and the checkpoint that they write to.
-        let lock = try FolderLock(
-            arguments.training.folder, for: ProcessGroup.current.process)
+        let lock = try arguments.lock()
         defer { withExtendedLifetime(lock) {} }
         let compressorValues = try given ?? trainedCompressor(sources)
         objective.compressorArchitecture = .init(of: ParameterValues(compressorValues))

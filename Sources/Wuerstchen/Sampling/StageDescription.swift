@@ -51,7 +51,7 @@ public struct StageDescription: Sendable, Hashable {
     ///   - guidance: The guidance; nil for what it was made for.
     ///   - method: The method; nil for what it was made for.
     /// - Returns: The options; nil if nothing was asked for.
-    /// - Throws: ``WuerstchenError`` with code `invalidRequest` for steps that there cannot be.
+    /// - Throws: ``WuerstchenError`` with code `invalidRequest` for what there cannot be.
     public func sampling(
         steps: Int? = nil, guidance: Float? = nil, method: SamplingMethod? = nil
     ) throws -> SamplingOptions? {
@@ -67,6 +67,7 @@ public struct StageDescription: Sendable, Hashable {
             options.timesteps = options.method.equalTimesteps(steps, along: flowMap)
         }
         if let guidance { options.guidance = guidance }
+        try validate(options)
         return options
     }
 

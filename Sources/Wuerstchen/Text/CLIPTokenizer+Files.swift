@@ -58,7 +58,7 @@ struct TokenizerFiles {
         var vocabulary: Vocabulary
         let merges: MergeList
         if let ids = try Self.json([String: Double].self, in: vocabularyFile),
-            let lines = try Self.text(in: mergesFile)
+            let lines = try readText(mergesFile)
         {
             vocabulary = try Vocabulary(ids, from: vocabularyFile.path)
             merges = try MergeList(lines: lines, from: mergesFile.path)
@@ -151,19 +151,6 @@ struct TokenizerFiles {
             tokens.append(AddedToken(content: content, id: id, isNormalized: isNormalized))
         }
         return tokens
-    }
-
-    /// Reads a text file; nil if it does not exist.
-    private static func text(in file: URL) throws -> String? {
-        guard let data = try readSmallFile(file) else { return nil }
-        // A pointer or a web page has lines of two words too.
-        if let misfit = FileKind.misfit(data, of: data.count, name: file.path, expecting: .text) {
-            throw misfit
-        }
-        guard let text = String(validating: withoutByteOrderMark(data), as: UTF8.self) else {
-            throw WuerstchenError(.malformedFile, "\(file.path) is not text in UTF-8")
-        }
-        return text
     }
 
     /// Reads a JSON file; nil if it does not exist.

@@ -29,7 +29,7 @@ public struct Wildcards: Sendable {
     /// - Throws: ``WuerstchenError`` with code `invalidRequest` for a brace without the other one,
     ///   a name without a folder, choices more than 16 deep or more than 10000 of them, as of files
     ///   that name each other in a circle; `fileNotFound` for a name without a file; and
-    ///   `malformedFile` for a file without lines.
+    ///   `malformedFile` for a file without lines or that is no text in UTF-8.
     public func prompt(of template: String, seed: UInt64) throws -> String {
         var choice = Choice(
             folder: folder, generator: SplitMix64(state: SplitMix64.mixed(seed ^ 0x77_696c_6463)))
@@ -130,12 +130,11 @@ public struct Wildcards: Sendable {
                         + "underscores that are only read write \\__\(name)\\__")
             }
             let file = folder.appendingPathComponent("\(name).txt")
-            guard let data = try readSmallFile(file) else {
+            guard let text = try readText(file) else {
                 throw WuerstchenError(
                     .fileNotFound, "\(file.path) is not there, and the prompt has __\(name)__")
             }
-            let found = String(decoding: withoutByteOrderMark(data), as: UTF8.self)
-                .split(whereSeparator: \.isNewline)
+            let found = text.split(whereSeparator: \.isNewline)
                 .map { $0.trimmingCharacters(in: .whitespaces) }
                 .filter { !$0.isEmpty && !$0.hasPrefix("#") }
             guard !found.isEmpty else {

@@ -215,7 +215,9 @@ public struct Couplings: Sendable {
             }.sorted { $0.lastPathComponent < $1.lastPathComponent }
         } catch {
             throw WuerstchenError(
-                .fileNotFound, "the folder \(folder.path) cannot be read", underlying: error)
+                .fileNotFound,
+                "\(folder.path) is not there or no folder that can be read; check the path, or make "
+                    + "couplings first", underlying: error)
         }
     }
 

@@ -35,6 +35,26 @@ public struct PairGenerator: Sendable {
         self.teacher = teacher
     }
 
+    /// Refuses numbers that make no sense.
+    private func validate(_ count: Int) throws {
+        _ = try Guidance(weight: record.guidance)
+        guard (0...1).contains(record.captionDropout) else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "a share of \(record.captionDropout) of the pairs without caption; it must be from 0 "
+                    + "to 1")
+        }
+        guard (1...1 << 40).contains(count), (1...1 << 30).contains(record.shardSize),
+            (1...1 << 20).contains(batchSize), latentShape.rows > 0, latentShape.columns > 0,
+            latentShape.channels > 0
+        else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "\(count) couplings of \(latentShape), \(record.shardSize) to a file and "
+                    + "\(batchSize) at a time; counts must be positive")
+        }
+    }
+
     /// Makes couplings until there are as many as wanted.
     ///
     /// - Parameters:
@@ -48,17 +68,7 @@ public struct PairGenerator: Sendable {
     public func make(
         _ count: Int, in folder: URL, progress: (Int) -> Void = { _ in }
     ) throws -> Int {
-        guard (1...1 << 40).contains(count), (1...1 << 30).contains(record.shardSize),
-            (1...1 << 20).contains(batchSize), record.guidance.isFinite,
-            (0...1).contains(record.captionDropout), latentShape.rows > 0, latentShape.columns > 0,
-            latentShape.channels > 0
-        else {
-            throw WuerstchenError(
-                .invalidRequest,
-                "\(count) couplings of \(latentShape), \(record.shardSize) to a file and \(batchSize) at "
-                    + "a time, guidance \(record.guidance), captions dropped \(record.captionDropout); "
-                    + "counts must be positive, the share from 0 to 1")
-        }
+        try validate(count)
         let lock = try FolderLock(folder, for: process)
         defer { withExtendedLifetime(lock) {} }
         var refused = 0

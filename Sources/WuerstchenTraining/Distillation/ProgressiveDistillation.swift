@@ -77,6 +77,9 @@ where Stage.Configuration: DistillableConfiguration {
         resumes: Bool = false, elementType: WeightElementType = .float16,
         progress: inout TrainingProgress
     ) throws -> [StudentFolder] {
+        // Those of later students too, before the first is trained.
+        for options in [meanSquare, adversarial] { try options.validate() }
+        try adapters?.validate()
         var students: [StudentFolder] = []
         for steps in plan.steps {
             let (objective, start) = try objective(

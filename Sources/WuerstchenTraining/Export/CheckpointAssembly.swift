@@ -27,7 +27,10 @@ public struct CheckpointAssembly: Sendable {
     /// - Throws: `WuerstchenError` that names all parts that are missing or do not belong together,
     ///   or when files cannot be written.
     public func write(to target: URL, replaces: Bool = false) throws {
-        if !replaces { try CheckpointExport.requireEmpty(target) }
+        try CheckpointExport.fill(target, replaces: replaces) { try assemble(in: target) }
+    }
+
+    private func assemble(in target: URL) throws {
         var misfits = Misfits()
         try misfits.collect { try requireStageA() }
         try misfits.collect { try requireCompressor() }

@@ -120,8 +120,13 @@ public struct CheckpointConversion: Sendable {
     public func write(
         to target: URL, replaces: Bool = false, progress: (Verification) -> Void = { _ in }
     ) throws {
-        if !replaces { try CheckpointExport.requireEmpty(target) }
-        try makeFolder(target)
+        try CheckpointExport.fill(target, replaces: replaces) {
+            try convert(to: target)
+            try verify(target, progress)
+        }
+    }
+
+    private func convert(to target: URL) throws {
         for network in contents.networks { try write(network, to: target) }
         try writePipelines(to: target)
         let format = ["format": "pt"]
@@ -136,7 +141,6 @@ public struct CheckpointConversion: Sendable {
                 metadata: format,
                 to: target.appendingPathComponent(CheckpointLayout.published.previews[0]))
         }
-        try verify(target, progress)
     }
 
     // MARK: -

@@ -22,14 +22,37 @@ public struct CheckpointExport: Sendable {
         self.metadata = metadata
     }
 
-    /// Refuses a folder that has something in it, before anything is written to it.
-    static func requireEmpty(_ folder: URL) throws {
-        let inside = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
-        guard inside.isEmpty else {
+    /// Fills a folder that is new or empty, and leaves it so where that fails.
+    ///
+    /// - Parameters:
+    ///   - folder: The folder, which is made if it is not there.
+    ///   - replaces: Whether it may have something in it, which then stays also after an error.
+    ///   - write: Writes into it.
+    /// - Throws: `WuerstchenError` with code `unwritableFile` for a folder that has something in
+    ///   it, before anything is written; and what writing throws.
+    public static func fill(
+        _ folder: URL, replaces: Bool = false, _ write: () throws -> Void
+    ) throws {
+        let files = FileManager.default
+        let inside = try? files.contentsOfDirectory(atPath: folder.path)
+        let isEmpty = inside?.isEmpty ?? true
+        guard replaces || isEmpty else {
             throw WuerstchenError(
                 .unwritableFile,
                 "\(folder.path) is there already and not empty; choose another folder, or overwrite "
                     + "it with --force (`replaces`)")
+        }
+        try makeFolder(folder)
+        do {
+            try write()
+        } catch {
+            if isEmpty {
+                for name in (try? files.contentsOfDirectory(atPath: folder.path)) ?? [] {
+                    try? files.removeItem(at: folder.appendingPathComponent(name))
+                }
+                if inside == nil { try? files.removeItem(at: folder) }
+            }
+            throw error
         }
     }
 

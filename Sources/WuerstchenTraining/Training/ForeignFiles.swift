@@ -35,3 +35,16 @@ public func isWrittenByThisPackage(_ file: URL) -> Bool {
     if file.pathExtension.lowercased() == "html" { return HTMLPage.isOwn(file) }
     return (try? Image.read(contentsOf: file))?.text[Image.software.key] == Image.software.value
 }
+
+/// Refuses to resume where nothing was begun.
+///
+/// - Parameter file: The training's state, or the folder that it is in.
+/// - Throws: `WuerstchenError` with code `fileNotFound`.
+public func requireTraining(at file: URL) throws {
+    guard FileManager.default.fileExists(atPath: file.path) else {
+        throw WuerstchenError(
+            .fileNotFound,
+            "there is no training to resume: \(file.path) is not there; look for the folder that it "
+                + "was begun in, or begin it")
+    }
+}

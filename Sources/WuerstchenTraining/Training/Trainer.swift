@@ -126,12 +126,7 @@ public struct Trainer<Objective: TrainingObjective> {
 
     /// The state of a training that is gone on with.
     private static func begunState(_ file: URL) throws -> TrainingState {
-        guard FileManager.default.fileExists(atPath: file.path) else {
-            throw WuerstchenError(
-                .fileNotFound,
-                "there is no training to resume: \(file.path) is not there; look for the "
-                    + "folder that it was begun in, or begin it")
-        }
+        try requireTraining(at: file)
         return try TrainingState(contentsOf: file)
     }
 

@@ -80,53 +80,72 @@ public struct TrainingOptions: Sendable {
     /// stays far below the largest whole number.
     static let (maximumSteps, maximumBatchSize) = (1 << 40, 1 << 20)
 
-    func validate() throws {
-        guard steps <= Self.maximumSteps, batchSize <= Self.maximumBatchSize,
-            (1...Self.maximumSteps).contains(rate.steps),
-            (0...Self.maximumSteps).contains(rate.warmUp)
-        else {
-            throw WuerstchenError(
-                .invalidRequest,
-                "training of \(steps) steps of \(batchSize) images, the rate rising over "
-                    + "\(rate.warmUp) of \(rate.steps) steps; there can be at most "
-                    + "\(Self.maximumSteps) steps of \(Self.maximumBatchSize) images")
-        }
-        guard microBatches > 0, batchSize % microBatches == 0 else {
-            throw WuerstchenError(
-                .invalidRequest,
-                "\(batchSize) images of a step cannot be split into \(microBatches) equal "
-                    + "micro-batches; choose a number that divides them")
-        }
+    /// Refuses numbers that make no sense.
+    ///
+    /// - Throws: `WuerstchenError` with code `invalidRequest` that names the first of them.
+    public func validate() throws {
+        try requireSteps()
+        try requireParts()
+        try requireNumbers()
+    }
+
+    private func require(_ isPossible: Bool, _ message: @autoclosure () -> String) throws {
+        guard isPossible else { throw WuerstchenError(.invalidRequest, message()) }
+    }
+
+    private func requireSteps() throws {
+        let most = 1...Self.maximumSteps
+        try require(
+            most.contains(steps), "training of \(steps) steps; there can be 1 to \(most.upperBound)"
+        )
+        try require(
+            (1...Self.maximumBatchSize).contains(batchSize),
+            "steps of \(batchSize) images; there can be 1 to \(Self.maximumBatchSize)")
+        try require(
+            most.contains(rate.steps) && (0...most.upperBound).contains(rate.warmUp),
+            "a rate that rises over \(rate.warmUp) of \(rate.steps) steps; there can be 1 to "
+                + "\(most.upperBound) steps")
+    }
+
+    private func requireParts() throws {
+        try require(
+            microBatches > 0 && batchSize % microBatches == 0,
+            "\(batchSize) images of a step cannot be split into \(microBatches) equal "
+                + "micro-batches; choose a number that divides them")
         if let shards {
-            guard shards > 0, shards.nonzeroBitCount == 1, batchSize % shards == 0 else {
-                throw WuerstchenError(
-                    .invalidRequest,
-                    "\(batchSize) images of a step cannot be split into \(shards) shards; choose a "
-                        + "power of two that divides them")
-            }
-            guard microBatches == 1 else {
-                throw WuerstchenError(
-                    .invalidRequest,
-                    "a step of \(shards) shards has no micro-batches, as its shards are computed one "
-                        + "after the other; choose more shards to need less memory")
-            }
+            try require(
+                shards > 0 && shards.nonzeroBitCount == 1 && batchSize % shards == 0,
+                "\(batchSize) images of a step cannot be split into \(shards) shards; choose a "
+                    + "power of two that divides them")
+            try require(
+                microBatches == 1,
+                "a step of \(shards) shards has no micro-batches, as its shards are computed one "
+                    + "after the other; choose more shards to need less memory")
         }
-        guard gradientPrecision == .float32 || reduction == .ordered else {
-            throw WuerstchenError(
-                .invalidRequest,
-                "gradients as bfloat16 are summed in a fixed order alone; leave out --reduce fast")
-        }
-        guard steps > 0, batchSize > 0, rate.peak > 0, rate.peak.isFinite, precision != .int8,
-            clippingNorm > 0, (0..<1).contains(averageDecay), weightDecay >= 0,
-            checkpointInterval >= 0
-        else {
-            throw WuerstchenError(
-                .invalidRequest,
-                "training of \(steps) steps of \(batchSize) images at rate \(rate.peak), "
-                    + "precision \(precision.rawValue), gradients up to \(clippingNorm), average "
-                    + "\(averageDecay), decay \(weightDecay), checkpoints every "
-                    + "\(checkpointInterval) seconds; all must be positive, the average below 1 and "
-                    + "the precision float32 or bfloat16")
-        }
+        try require(
+            gradientPrecision == .float32 || reduction == .ordered,
+            "gradients as bfloat16 are summed in a fixed order alone; leave out --reduce fast")
+    }
+
+    private func requireNumbers() throws {
+        try require(
+            rate.peak > 0 && rate.peak.isFinite,
+            "a learning rate of \(rate.peak); it must be a positive number")
+        try require(
+            clippingNorm > 0,
+            "gradients clipped to a norm of \(clippingNorm); it must be a positive number")
+        try require(
+            weightDecay >= 0 && weightDecay.isFinite,
+            "a weight decay of \(weightDecay); it must be 0 or a positive number")
+        try require(
+            (0..<1).contains(averageDecay),
+            "an average of the parameters of which \(averageDecay) stays in a step; it must be at "
+                + "least 0 and below 1")
+        try require(
+            checkpointInterval >= 0,
+            "checkpoints every \(checkpointInterval) seconds; it must be 0 or a positive number")
+        try require(
+            precision != .int8,
+            "training in int8; gradients need float32 or bfloat16")
     }
 }

@@ -24,18 +24,15 @@ public struct TrainingRun<Objective: TrainingObjective>: Sendable {
     /// stopped; to export them.
     public var whenSaved: (@Sendable ([String: Tensor]) throws -> Void)?
 
-    /// A run in a folder, which is made if it is not there.
+    /// A run in a folder, which is made if it is not there when the run begins.
     ///
-    /// - Throws: `WuerstchenError` with code `unwritableFile`; before that, what options and
-    ///   objective are refused with.
+    /// - Throws: What options and objective are refused with.
     public init(_ objective: Objective, _ options: TrainingOptions, in folder: URL) throws {
-        // A training that cannot begin leaves no folder behind.
         try options.validate()
         try objective.validate()
         self.objective = objective
         self.options = options
         self.folder = folder
-        try makeFolder(folder)
     }
 
     /// The file that training goes on from.
@@ -61,6 +58,8 @@ public struct TrainingRun<Objective: TrainingObjective>: Sendable {
     public func run(
         resumes: Bool, start: [String: Tensor] = [:], progress: inout TrainingProgress
     ) throws -> [String: Tensor] {
+        // A training that cannot begin leaves no folder behind.
+        if resumes, communicator.process.isFirst { try requireTraining(at: stateFile) }
         let lock = try FolderLock(folder, for: communicator.process)
         defer { withExtendedLifetime(lock) {} }
         if communicator.process.isFirst, !replacesForeignFiles {

@@ -98,6 +98,24 @@ import _WuerstchenTestSupport
         expectError(.unreadableFile, path) { _ = try Cascade(contentsOf: copy.url) }
     }
 
+    @Test("a configuration that is a device, a pipe or far too large is not read")
+    func noSmallFile() throws {
+        let path = try #require(Self.configurations.first)
+        let make: [(String) -> Void] = [
+            { mkfifo($0, 0o600) }, { symlink("/dev/zero", $0) },
+            {
+                FileManager.default.createFile(atPath: $0, contents: nil)
+                truncate($0, 1 << 30)
+            },
+        ]
+        for make in make {
+            let copy = try TinyCascade.copy()
+            try copy.remove(path)
+            make(copy.file(path).path)
+            expectError(.unreadableFile, path) { _ = try Cascade(contentsOf: copy.url) }
+        }
+    }
+
     @Test(
         "a field of another type",
         arguments: [

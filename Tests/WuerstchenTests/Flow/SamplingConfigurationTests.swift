@@ -80,6 +80,21 @@ import _WuerstchenTestSupport
         #expect(try cascade.stageC.description().defaultSampling.guidance == 0)
     }
 
+    @Test("what is asked for is checked where it is asked for")
+    func asked() throws {
+        let description = try TinyCascade.load().stageC.description()
+        for guidance in [Float.nan, .infinity, 1e9] {
+            expectError(.invalidRequest, "guidance is") {
+                _ = try description.sampling(guidance: guidance)
+            }
+        }
+        for steps in [-1, 0, .max] {
+            expectError(.invalidRequest, "\(steps) sampling steps") {
+                _ = try description.sampling(steps: steps)
+            }
+        }
+    }
+
     @Test(
         "sampling that makes no sense is refused by name",
         arguments: [

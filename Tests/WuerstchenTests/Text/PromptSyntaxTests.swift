@@ -107,6 +107,8 @@ import _WuerstchenTestSupport
         try write("__circle__", "circle")
         try write("# nothing\n", "none")
         try write("{__many__ __many__}", "many")
+        try write("version https://git-lfs.github.com/spec/v1\n", "pointer")
+        try Data([0x72, 0xE9, 0x64]).write(to: folder.appendingPathComponent("latin.txt"))
         let wildcards = Wildcards(folder: folder)
         let template = #"a {__colour__|{green|}} \{house\}_x_ __y"#
         let prompts = try (0..<200).map { try wildcards.prompt(of: template, seed: $0) }
@@ -123,6 +125,7 @@ import _WuerstchenTestSupport
         #expect(abs(heads.count - 500) < 80)
         for (template, code, words) in [
             ("{a", .invalidRequest, "{ without"), ("a}", .invalidRequest, "} without"),
+            ("__latin__", .malformedFile, "UTF-8"), ("__pointer__", .malformedFile, "git-lfs"),
             ("__missing__", .fileNotFound, "missing.txt"), ("__none__", .malformedFile, "no lines"),
             ("__circle__", .invalidRequest, "circle"), ("__many__", .invalidRequest, "circle"),
             (String(repeating: "{a}", count: 10_001), .invalidRequest, "10000 of them"),

@@ -126,6 +126,20 @@ import _WuerstchenTestSupport
         expectError(.invalidRequest, "counts must be positive") {
             try teacher.maker().make(0, in: folder.url)
         }
+        for (words, change) in [
+            ("guidance is nan", { $0.record.guidance = .nan }),
+            ("guidance is 1e+10", { $0.record.guidance = 1e10 }),
+            ("a share of -1.0", { $0.record.captionDropout = -1 }),
+        ] as [(String, (inout PairGenerator) -> Void)] {
+            var maker = try teacher.maker()
+            change(&maker)
+            let target = folder.url.appendingPathComponent("none")
+            expectError(.invalidRequest, words) { try maker.make(8, in: target) }
+            #expect(!FileManager.default.fileExists(atPath: target.path))
+        }
+        expectError(.fileNotFound, "nowhere is not there") {
+            _ = try Couplings(contentsOf: folder.url.appendingPathComponent("nowhere"))
+        }
         expectError(.invalidRequest, "no caption") { _ = try CaptionConditions([]) }
     }
 

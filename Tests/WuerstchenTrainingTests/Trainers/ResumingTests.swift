@@ -267,13 +267,14 @@ import _WuerstchenTestSupport
 
     @Test("a folder without a state has nothing to resume")
     func nothing() throws {
-        let run = try TrainingRun(TinyStageC(), options, in: folder.url)
+        let run = try TrainingRun(
+            TinyStageC(), options, in: folder.url.appendingPathComponent("misspelt"))
         #expect(!run.isBegun)
         var progress = TrainingProgress(isTerminal: false) { _ in }
         expectError(.fileNotFound, "no training to resume", run.stateFile.path) {
             _ = try run.run(resumes: true, progress: &progress)
         }
-        #expect(!run.isBegun)
+        #expect(!FileManager.default.fileExists(atPath: run.folder.path), "nothing is left behind")
     }
 
     // MARK: Settings

@@ -201,19 +201,35 @@ import _WuerstchenTestSupport
         #expect(error?.code == .unwritableFile)
     }
 
-    @Test("settings that make no sense are refused")
+    @Test("settings that make no sense are refused by name")
     func settings() {
-        for change: (inout TrainingOptions) -> Void in [
-            { $0.steps = 0 }, { $0.batchSize = 0 }, { $0.precision = .int8 },
-            { $0.rate.peak = .nan }, { $0.averageDecay = 1 }, { $0.clippingNorm = 0 },
-            { $0.checkpointInterval = -1 }, { $0.checkpointInterval = .nan },
-            { $0.steps = .max }, { $0.batchSize = .max }, { $0.rate.steps = .max },
-            { $0.rate.steps = .min }, { $0.rate.warmUp = .max }, { $0.rate.warmUp = .min },
-            { $0.microBatches = .max }, { $0.microBatches = .min },
-        ] {
+        let changes: [(String, (inout TrainingOptions) -> Void)] = [
+            ("0 steps", { $0.steps = 0 }), ("\(Int.max) steps", { $0.steps = .max }),
+            ("0 images", { $0.batchSize = 0 }), ("\(Int.max) images", { $0.batchSize = .max }),
+            ("int8", { $0.precision = .int8 }),
+            ("a learning rate of nan", { $0.rate.peak = .nan }),
+            ("a learning rate of inf", { $0.rate.peak = .infinity }),
+            ("a learning rate of -1.0", { $0.rate.peak = -1 }),
+            ("of which 1.0 stays", { $0.averageDecay = 1 }),
+            ("of which nan stays", { $0.averageDecay = .nan }),
+            ("a norm of 0.0", { $0.clippingNorm = 0 }),
+            ("a weight decay of -0.5", { $0.weightDecay = -0.5 }),
+            ("a weight decay of inf", { $0.weightDecay = .infinity }),
+            ("every -1.0 seconds", { $0.checkpointInterval = -1 }),
+            ("every nan seconds", { $0.checkpointInterval = .nan }),
+            ("of \(Int.max) steps", { $0.rate.steps = .max }),
+            ("of \(Int.min) steps", { $0.rate.steps = .min }),
+            ("over \(Int.max) of", { $0.rate.warmUp = .max }),
+            ("over \(Int.min) of", { $0.rate.warmUp = .min }),
+            ("\(Int.max) equal micro-batches", { $0.microBatches = .max }),
+            ("\(Int.min) equal micro-batches", { $0.microBatches = .min }),
+            ("-1 shards", { $0.shards = -1 }),
+        ]
+        for (words, change) in changes {
             var options = options(steps: 2)
             change(&options)
-            #expect(throws: WuerstchenError.self) { _ = try Trainer(TinyStageC(), options) }
+            expectError(.invalidRequest, words) { try options.validate() }
+            expectError(.invalidRequest, words) { _ = try Trainer(TinyStageC(), options) }
         }
         for steps in [Int.max, .min] {
             #expect(throws: WuerstchenError.self) {

@@ -1,11 +1,10 @@
-import Foundation
-import TensorCore
+package import Foundation
 
 /// Refuses what is no regular file: a pipe or a device would be waited for.
 ///
 /// - Returns: The number of its bytes.
 /// - Throws: `WuerstchenError` with code `fileNotFound` or `unreadableFile`.
-func requireRegularFile(_ url: URL) throws -> Int {
+package func requireRegularFile(_ url: URL) throws -> Int {
     let target = url.resolvingSymlinksInPath()
     let attributes = try? FileManager.default.attributesOfItem(atPath: target.path)
     guard let type = attributes?[.type] as? FileAttributeType else {
@@ -23,7 +22,7 @@ func requireRegularFile(_ url: URL) throws -> Int {
 /// All bytes of a file.
 ///
 /// - Throws: `WuerstchenError` with code `unreadableFile`.
-func contents(of url: URL) throws -> Data {
+package func contents(of url: URL) throws -> Data {
     do {
         return try Data(contentsOf: url)
     } catch {
