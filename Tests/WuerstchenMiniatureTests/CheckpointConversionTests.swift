@@ -33,6 +33,12 @@ struct CheckpointConversionTests {
             #expect(!keys.contains { $0.contains("to_q") })
         }
         try CheckpointConversion(of: there, to: .published).write(to: back)
+        for other in CheckpointConversion.Layout.allCases where other != layout {
+            expectError(.unwritableFile, "in the \(layout.rawValue) layout") {
+                try CheckpointConversion(of: tiny, to: other).write(to: there, replaces: true)
+            }
+        }
+        try CheckpointConversion(of: tiny, to: layout).write(to: there, replaces: true)
         #expect(try TinyCheckpoint.weights(back) == TinyCheckpoint.weights(tiny))
         #expect(
             try Cascade(contentsOf: back, memory: .sequential).latentSpace

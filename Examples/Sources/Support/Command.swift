@@ -6,13 +6,27 @@ private import Foundation
 /// The parser takes every argument that begins with a dash for the name of an option. What cannot
 /// be one is put here as the parser needs it: joined to the option that it is the value of, or
 /// behind `--`. Whether a number makes sense is then for those to say who know.
-public protocol Command: AsyncParsableCommand {}
+public protocol Command: AsyncParsableCommand {
+    /// Called before a command line that cannot be understood ends the process with a message.
+    static func refused(_ arguments: [String], _ error: any Error)
+}
 
 extension Command {
     /// Parses the command line and runs the command.
     public static func main() async {
-        await main(OptionNames.parsable(Array(CommandLine.arguments.dropFirst()), for: self))
+        // A reader of what is said that is gone is no reason to lose the work.
+        signal(SIGPIPE, SIG_IGN)
+        let arguments = OptionNames.parsable(Array(CommandLine.arguments.dropFirst()), for: self)
+        do {
+            _ = try parseAsRoot(arguments)
+        } catch  where exitCode(for: error) != .success {
+            refused(arguments, error)
+        } catch {}
+        await main(arguments)
     }
+
+    /// Does nothing.
+    public static func refused(_ arguments: [String], _ error: any Error) {}
 }
 
 /// The options of a command by their names, and those of its subcommands.

@@ -55,6 +55,9 @@ struct EditArguments: ParsableArguments {
         (image ?? vary ?? reconstruct).map { URL(fileURLWithPath: $0) }
     }
 
+    /// The files that are read.
+    var files: [String] { [image, mask, vary, reconstruct].compactMap { $0 } }
+
     func validate() throws {
         guard [image, vary, reconstruct].compactMap({ $0 }).count <= 1 else {
             throw ValidationError("--image, --vary and --reconstruct exclude each other")

@@ -5,7 +5,8 @@ import WuerstchenTraining
 /// Makes the images of requests, one request after the other, and writes them.
 struct ImageMaker {
     let cascade: Cascade
-    let target: OutputFiles
+    /// Where the images go; nil for nowhere.
+    let target: OutputFiles?
     let previews: PreviewFolder?
     /// Whether images are kept for a sheet.
     let keepsImages: Bool
@@ -15,10 +16,11 @@ struct ImageMaker {
     private(set) var sheet = ContactSheet(title: "text-to-image")
     /// The image that was made last.
     private(set) var last: Image?
-    private var steps = 0
+    /// Steps that had previews, of all requests.
+    private var previewed = 0
 
     init(
-        cascade: Cascade, target: OutputFiles, previews: PreviewFolder?, keepsImages: Bool,
+        cascade: Cascade, target: OutputFiles?, previews: PreviewFolder?, keepsImages: Bool,
         progress: Progress, watch: Watch?
     ) {
         self.cascade = cascade
@@ -52,10 +54,10 @@ struct ImageMaker {
                 events.step(step)
                 if let previews, let latent = step.semanticLatent {
                     let files = try previews.write(
-                        cascade.previewDecoder.decode(latent), step: steps + step.index)
+                        cascade.previewDecoder.decode(latent), step: previewed)
                     for file in files { events.preview(file) }
+                    previewed += 1
                 }
-                if step.index == step.total - 1 { steps += step.total }
             case .images(let images, let index):
                 progress.finish()
                 if let first = images.first { try watch?.finish(first) }
@@ -63,9 +65,9 @@ struct ImageMaker {
                 last = images.last
                 for (index, image) in zip(index..., images) {
                     let place = first + index
-                    try target.write(
+                    try target?.write(
                         image, place, text: cascade.metadata(of: request, image: index))
-                    guard let file = target[place] else { continue }
+                    guard let file = target?[place] else { continue }
                     progress.note(file.path)
                     events.picture(file, seed: request.seed &+ UInt64(index))
                 }

@@ -28,6 +28,10 @@ struct MemoryArguments: ParsableArguments {
     func check(
         _ wanted: MemorySetting, _ estimate: (inout MemorySetting) throws -> MemoryEstimate
     ) throws -> MemoryEstimate {
+        if let limit = memoryLimit, limit.bytes < 1_000_000 {
+            throw ValidationError(
+                "--memory-limit is \(limit.bytes) bytes; give a unit too, such as 2G or 1500M")
+        }
         var wanted = wanted
         let own = try estimate(&wanted)
         guard let limit = memoryLimit, own.peak > limit.bytes else { return own }
@@ -35,7 +39,8 @@ struct MemoryArguments: ParsableArguments {
         var least = Double(own.peak)
         for other in wanted.alternatives where fitting.count < 4 {
             var other = other
-            let peak = try estimate(&other).peak
+            // What the process has besides grows by each estimate.
+            let peak = try own.process + estimate(&other).work
             // What hardly takes less than something that changes less is no choice.
             if peak <= limit.bytes, Double(peak) < 0.9 * least {
                 least = Double(peak)

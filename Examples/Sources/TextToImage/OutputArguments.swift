@@ -60,6 +60,28 @@ struct OutputArguments: ParsableArguments {
         }
     }
 
+    /// Refuses to write over what is read, or one file over another.
+    ///
+    /// - Throws: `WuerstchenError` with code `unwritableFile` that names the file.
+    func requireApart(_ written: [URL], from read: [String]) throws {
+        let sources = Set(read.map { place(of: URL(fileURLWithPath: $0)) })
+        var places: Set<String> = []
+        for file in written {
+            guard !sources.contains(place(of: file)) else {
+                throw WuerstchenError(
+                    .unwritableFile,
+                    "\(file.path) is what the images are made from, and would be lost; choose "
+                        + "another name for --output or --sheet")
+            }
+            guard places.insert(place(of: file)).inserted else {
+                throw WuerstchenError(
+                    .unwritableFile,
+                    "an image and the sheet would both go to \(file.path); choose another name for "
+                        + "one of them")
+            }
+        }
+    }
+
     /// What draws the forming image; nil where none is wanted, or where that cannot be, which is
     /// said.
     func watcher() -> Watch? {
@@ -72,4 +94,9 @@ struct OutputArguments: ParsableArguments {
             return nil
         }
     }
+}
+
+/// Where a file really is, however it was named.
+func place(of file: URL) -> String {
+    file.standardizedFileURL.resolvingSymlinksInPath().path
 }

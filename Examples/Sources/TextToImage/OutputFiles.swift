@@ -1,6 +1,7 @@
 import ExampleSupport
 import Foundation
 import Wuerstchen
+import WuerstchenTraining
 
 /// Where the images go: PNG files, or standard output.
 struct OutputFiles {
@@ -10,6 +11,8 @@ struct OutputFiles {
     private let ending: String
     /// Those of all images.
     private let seeds: [UInt64]
+    /// Whether the name itself tells all images apart.
+    private let isToldApart: Bool
 
     private var count: Int { seeds.count }
 
@@ -26,6 +29,7 @@ struct OutputFiles {
                     "\(seeds.count) images cannot go to standard output; it takes a single one")
             }
             (folder, stem, ending) = (URL(fileURLWithPath: "."), nil, "png")
+            isToldApart = true
             return
         }
         let file = URL(fileURLWithPath: path)
@@ -49,7 +53,12 @@ struct OutputFiles {
         folder = file.deletingLastPathComponent()
         stem = ending.map { String(name.dropLast($0.count + 1)) } ?? name
         self.ending = ending ?? "png"
+        isToldApart =
+            name.contains("{number}") || name.contains("{seed}") && Set(seeds).count == seeds.count
     }
+
+    /// All files; none for standard output.
+    var all: [URL] { (0..<count).compactMap { self[$0] } }
 
     /// What follows the last point of a name if it looks like a format: a letter, then up to four
     /// letters and digits. `v1.2` and `cat v1.2 best` have none.
@@ -67,8 +76,6 @@ struct OutputFiles {
     /// then not numbered behind.
     subscript(index: Int) -> URL? {
         guard let stem else { return nil }
-        let isToldApart =
-            stem.contains("{number}") || stem.contains("{seed}") && Set(seeds).count == count
         let name = stem.replacing("{number}", with: "\(index + 1)")
             .replacing("{seed}", with: "\(seeds[index])")
         let number = count > 1 && !isToldApart ? "-\(index + 1)" : ""
@@ -113,7 +120,7 @@ struct OutputFiles {
             return
         }
         try requireWritable(folder)
-        let targets = (0..<count).compactMap { self[$0] }
+        let targets = all
         for target in targets {
             let name = target.lastPathComponent
             guard name.utf8.count <= Int(NAME_MAX) else {
@@ -169,15 +176,23 @@ struct PreviewFolder {
             try requireWritable(folder.deletingLastPathComponent())
         }
         try makeWritable(folder)
-        try replacement.check(
-            FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: nil)
-                .filter { $0.lastPathComponent.hasPrefix("step-") && $0.pathExtension == "png" })
+        try replacement.check(Self.previews(in: folder))
     }
 
-    /// Writes the previews of a step.
+    private static func previews(in folder: URL) throws -> [URL] {
+        try FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: nil)
+            .filter { $0.lastPathComponent.hasPrefix("step-") && $0.pathExtension == "png" }
+    }
+
+    /// Writes the previews of a step. Those of an earlier run go before the first.
     ///
     /// - Returns: Their files.
     func write(_ images: [Image], step: Int) throws -> [URL] {
+        if step == 0 {
+            for file in try Self.previews(in: folder) where isWrittenByThisPackage(file) {
+                try FileManager.default.removeItem(at: file)
+            }
+        }
         let number = String(step + 1)
         let padded = String(repeating: "0", count: max(0, 3 - number.count)) + number
         return try images.enumerated().map { index, image in

@@ -6,7 +6,7 @@ import Wuerstchen
 /// An image that is made again as its file says.
 struct Repetition {
     let record: GenerationRecord
-    private let file: URL
+    let file: URL
     private let original: Image
 
     init(_ path: String) throws {
@@ -58,8 +58,12 @@ struct Repetition {
 
     /// Says whether an image is the same.
     ///
+    /// - Parameters:
+    ///   - image: The image.
+    ///   - progress: Where it is said.
+    ///   - isOriginal: Whether it was to go where the other is, which is left as it was.
     /// - Throws: `ExitCode` when it is not.
-    func compare(_ image: Image, _ progress: Progress) throws {
+    func compare(_ image: Image, _ progress: Progress, _ isOriginal: Bool) throws {
         guard image != original else {
             progress.note("the same image as \(file.path), bit for bit")
             return
@@ -70,7 +74,8 @@ struct Repetition {
                 + (kernels == record.kernels
                     ? "it was changed, or made by another version or build (debug or release)"
                     : "it was computed with \(record.kernels) kernels, and here they are \(kernels), "
-                        + "which round differently"))
+                        + "which round differently")
+                + (isOriginal ? "; that one was left as it is, and --output keeps another" : ""))
         throw ExitCode.failure
     }
 }

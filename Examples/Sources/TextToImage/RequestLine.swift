@@ -10,8 +10,8 @@ enum PromptLines {
     ///
     /// - Parameter path: The file; nil for standard input.
     /// - Returns: The lines with their numbers, from 1, and what to call all of them.
-    /// - Throws: `WuerstchenError` with code `invalidRequest` for input without a prompt, that is no
-    ///   UTF-8 or longer than any list of prompts, `fileNotFound` or `unreadableFile`.
+    /// - Throws: `WuerstchenError` with code `invalidRequest` for input without a prompt, that is
+    ///   no UTF-8 or longer than any list of prompts, `fileNotFound` or `unreadableFile`.
     static func read(
         _ path: String?
     ) throws -> (lines: [(number: Int, text: String)], name: String) {
@@ -80,8 +80,8 @@ struct RequestLine {
         prompt = text
     }
 
-    /// Whether a line is meant as JSON, or as the beginning of it: a brace before a quotation mark or
-    /// the end, or a bracket before a brace or the end.
+    /// Whether a line is meant as JSON, or as the beginning of it: a brace before a quotation mark
+    /// or the end, or a bracket before a brace or the end.
     private static func isJSON(_ line: String) -> Bool {
         let next = line.dropFirst().first { !$0.isWhitespace }
         switch line.first {

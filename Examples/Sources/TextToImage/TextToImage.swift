@@ -59,6 +59,9 @@ import WuerstchenTraining
             let others =
                 asked.given + prompts.given
                 + (decoder == nil ? [] : ["--decoder"]) + (precision == nil ? [] : ["--precision"])
+            guard !output.resume else {
+                throw ValidationError("--repeat makes one image again, and --resume would skip it")
+            }
             guard others.isEmpty else {
                 throw ValidationError(
                     "--repeat takes everything from the file; leave out "
@@ -73,6 +76,11 @@ import WuerstchenTraining
         guard !prompts.isEmpty || isPromptOptional else {
             throw ValidationError("Missing expected argument '<prompt>': say what to make")
         }
+    }
+
+    static func refused(_ arguments: [String], _ error: any Error) {
+        Events(arguments.contains("--json")).error(
+            WuerstchenError(.invalidRequest, message(for: error)))
     }
 
     func run() async throws {
@@ -111,6 +119,13 @@ import WuerstchenTraining
         try share.check(prompts, output)
         guard repetition != nil || !share.pieces.isEmpty else { return }
         let sheetFile = try output.replacement.sheet(output.sheet)
+        // The image that is made again is compared with its file, which stays as it is.
+        let isOriginal =
+            repetition.map { target.all.map(place(of:)).contains(place(of: $0.file)) } ?? false
+        try output.requireApart(
+            (isOriginal ? [] : target.all) + [sheetFile].compactMap { $0 },
+            from: orders.flatMap(\.asked.edit.files) + asked.edit.files
+                + [prompts.prompts, prompts.embeddings, repeated].compactMap { $0 })
         let previews = try output.previews.map { try PreviewFolder($0, output.replacement) }
         let expected = try limits.isAsked ? checkedMemory(repetition, orders) : nil
         if let expected, limits.estimateMemory { return print(ByteCount(bytes: expected.peak)) }
@@ -135,13 +150,20 @@ import WuerstchenTraining
         defer { watch?.restore() }
         let progress = Progress(isQuiet: output.quiet, keepsLine: watch != nil)
         if let note = share.note(pieces.count) { progress.note(note) }
-        if let first { describe(first, cascade, progress) }
+        describe(cascade, progress)
+        var advice: Set<String> = []
         var maker = ImageMaker(
-            cascade: cascade, target: target, previews: previews, keepsImages: sheetFile != nil,
+            cascade: cascade, target: isOriginal ? nil : target, previews: previews,
+            keepsImages: sheetFile != nil,
             progress: progress, watch: watch)
         for piece in pieces {
             let next = try first ?? piece.request()
             first = nil
+            let size = next.size ?? cascade.defaultSize
+            progress.note("seed \(next.seed), \(size) pixels, \(cascade.name)")
+            for note in try cascade.advice(for: next) where advice.insert(note).inserted {
+                progress.note(note)
+            }
             try await maker.make(next, first: piece.first, &events)
         }
         if let sheetFile {
@@ -152,11 +174,13 @@ import WuerstchenTraining
             let taken = ByteCount(bytes: TensorMemory.peakResident)
             progress.note("memory: \(ByteCount(bytes: expected.peak)) expected, \(taken) taken")
         }
-        if let repetition, let image = maker.last { try repetition.compare(image, progress) }
+        if let repetition, let image = maker.last {
+            try repetition.compare(image, progress, isOriginal)
+        }
     }
 
     /// The memory that the images will take, which is refused if it is more than there may be. Of
-    /// several requests the one with the most pixels counts.
+    /// several requests the one with the most pixels at a time counts.
     private func checkedMemory(
         _ repetition: Repetition?, _ orders: [Order]
     ) throws -> MemoryEstimate {
@@ -169,8 +193,10 @@ import WuerstchenTraining
                         [try $0.request(cascade, asked.edit, embeddings: prompts.encoded())]
                     } ?? orders.map { try $0.request(cascade) }
                 func pixels(_ request: GenerationRequest) -> Int {
+                    // Small images are made together, up to a megapixel.
                     let size = request.size ?? cascade.defaultSize
-                    return size.width * size.height * request.count
+                    let one = size.width * size.height
+                    return min(one * request.count, max(one, 1 << 20))
                 }
                 guard var request = requests.max(by: { pixels($0) < pixels($1) }) else { return }
                 if setting.size == nil {
@@ -212,9 +238,7 @@ import WuerstchenTraining
         return cascade
     }
 
-    private func describe(
-        _ request: GenerationRequest, _ cascade: Cascade, _ progress: Progress
-    ) {
+    private func describe(_ cascade: Cascade, _ progress: Progress) {
         let precision = precision ?? .float32
         if !precision.isAccelerated {
             progress.note(
@@ -222,9 +246,6 @@ import WuerstchenTraining
                     + "weights are widened as they are used, which saves memory but no time")
         }
         for note in cascade.notes { progress.note(note) }
-        let size = request.size ?? cascade.defaultSize
-        progress.note("seed \(request.seed), \(size) pixels, \(cascade.name)")
-        if let advice = cascade.advice(on: size) { progress.note(advice) }
     }
 }
 

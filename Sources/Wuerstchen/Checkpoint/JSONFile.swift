@@ -38,8 +38,8 @@ func readSmallFile(_ file: URL) throws -> Data? {
 
 /// The text in a file; nil where there is neither a file nor a link of its name.
 ///
-/// - Throws: As ``readSmallFile(_:)``, and ``WuerstchenError`` with code `malformedFile` for what is
-///   no text in UTF-8.
+/// - Throws: As ``readSmallFile(_:)``, and ``WuerstchenError`` with code `malformedFile` for what
+///   is no text in UTF-8.
 func readText(_ file: URL) throws -> String? {
     guard let data = try readSmallFile(file) else { return nil }
     // A pointer or a web page has lines too.

@@ -47,8 +47,8 @@ private func fingerprint(of files: [URL]) throws -> String {
     for file in files {
         let handle = try FileHandle(forReadingFrom: file)
         defer { try? handle.close() }
-        // Piece by piece: mapped whole, gigabytes would count as the process's memory. Pieces are of
-        // whole words but for the last.
+        // Piece by piece: mapped whole, gigabytes would count as the process's memory. Pieces are
+        // of whole words but for the last.
         while let piece = try handle.read(upToCount: 1 << 20), !piece.isEmpty {
             piece.withUnsafeBytes { hash.addWords($0) }
         }

@@ -120,10 +120,41 @@ public struct CheckpointConversion: Sendable {
     public func write(
         to target: URL, replaces: Bool = false, progress: (Verification) -> Void = { _ in }
     ) throws {
+        try requireSameLayout(in: target)
         try CheckpointExport.fill(target, replaces: replaces) {
             try convert(to: target)
             try verify(target, progress)
         }
+    }
+
+    /// Refuses a folder that has a checkpoint in another layout, which would stay beside the new
+    /// one and might be what is read.
+    private func requireSameLayout(in target: URL) throws {
+        let marks: [Layout: [String]] = [
+            .published: [published.prior, published.decoder],
+            .combined: [
+                combinedName(published.stageC.folder, published.prior),
+                combinedName(published.stageB.folder, published.decoder),
+            ],
+            .original: Self.originalNames.values.map { "\($0).safetensors" },
+        ]
+        let inside = (try? FileManager.default.contentsOfDirectory(atPath: target.path)) ?? []
+        for (other, names) in marks where other != layout {
+            guard let name = names.first(where: inside.contains) else { continue }
+            throw WuerstchenError(
+                .unwritableFile,
+                "\(target.path) has a checkpoint in the \(other.rawValue) layout (\(name)), beside "
+                    + "which one in the \(layout.rawValue) layout would not be found; choose another "
+                    + "folder, or remove that one")
+        }
+    }
+
+    /// What stages are called in the original layout.
+    private static var originalNames: [CheckpointLayout.Network: String] {
+        let published = CheckpointLayout.published
+        return [
+            published.stageC: "stage_c", published.stageB: "stage_b", published.stageA: "vqgan",
+        ]
     }
 
     private func convert(to target: URL) throws {
@@ -166,10 +197,7 @@ public struct CheckpointConversion: Sendable {
             return try NetworkFolder(target.appendingPathComponent(path)).write(
                 sources, network.configuration, stem: place.stem, metadata: metadata)
         }
-        let names = [
-            published.stageC: "stage_c", published.stageB: "stage_b", published.stageA: "vqgan",
-        ]
-        let file = target.appendingPathComponent(names[place] ?? place.folder)
+        let file = target.appendingPathComponent(Self.originalNames[place] ?? place.folder)
         try Safetensors.write(
             network.parameters.sources(as: elementType?.floats, isOriginal: true),
             metadata: metadata.merging(["format": "pt"]) { $1 },

@@ -40,7 +40,7 @@ public struct CheckpointExport: Sendable {
             throw WuerstchenError(
                 .unwritableFile,
                 "\(folder.path) is there already and not empty; choose another folder, or overwrite "
-                    + "it with --force (`replaces`)")
+                    + "it with --force")
         }
         try makeFolder(folder)
         do {

@@ -104,7 +104,7 @@ import _WuerstchenTestSupport
         let make: [(String) -> Void] = [
             { mkfifo($0, 0o600) }, { symlink("/dev/zero", $0) },
             {
-                FileManager.default.createFile(atPath: $0, contents: nil)
+                _ = FileManager.default.createFile(atPath: $0, contents: nil)
                 truncate($0, 1 << 30)
             },
         ]

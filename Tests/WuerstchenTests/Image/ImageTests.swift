@@ -155,8 +155,8 @@ import Wuerstchen
             let url = folder.appending(path: "image.png")
             let error = failure { try pattern(1, 1).write(to: url, text: [(key, value)]) }
             #expect(error?.code == .invalidRequest)
-            let names = try contents(of: folder)
-            #expect(names == [])
+            let found = try names(in: folder)
+            #expect(found == [])
         }
     }
 }
@@ -405,7 +405,7 @@ import Wuerstchen
                 #expect(error?.code == .unwritableFile)
                 #expect(error?.message.contains(url.path) == true)
             }
-            #expect(try contents(of: folder) == ["file"])
+            #expect(try names(in: folder) == ["file"])
             #expect(try Data(contentsOf: file) == Data("before".utf8))
         }
         #expect(
@@ -425,7 +425,7 @@ import Wuerstchen
             // A superuser may write anywhere.
             guard !manager.isWritableFile(atPath: folder.path) else { return }
             #expect(failure { try pattern(2, 2).write(to: file) }?.code == .unwritableFile)
-            #expect(try contents(of: folder) == ["image.png"])
+            #expect(try names(in: folder) == ["image.png"])
             #expect(try Data(contentsOf: file) == Data("before".utf8))
         }
     }
@@ -442,7 +442,7 @@ import Wuerstchen
             #expect(try Image(contentsOf: link) == image)
             let type = try FileManager.default.attributesOfItem(atPath: link.path)[.type]
             #expect(type as? FileAttributeType == .typeSymbolicLink)
-            #expect(try contents(of: folder) == ["image.png", "link.png"])
+            #expect(try names(in: folder) == ["image.png", "link.png"])
         }
     }
 
@@ -493,7 +493,7 @@ private func withFolder<Result>(_ body: (URL) throws -> Result) throws -> Result
 }
 
 /// The names of everything in a folder, hidden or not.
-private func contents(of folder: URL) throws -> [String] {
+private func names(in folder: URL) throws -> [String] {
     try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted()
 }
 
