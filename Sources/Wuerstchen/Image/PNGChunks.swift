@@ -100,9 +100,10 @@ struct PNGChunks {
     private static func requirePixels(
         _ head: [Chunk], _ data: [Chunk], of bytes: [UInt8], name: String
     ) throws {
-        guard let header = head.first, header.type == "IHDR", header.contents.count == 13 else {
-            return
-        }
+        // A header that is damaged is for libpng to refuse.
+        guard let header = head.first, header.type == "IHDR", header.isIntact,
+            header.contents.count == 13
+        else { return }
         let fields = bytes[header.contents].map { Int($0) }
         func number(_ place: Int) -> Int { fields[place..<place + 4].reduce(0) { $0 << 8 | $1 } }
         // Samples of a pixel by the type of colours; others are libpng's to refuse.
