@@ -22,6 +22,8 @@ enum {
     colours_cmyk = 3,
     colours_ycck = 4,
     error_is_warning = 0,
+    // No more than 500 scans: each goes over all of the image, and thousands fit into a small file.
+    flag_limit_scans = 32768,
 };
 static void *(*jpeg_create)(void);
 static int (*jpeg_header)(void *, const unsigned char *, unsigned long, int *, int *, int *, int *);
@@ -92,7 +94,7 @@ bool wuerstchen_jpeg_decode(const uint8_t *bytes, size_t count, uint8_t *rgba, i
                  own_width == width && own_height == height;
     bool is_cmyk = found && (colours == colours_cmyk || colours == colours_ycck);
     found = found && (jpeg_pixels(decoder, bytes, count, rgba, width, 4 * width, height,
-                                  is_cmyk ? format_cmyk : format_rgba, 0) == 0 ||
+                                  is_cmyk ? format_cmyk : format_rgba, flag_limit_scans) == 0 ||
                       is_harmless(decoder));
     if (!found)
         keep_message(decoder, message);

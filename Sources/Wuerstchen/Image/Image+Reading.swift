@@ -29,11 +29,14 @@ extension Image {
     /// - Parameters:
     ///   - pngData: The bytes.
     ///   - name: What messages call them.
-    /// - Throws: A `WuerstchenError` with code `unreadableFile` for an image with a side longer
-    ///   than ``ImageSize/maximumSide`` or `malformedFile` for other bytes; `CancellationError`
-    ///   when the task is cancelled.
-    public init(pngData: Data, name: String = "the image") throws {
-        self = try Self.decoded(pngData, name, showsOpacity: false)
+    ///   - maximumSide: The longest side that is read, in pixels, up to ``ImageSize/maximumSide``:
+    ///     a small file can be of an image that takes much memory.
+    /// - Throws: A `WuerstchenError` with code `unreadableFile` for an image with a longer side or
+    ///   `malformedFile` for other bytes; `CancellationError` when the task is cancelled.
+    public init(
+        pngData: Data, name: String = "the image", maximumSide: Int = ImageSize.maximumSide
+    ) throws {
+        self = try Self.decoded(pngData, name, maximumSide, showsMask: false)
     }
 
     /// The image in a file, as ``init(contentsOf:)`` gives it, and the text of a PNG file.
@@ -51,37 +54,38 @@ extension Image {
         try decoded(url, keepsText: true)
     }
 
-    /// The opacity of the image in a file, as a grey image: white where nothing shines through.
-    static func opacity(contentsOf url: URL) throws -> Image {
-        try decoded(url, keepsText: false, showsOpacity: true).image
+    /// What a mask is made of, in place of the colours of the image in a file, see `RGBASamples`.
+    static func maskSamples(contentsOf url: URL) throws -> Image {
+        try decoded(url, keepsText: false, showsMask: true).image
     }
 
     /// The same of the bytes of a PNG file.
-    static func opacity(pngData: Data, name: String) throws -> Image {
-        try decoded(pngData, name, showsOpacity: true)
+    static func maskSamples(pngData: Data, name: String, maximumSide: Int) throws -> Image {
+        try decoded(pngData, name, maximumSide, showsMask: true)
     }
 
     private static func decoded(
-        _ pngData: Data, _ name: String, showsOpacity: Bool
+        _ pngData: Data, _ name: String, _ maximumSide: Int, showsMask: Bool
     ) throws -> Image {
         guard pngData.starts(with: PNGChunks.signature) else {
             throw PNGCodec.malformed(name, "is not a PNG file")
         }
         return try PNGCodec.decode(
-            Array(pngData), name: name, keepsText: false, showsOpacity: showsOpacity
+            Array(pngData), name: name, keepsText: false, maximumSide: maximumSide,
+            showsMask: showsMask
         ).image
     }
 
     private static func decoded(
-        _ url: URL, keepsText: Bool, showsOpacity: Bool = false
+        _ url: URL, keepsText: Bool, showsMask: Bool = false
     ) throws -> (image: Image, text: [String: String], notes: [String]) {
         let (format, bytes) = try readFile(at: url)
         guard format != .png else {
             return try PNGCodec.decode(
-                bytes, name: url.path, keepsText: keepsText, showsOpacity: showsOpacity)
+                bytes, name: url.path, keepsText: keepsText, showsMask: showsMask)
         }
         let codec = try PhotoCodec(format, name: url.path)
-        return (try codec.image(bytes, showsOpacity: showsOpacity), [:], [])
+        return (try codec.image(bytes, showsMask: showsMask), [:], [])
     }
 
     /// The bytes of a file that starts as one of the formats does. Another file, which may be

@@ -24,10 +24,8 @@ public struct ImageMask: Sendable, Hashable {
         var grey: [UInt8] = []
         grey.reserveCapacity(image.pixels.count)
         for index in stride(from: 0, to: image.pixels.count, by: 3) {
-            let (red, green, blue) = (
-                Int(image.pixels[index]), Int(image.pixels[index + 1]), Int(image.pixels[index + 2])
-            )
-            let brightness = UInt8((77 * red + 150 * green + 29 * blue + 128) >> 8)
+            let brightness = RGBASamples.brightness(
+                image.pixels[index], image.pixels[index + 1], image.pixels[index + 2])
             grey += [brightness, brightness, brightness]
         }
         self.init(grey: try Image(width: image.width, height: image.height, pixels: grey))
@@ -64,7 +62,7 @@ public struct ImageMask: Sendable, Hashable {
     /// - Parameter url: The file.
     /// - Throws: The errors of ``Image/init(contentsOf:)``.
     public init(contentsOf url: URL) throws {
-        self = try ImageMask(transparencyOf: url) ?? ImageMask(Image(contentsOf: url))
+        try self.init(samples: Image.maskSamples(contentsOf: url))
     }
 
     /// A mask from the bytes of a PNG file, read as ``init(contentsOf:)`` reads a file.
@@ -72,11 +70,13 @@ public struct ImageMask: Sendable, Hashable {
     /// - Parameters:
     ///   - pngData: The bytes.
     ///   - name: What messages call them.
-    /// - Throws: The errors of ``Image/init(pngData:name:)``.
-    public init(pngData: Data, name: String = "the mask") throws {
-        self =
-            try ImageMask(opacity: Image.opacity(pngData: pngData, name: name))
-            ?? ImageMask(Image(pngData: pngData, name: name))
+    ///   - maximumSide: The longest side that is read, in pixels.
+    /// - Throws: The errors of ``Image/init(pngData:name:maximumSide:)``.
+    public init(
+        pngData: Data, name: String = "the mask", maximumSide: Int = ImageSize.maximumSide
+    ) throws {
+        try self.init(
+            samples: Image.maskSamples(pngData: pngData, name: name, maximumSide: maximumSide))
     }
 
     /// The transparent pixels of a PNG file as what is made anew; nil if it has none.
@@ -84,13 +84,25 @@ public struct ImageMask: Sendable, Hashable {
     /// - Parameter url: The file.
     /// - Throws: The errors of ``Image/init(contentsOf:)``.
     public init?(transparencyOf url: URL) throws {
-        try self.init(opacity: Image.opacity(contentsOf: url))
+        let samples = try Image.maskSamples(contentsOf: url)
+        guard Self.isTransparent(samples) else { return nil }
+        try self.init(samples: samples)
     }
 
-    private init?(opacity: Image) throws {
-        guard opacity.pixels.contains(where: { $0 < 255 }) else { return nil }
-        image = try Image(
-            width: opacity.width, height: opacity.height, pixels: opacity.pixels.map { 255 - $0 })
+    private init(samples: Image) throws {
+        let showsTransparency = Self.isTransparent(samples)
+        var grey: [UInt8] = []
+        grey.reserveCapacity(samples.pixels.count)
+        for index in stride(from: 0, to: samples.pixels.count, by: 3) {
+            let sample =
+                showsTransparency ? 255 - samples.pixels[index] : samples.pixels[index + 1]
+            grey += [sample, sample, sample]
+        }
+        self.init(grey: try Image(width: samples.width, height: samples.height, pixels: grey))
+    }
+
+    private static func isTransparent(_ samples: Image) -> Bool {
+        stride(from: 0, to: samples.pixels.count, by: 3).contains { samples.pixels[$0] < 255 }
     }
 
     func fitted(to size: ImageSize) throws -> ImageMask {

@@ -40,12 +40,14 @@ extension ImageSize {
     }
 
     /// Throws `unreadableFile` unless an image in a file can have this size.
-    package func requireReadable(in name: String) throws {
-        let sides = 1...Self.maximumSide
+    package func requireReadable(
+        in name: String, upTo maximumSide: Int = ImageSize.maximumSide
+    ) throws {
+        let sides = 1...max(1, min(maximumSide, Self.maximumSide))
         guard sides.contains(width) && sides.contains(height) else {
             throw WuerstchenError(
                 .unreadableFile,
-                "\(name) has \(self) pixels; images can have up to \(Self.maximumSide) a side, so "
+                "\(name) has \(self) pixels; images can have up to \(sides.upperBound) a side, so "
                     + "make it smaller")
         }
     }

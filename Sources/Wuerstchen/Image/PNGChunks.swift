@@ -37,6 +37,12 @@ struct PNGChunks {
         chunks: while place < bytes.count {
             try Task.checkCancellation()
             guard let chunk = Chunk(at: place, in: bytes) else { break }
+            // What is left out here must not be what stands in front of it: a reader that looks for
+            // the size where it has to be would find another than libpng.
+            guard place > Self.signature.count || chunk.type == "IHDR" else {
+                throw PNGCodec.malformed(
+                    name, "cannot be decoded (it does not begin with its IHDR chunk)")
+            }
             defer { place = chunk.end }
             switch chunk.type {
             case "IEND":

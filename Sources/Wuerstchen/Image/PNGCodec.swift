@@ -17,14 +17,16 @@ enum PNGCodec {
     ///   - bytes: The file.
     ///   - name: What messages call it.
     ///   - keepsText: Whether text is read; otherwise it is passed over, and costs nothing.
-    ///   - showsOpacity: Whether the image is of the opacity in place of the colours: white where
-    ///     nothing shines through.
+    ///   - maximumSide: The longest side that is read, in pixels.
+    ///   - showsMask: Whether the image has what a mask is made of in place of the colours, see
+    ///     `RGBASamples`.
     /// - Returns: The image, its text by keyword, and what is wrong with the file beside its
     ///   pixels.
     /// - Throws: `WuerstchenError` that names the file and what is wrong with it, and
     ///   `CancellationError`.
     static func decode(
-        _ bytes: [UInt8], name: String, keepsText: Bool, showsOpacity: Bool = false
+        _ bytes: [UInt8], name: String, keepsText: Bool,
+        maximumSide: Int = ImageSize.maximumSide, showsMask: Bool = false
     ) throws -> (image: Image, text: [String: String], notes: [String]) {
         let chunks = try PNGChunks(bytes, name: name, keepsText: keepsText)
         let image = try chunks.stream.withUnsafeBufferPointer { bytes in
@@ -35,7 +37,8 @@ enum PNGCodec {
             // What libpng is given the address of must stay where it is.
             return try withUnsafeMutablePointer(to: &file) { file in
                 defer { wuerstchen_png_close(file) }
-                return try decode(file, chunks.orientation, name: name, showsOpacity)
+                return try decode(
+                    file, chunks.orientation, name: name, maximumSide, showsMask)
             }
         }
         return (image.0, image.1, chunks.notes.map { "\(name) \($0)" })
@@ -43,7 +46,7 @@ enum PNGCodec {
 
     private static func decode(
         _ file: UnsafeMutablePointer<wuerstchen_png_file>, _ orientation: ImageOrientation,
-        name: String, _ showsOpacity: Bool
+        name: String, _ maximumSide: Int, _ showsMask: Bool
     ) throws -> (Image, [String: String]) {
         func failure() -> WuerstchenError {
             malformed(name, "cannot be decoded (\(message(of: file)))")
@@ -53,7 +56,7 @@ enum PNGCodec {
         let size = ImageSize(
             width: Int(png_get_image_width(png, info)),
             height: Int(png_get_image_height(png, info)))
-        try size.requireReadable(in: name)
+        try size.requireReadable(in: name, upTo: maximumSide)
         let text = self.text(of: file)
         let passes = Int(wuerstchen_png_begin(file))
         guard passes > 0 else { throw failure() }
@@ -72,7 +75,7 @@ enum PNGCodec {
                 guard wuerstchen_png_rows(file, &samples, count) != 0 else { throw failure() }
             }
             RGBASamples.append(
-                samples[..<(count * rowLength)], to: &pixels, showsOpacity: showsOpacity)
+                samples[..<(count * rowLength)], to: &pixels, showsMask: showsMask)
         }
         let upright = orientation.upright(size)
         return (

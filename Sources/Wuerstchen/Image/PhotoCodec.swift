@@ -25,9 +25,9 @@ package struct PhotoCodec {
         orientation(bytes).upright(try storedSize(bytes))
     }
 
-    /// The image in the bytes of a file, turned upright: its colours in front of white, or its
-    /// opacity.
-    func image(_ bytes: [UInt8], showsOpacity: Bool) throws -> Image {
+    /// The image in the bytes of a file, turned upright: its colours in front of white, or what a
+    /// mask is made of, see `RGBASamples`.
+    func image(_ bytes: [UInt8], showsMask: Bool) throws -> Image {
         let size = try storedSize(bytes)
         var samples = [UInt8](repeating: 0, count: 4 * size.width * size.height)
         var message = Self.noMessage
@@ -43,7 +43,7 @@ package struct PhotoCodec {
         return try Image(
             width: upright.width, height: upright.height,
             pixels: orientation.upright(
-                RGBASamples.pixels(samples[...], showsOpacity: showsOpacity), of: size))
+                RGBASamples.pixels(samples[...], showsMask: showsMask), of: size))
     }
 
     private func storedSize(_ bytes: [UInt8]) throws -> ImageSize {

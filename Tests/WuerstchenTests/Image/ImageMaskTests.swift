@@ -27,6 +27,14 @@ import Wuerstchen
         let (brightness, none) = try Self.mask(opaque)
         #expect(none == nil)
         #expect((0..<3).map { brightness.image[$0, 0].green } == [0, 255, 128])
+        // Colours count by their brightness, also where all pixels have an opacity of their own.
+        let coloured = SmallPNG(width: 3, height: 1, bits: 8, type: 6) { x, _ in
+            [[255, 0, 0, 255], [0, 255, 0, 255], [0, 0, 255, 255]][x]
+        }
+        let (colours, opacity) = try Self.mask(coloured)
+        #expect(opacity == nil)
+        #expect(try colours == ImageMask(Image(pngData: Data(coloured.bytes))))
+        #expect((0..<3).map { colours.image[$0, 0].red } == [77, 149, 29])
         // One bit of grey, and a palette with a transparent colour.
         let bits = SmallPNG(width: 8, height: 1, bits: 1, type: 0) { x, _ in
             x == 0 ? [0b1010_0000] : []

@@ -176,6 +176,35 @@ import _WuerstchenTestSupport
         if let rows { #expect(try read(file((300, 300), rows)).image.width == 300) }
     }
 
+    /// What is left out of a file must not hide the size that it really has.
+    @Test(arguments: ["tEXt", "eXIf", "gAMA", "abCd", "PLTE"])
+    func whatDoesNotBeginWithItsSizeIsNoPNG(type: String) throws {
+        // Where the size should be stands a small one.
+        let contents = SmallPNG.bigEndian(3) + SmallPNG.bigEndian(2) + [8, 0, 0, 0, 0]
+        let bytes =
+            SmallPNG.signature + SmallPNG.chunk(type, contents)
+            + SmallPNG.example.bytes.dropFirst(SmallPNG.signature.count)
+        expectError(.malformedFile, "IHDR") { _ = try Image(pngData: Data(bytes)) }
+        expectError(.malformedFile, "IHDR") { _ = try ImageMask(pngData: Data(bytes)) }
+        expectError(.malformedFile, "IHDR") { _ = try read(bytes) }
+    }
+
+    @Test func aSideThatIsLongerThanWantedIsNotRead() throws {
+        for size in [ImageSize(width: 3, height: 2), ImageSize(width: 2, height: 3)] {
+            let file = Data(
+                SmallPNG(width: size.width, height: size.height, bits: 8, type: 0) { _, _ in [9] }
+                    .bytes)
+            #expect(try Image(pngData: file, maximumSide: 3).size == size)
+            #expect(try ImageMask(pngData: file, maximumSide: 3).size == size)
+            expectError(.unreadableFile, "\(size)", "up to 2 a side") {
+                _ = try Image(pngData: file, maximumSide: 2)
+            }
+            expectError(.unreadableFile, "the mask has \(size)", "up to 2 a side") {
+                _ = try ImageMask(pngData: file, maximumSide: 2)
+            }
+        }
+    }
+
     @Test func aCancelledTaskReadsNoImage() async throws {
         let folder = try TemporaryFolder()
         let url = folder.url.appendingPathComponent("image.png")

@@ -87,6 +87,17 @@ struct PhotoTests {
         expectMalformed(SmallPhotos.animated, "animation")
     }
 
+    @Test("a JPEG file of more scans than any needs is not gone through")
+    func scans() throws {
+        let file = SmallPhotos.progressive
+        // The last scan again and again, in front of the marker that ends the file.
+        let scan = try #require(file.range(of: Data([0xFF, 0xDA]), options: .backwards))
+        let end = try #require(file.range(of: Data([0xFF, 0xD9]), options: .backwards))
+        var long = file[..<end.lowerBound]
+        for _ in 0..<600 { long += file[scan.lowerBound..<end.lowerBound] }
+        expectMalformed(Data(long + file[end.lowerBound...]), "scans")
+    }
+
     @Test("any changed byte gives an image or an error")
     func fuzz() throws {
         for file in [SmallPhotos.jpeg, SmallPhotos.progressive, SmallPhotos.webp] {
