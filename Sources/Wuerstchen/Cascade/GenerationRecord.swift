@@ -128,8 +128,8 @@ public struct GenerationRecord: Sendable, Hashable, Codable {
         guard let text = text[keyword] else {
             throw WuerstchenError(
                 .malformedFile,
-                "\(file.path) has no record of how it was made; only images that text-to-image "
-                    + "wrote have one, and programs that change an image may lose it")
+                "\(file.path) has no record of how it was made; only images that text-to-image or "
+                    + "the server wrote have one, and programs that change an image may lose it")
         }
         return (
             try decodeJSON(Self.self, Data(text.utf8), name: "the record in \(file.path)"), image

@@ -70,13 +70,13 @@ public struct GenerationRequest: Sendable, Hashable {
         }
     }
 
-    /// The request as the text that goes into a PNG beside the image.
+    /// What ``Cascade/metadata(of:image:)`` says of the request itself.
     ///
     /// - Parameters:
     ///   - image: Which image of the request, from 0.
     ///   - checkpoint: The checkpoint's name.
     /// - Returns: Keywords and their text, as ``Image/write(to:text:)`` takes them.
-    public func metadata(image: Int = 0, checkpoint: String) -> [(key: String, value: String)] {
+    func metadata(image: Int = 0, checkpoint: String) -> [(key: String, value: String)] {
         [
             ("prompt", prompt.storable), ("negative prompt", negativePrompt.storable),
             ("seed", "\(seed &+ UInt64(truncatingIfNeeded: image))"),

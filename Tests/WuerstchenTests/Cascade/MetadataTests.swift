@@ -16,7 +16,7 @@ import _WuerstchenTestSupport
             .appendingPathComponent("\(UUID().uuidString).png")
         defer { try? FileManager.default.removeItem(at: file) }
         for (index, image) in images.enumerated() {
-            let record = request.metadata(image: index, checkpoint: cascade.name)
+            let record = try cascade.metadata(of: request, image: index)
             try image.write(to: file, text: record)
             let (read, text, _) = try Image.read(contentsOf: file)
             #expect(read == image)

@@ -26,6 +26,9 @@ import _WuerstchenTestSupport
             TinyCascade.request(stageBGuidance: guidance),
         ] {
             expectError(.invalidRequest, "guidance", "\(guidance)") {
+                try cascade.validate(request)
+            }
+            expectError(.invalidRequest, "guidance", "\(guidance)") {
                 _ = try cascade.makeImages(for: request)
             }
         }

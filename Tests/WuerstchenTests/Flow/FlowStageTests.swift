@@ -87,7 +87,8 @@ import _WuerstchenTestSupport
         let record = try cascade.completed(request)
         #expect(record.stageC?.timesteps.count == 1 && record.stageC?.method == .euler)
         #expect(record.stageB?.timesteps.count == 1 && record.stageB?.guidance == 0)
-        #expect(record.metadata(checkpoint: "x").contains { $0 == ("stage C sampling", "euler") })
+        #expect(
+            try cascade.metadata(of: record).contains { $0 == ("stage C sampling", "euler") })
         let image = try cascade.makeImages(for: request)[0]
         #expect(image.size == request.size)
         #expect(try cascade.makeImages(for: record)[0] == image)
@@ -95,6 +96,9 @@ import _WuerstchenTestSupport
         for (stageC, stageB) in [(steps.stageC, nil), (nil, steps.stageB)] {
             request.stageC = stageC
             request.stageB = stageB
+            expectError(.invalidRequest, "flow's velocity", "leave its sampling options out") {
+                try cascade.validate(request)
+            }
             expectError(.invalidRequest, "flow's velocity", "leave its sampling options out") {
                 _ = try cascade.makeImages(for: request)
             }
