@@ -49,7 +49,8 @@ let package = Package(
         .testTarget(
             name: "ImageServerTests",
             dependencies: [
-                "ImageServer", "ServerClient", wuerstchen, miniature, hummingbird, lifecycle,
+                "ImageServer", "ServerClient", "load", wuerstchen, miniature, hummingbird,
+                lifecycle, arguments,
             ],
             swiftSettings: settings),
     ],

@@ -21,6 +21,19 @@ import Synchronization
     @Option(help: "The size of the images, as OpenAI's interface takes it.") var size = "128x128"
     @Option(help: "What the images show.") var prompt = "a red house under a starry night sky"
 
+    func validate() throws {
+        for (name, value, range) in [
+            ("port", port, 1...65535), ("clients", clients, 1...10000),
+            ("requests", requests, 1...1_000_000), ("seeds", seeds, 1...1_000_000),
+        ] {
+            guard range.contains(value) else {
+                throw ValidationError(
+                    "--\(name) is \(value); it must be from \(range.lowerBound) to "
+                        + "\(range.upperBound)")
+            }
+        }
+    }
+
     func run() async throws {
         let token = try tokenFile.map {
             try String(contentsOfFile: $0, encoding: .utf8)
@@ -47,7 +60,7 @@ import Synchronization
 
     /// Asks until there is an answer other than 429.
     private func ask(_ number: Int, _ client: ServerClient, _ tally: Tally) async {
-        let seed = number % max(1, seeds)
+        let seed = number % seeds
         let body = try? JSONSerialization.data(withJSONObject: [
             "prompt": prompt, "size": size, "seed": seed, "response_format": "b64_json",
         ])
