@@ -57,22 +57,36 @@ struct GenerationBody: Decodable {
         previews = try values.decodeIfPresent(Bool.self, forKey: .previews)
     }
 
-    /// The request, within what the server allows.
+    /// The work, within what the server allows and the cascade can do.
     ///
     /// - Throws: `ServerError` that names the field, or `WuerstchenError`.
-    func request(_ cascade: Cascade, _ settings: ServerSettings) throws -> GenerationRequest {
+    func work(_ cascade: Cascade, _ settings: ServerSettings) throws -> ImageWork {
         var request = GenerationRequest(
             prompt, negativePrompt: negativePrompt ?? "", seed: seed ?? .random(in: 0..<1 << 32),
-            count: count ?? 1, edit: try edit(settings))
-        var size = try cascade.completed(request).size ?? cascade.defaultSize
-        if width != nil || height != nil {
-            size = ImageSize(
-                width: width ?? size.width, height: height ?? size.height)
-        }
+            count: count ?? 1)
+        try settings.check(request, count: "count")
+        let edit = try self.edit(settings)
+        request.edit = edit
+        let own = edit == nil ? nil : try cascade.completed(request).size
+        var size = own ?? settings.defaultSize(of: cascade)
+        size = ImageSize(width: width ?? size.width, height: height ?? size.height)
+        try settings.check(size, cascade, width: "width", height: "height")
         request.size = size
         request.stageC = try sampling(cascade, settings)
-        try settings.check(request)
-        return request
+        guard let edit else {
+            try cascade.validate(request)
+            return try ImageWork(request, cascade, previews: previews ?? true)
+        }
+        // As if nothing were kept of the image, so that what is wrong is not its strength.
+        try ServerError.naming(edit.mask == nil ? "image" : "mask") {
+            try cascade.validate(request)
+        }
+        // What is under a mask is usually drawn from nothing; a whole image is usually kept.
+        let strength = self.strength ?? (edit.mask == nil ? 0.7 : 1)
+        request.edit = .redraw(edit.image, strength: strength, mask: edit.mask)
+        let work = try ImageWork(request, cascade, previews: previews ?? true)
+        try ServerError.naming("strength") { try cascade.validate(work.request) }
+        return work
     }
 
     private func edit(_ settings: ServerSettings) throws -> ImageEdit? {
@@ -83,12 +97,14 @@ struct GenerationBody: Decodable {
             }
             return nil
         }
-        let image = try settings.read("image", file) { try Image(pngData: $0) }
-        let mask = try mask.map { file in
-            try settings.read("mask", file) { try ImageMask(pngData: $0) }
+        let side = settings.maximumImageSide
+        let image = try ServerError.naming("image") {
+            try Image(pngData: file, maximumSide: side)
         }
-        // What is under a mask is usually drawn from nothing; a whole image is usually kept.
-        return .redraw(image, strength: strength ?? (mask == nil ? 0.7 : 1), mask: mask)
+        let mask = try ServerError.naming("mask") {
+            try self.mask.map { try ImageMask(pngData: $0, maximumSide: side) }
+        }
+        return .redraw(image, strength: 1, mask: mask)
     }
 
     /// How Stage C samples; nil for as it was made to.
@@ -102,51 +118,64 @@ struct GenerationBody: Decodable {
                     "steps", "steps is \(steps); it must be from 1 to \(settings.maximumSteps)")
             }
         }
+        // Each by itself, to name the one that is wrong.
+        func options(_ field: String, steps: Int? = nil, guidance: Float? = nil) throws {
+            try ServerError.naming(field) {
+                guard let options = try description.sampling(steps: steps, guidance: guidance)
+                else { return }
+                try description.validate(options)
+            }
+        }
+        try options("steps", steps: steps)
+        try options("guidance", guidance: guidance)
         return try description.sampling(steps: steps, guidance: guidance)
     }
 }
 
 extension ServerSettings {
-    /// Checks what is left of a request when it is put together.
-    func check(_ request: GenerationRequest) throws {
-        let bytes = request.prompt.utf8.count + request.negativePrompt.utf8.count
-        guard bytes <= maximumPrompt else {
+    /// The size of images that are asked for without one.
+    func defaultSize(of cascade: Cascade) -> ImageSize {
+        ImageSize(
+            width: min(cascade.defaultSize.width, maximumSide),
+            height: min(cascade.defaultSize.height, maximumSide))
+    }
+
+    /// Checks prompts and number of a request.
+    ///
+    /// - Parameters:
+    ///   - request: The request.
+    ///   - count: The field with the number of images.
+    /// - Throws: `ServerError` that names the field.
+    func check(_ request: GenerationRequest, count: String) throws {
+        for (field, text) in [
+            ("prompt", request.prompt), ("negative_prompt", request.negativePrompt),
+        ] where text.utf8.count > maximumPrompt {
             throw ServerError.invalid(
-                "prompt", "the prompts have \(bytes) bytes; this server takes \(maximumPrompt)")
+                field, "\(field) has \(text.utf8.count) bytes; this server takes \(maximumPrompt)")
         }
         guard (1...maximumImages).contains(request.count) else {
             throw ServerError.invalid(
-                "count",
-                "\(request.count) images; this server makes 1 to \(maximumImages) at once")
+                count,
+                "\(count) is \(request.count); this server makes 1 to \(maximumImages) at once")
         }
-        if let size = request.size, max(size.width, size.height) > maximumSide {
-            throw ServerError.invalid(
-                "size",
-                "\(size.width)x\(size.height) pixels; this server makes images of up to "
-                    + "\(maximumSide) a side")
-        }
-        try request.validate()
     }
 
-    /// Reads a PNG file, unless its image takes far more memory than its bytes.
-    func read<Value>(
-        _ field: String, _ file: Data, _ decode: (Data) throws -> Value
-    ) throws -> Value {
-        // Width and height follow the signature and the head of the first chunk.
-        let header = Array(file.prefix(24))
-        func number(at offset: Int) -> Int {
-            header[offset..<offset + 4].reduce(0) { $0 << 8 | Int($1) }
-        }
-        if header.count == 24, max(number(at: 16), number(at: 20)) > maximumImageSide {
+    /// Checks the size of images that are made.
+    ///
+    /// - Parameters:
+    ///   - size: The size.
+    ///   - cascade: What makes them.
+    ///   - width: The field with the width.
+    ///   - height: The field with the height.
+    /// - Throws: `ServerError` that names the field.
+    func check(_ size: ImageSize, _ cascade: Cascade, width: String, height: String) throws {
+        guard max(size.width, size.height) <= maximumSide else {
             throw ServerError.invalid(
-                field,
-                "the \(field) has \(number(at: 16))x\(number(at: 20)) pixels; this server takes up "
-                    + "to \(maximumImageSide) a side")
+                size.width > maximumSide ? width : height,
+                "\(size) pixels; this server makes images of up to \(maximumSide) a side")
         }
-        do {
-            return try decode(file)
-        } catch let error as WuerstchenError {
-            throw ServerError.invalid(field, error.message)
-        }
+        let square = ImageSize(width: size.width, height: size.width)
+        let isWide = (try? cascade.grid(for: square)) != nil
+        try ServerError.naming(isWide ? height : width) { _ = try cascade.grid(for: size) }
     }
 }

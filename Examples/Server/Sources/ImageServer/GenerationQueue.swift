@@ -32,6 +32,8 @@ public final class GenerationQueue: Sendable {
 
     private struct State {
         var places: [Place] = []
+        /// How many are let in that have no place yet.
+        var arriving = 0
         var nextNumber = 0
         var isClosed = false
     }
@@ -68,13 +70,36 @@ public final class GenerationQueue: Sendable {
         case closed
     }
 
-    /// A place at the end of the line.
+    /// A place at the end of the line for who brings what is to be worked on.
     ///
-    /// - Throws: `Refusal`.
-    func enter() throws -> Ticket {
+    /// Who is turned away need not bring it, and who takes long to keeps nobody's turn, but counts
+    /// as one that waits.
+    ///
+    /// - Parameter bring: Gives what is to be worked on.
+    /// - Returns: That, and the place.
+    /// - Throws: `Refusal`, or what `bring` throws.
+    func enter<Work: Sendable>(
+        _ bring: () async throws -> Work
+    ) async throws -> (work: Work, ticket: Ticket) {
         try state.withLock { state in
             guard !state.isClosed else { throw Refusal.closed }
-            guard state.places.count <= waitingLimit else { throw Refusal.full }
+            guard state.places.count + state.arriving <= waitingLimit else { throw Refusal.full }
+            state.arriving += 1
+        }
+        let work: Work
+        do {
+            work = try await bring()
+        } catch {
+            state.withLock { $0.arriving -= 1 }
+            throw error
+        }
+        return (work, try takePlace())
+    }
+
+    private func takePlace() throws -> Ticket {
+        try state.withLock { state in
+            state.arriving -= 1
+            guard !state.isClosed else { throw Refusal.closed }
             // Only where one stands now is of interest.
             let (ahead, continuation) = AsyncStream.makeStream(
                 of: Int.self, bufferingPolicy: .bufferingNewest(1))

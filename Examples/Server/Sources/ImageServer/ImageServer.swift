@@ -96,6 +96,7 @@ public struct ImageServer: Sendable {
 
     private func models() throws -> Response {
         let cascade = service.cascade
+        let size = settings.defaultSize(of: cascade)
         let stages = [
             try cascade.stageC.description(),
             try (cascade.decoder as? DiffusionDecoder)?.stageB.description(),
@@ -103,9 +104,8 @@ public struct ImageServer: Sendable {
         return try Self.json(
             ModelsAnswer(data: [
                 ModelsAnswer.Model(
-                    id: cascade.name, width: cascade.defaultSize.width,
-                    height: cascade.defaultSize.height, maximumSide: settings.maximumSide,
-                    maximumImages: settings.maximumImages,
+                    id: cascade.name, width: size.width, height: size.height,
+                    maximumSide: settings.maximumSide, maximumImages: settings.maximumImages,
                     takesImages: cascade.compressor != nil,
                     takesStrengths: stages.allSatisfy { $0?.flow?.steps == nil })
             ]))
@@ -113,10 +113,11 @@ public struct ImageServer: Sendable {
 
     private func generate(_ request: Request) async throws -> Response {
         var request = request
-        let (work, previews) = try await read(&request, as: GenerationBody.self) { body in
-            (try body.request(service.cascade, settings), body.previews ?? true)
+        let (work, ticket) = try await service.enter {
+            try await read(&request, as: GenerationBody.self) { body in
+                try body.work(service.cascade, settings)
+            }
         }
-        let ticket = try service.enter()
         let body = request.body
         return Response(
             status: .ok,
@@ -124,9 +125,7 @@ public struct ImageServer: Sendable {
             body: ResponseBody { writer in
                 try await body.consumeWithCancellationOnInboundClose { _ in
                     do {
-                        for try await event in service.events(
-                            of: work, ticket, previews: previews)
-                        {
+                        for try await event in service.events(of: work, ticket) {
                             try await writer.write(event.text)
                         }
                         try Task.checkCancellation()
@@ -140,14 +139,14 @@ public struct ImageServer: Sendable {
 
     private func openAI(_ request: Request) async throws -> Response {
         var request = request
-        let work = try await read(&request, as: OpenAIBody.self) { body in
-            try body.request(service.cascade, settings)
+        let (work, ticket) = try await service.enter {
+            try await read(&request, as: OpenAIBody.self) { body in
+                try body.work(service.cascade, settings)
+            }
         }
-        let ticket = try service.enter()
         let images = try await request.body.consumeWithCancellationOnInboundClose { _ in
             var images: [OpenAIAnswer.Entry] = []
-            for try await case .image(let made) in service.events(of: work, ticket, previews: false)
-            {
+            for try await case .image(let made) in service.events(of: work, ticket) {
                 images.append(OpenAIAnswer.Entry(image: made.png))
             }
             try Task.checkCancellation()
@@ -157,7 +156,7 @@ public struct ImageServer: Sendable {
             OpenAIAnswer(created: Int(Date().timeIntervalSince1970), data: images))
     }
 
-    /// Reads the body of a request and what is made of it.
+    /// Reads the body of a request, of which nothing is kept but what is made of it.
     private func read<Body: Decodable & SendableMetatype, Result: Sendable>(
         _ request: inout Request, as type: Body.Type,
         _ convert: @escaping @Sendable (Body) throws -> Result
@@ -171,7 +170,9 @@ public struct ImageServer: Sendable {
                     message: "the body is said to be \(type); send JSON with "
                         + "Content-Type: application/json", code: "unsupported_media_type")
             }
-            let bytes = try await request.collectBody(upTo: settings.maximumBody)
+            let bytes = try await collect(request.body)
+            // By what is left of the body it is noticed that the client leaves.
+            request.body = RequestBody(buffer: ByteBuffer())
             return try await ImageService.offPool {
                 do {
                     return try convert(
@@ -183,6 +184,23 @@ public struct ImageServer: Sendable {
         } catch {
             service.metrics.count(.invalid)
             throw error
+        }
+    }
+
+    /// The bytes of a body, unless they are too many or take too long to come.
+    private func collect(_ body: RequestBody) async throws -> ByteBuffer {
+        let settings = settings
+        return try await withThrowingTaskGroup(of: ByteBuffer.self) { group in
+            group.addTask { try await body.collect(upTo: settings.maximumBody) }
+            group.addTask {
+                try await Task.sleep(for: settings.maximumReading)
+                throw ServerError(
+                    status: .requestTimeout,
+                    message: "the body takes longer than this server waits; send smaller images",
+                    code: "body_too_slow")
+            }
+            defer { group.cancelAll() }
+            return try await group.next() ?? ByteBuffer()
         }
     }
 

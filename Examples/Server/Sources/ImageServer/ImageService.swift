@@ -8,12 +8,14 @@ struct ImageService: Sendable {
     let queue: GenerationQueue
     let metrics = ServerMetrics()
 
-    /// A place in the queue.
+    /// A place in the queue for some work, which is only read where there is one.
     ///
-    /// - Throws: `ServerError` where there is none.
-    func enter() throws -> GenerationQueue.Ticket {
+    /// - Throws: `ServerError` where there is none, or what reading throws.
+    func enter(
+        _ read: () async throws -> ImageWork
+    ) async throws -> (work: ImageWork, ticket: GenerationQueue.Ticket) {
         do {
-            return try queue.enter()
+            return try await queue.enter(read)
         } catch GenerationQueue.Refusal.full {
             metrics.count(.rejected)
             let seconds = (metrics.meanSeconds ?? 1) * Double(queue.waitingLimit + 1)
@@ -21,7 +23,7 @@ struct ImageService: Sendable {
                 status: .tooManyRequests,
                 message: "\(queue.waitingLimit) requests wait already; ask again later",
                 code: "queue_full", retryAfter: max(1, Int(seconds.rounded(.up))))
-        } catch {
+        } catch GenerationQueue.Refusal.closed {
             metrics.count(.rejected)
             throw ServerError.shuttingDown
         }
@@ -31,14 +33,12 @@ struct ImageService: Sendable {
     ///
     /// The work does not wait for its listener: a client that reads slowly keeps nobody else.
     func events(
-        of request: GenerationRequest, _ ticket: GenerationQueue.Ticket, previews: Bool
+        of work: ImageWork, _ ticket: GenerationQueue.Ticket
     ) -> AsyncThrowingStream<ServerEvent, any Error> {
         AsyncThrowingStream { continuation in
             let task = Task {
                 do {
-                    try await work(on: request, ticket, previews: previews) {
-                        continuation.yield($0)
-                    }
+                    try await perform(work, ticket) { continuation.yield($0) }
                     continuation.finish()
                 } catch {
                     continuation.finish(throwing: error)
@@ -48,8 +48,8 @@ struct ImageService: Sendable {
         }
     }
 
-    private func work(
-        on request: GenerationRequest, _ ticket: GenerationQueue.Ticket, previews: Bool,
+    private func perform(
+        _ work: ImageWork, _ ticket: GenerationQueue.Ticket,
         report: @Sendable (ServerEvent) -> Void
     ) async throws {
         defer { ticket.leave() }
@@ -60,7 +60,7 @@ struct ImageService: Sendable {
             guard ticket.isFirst else { throw ServerError.shuttingDown }
             let begun = ContinuousClock.now
             metrics.waited(begun - entered)
-            try await generate(request, previews: previews, report: report)
+            try await generate(work, report: report)
             let duration = ContinuousClock.now - begun
             metrics.worked(duration)
             metrics.count(.completed)
@@ -81,9 +81,9 @@ struct ImageService: Sendable {
     }
 
     private func generate(
-        _ request: GenerationRequest, previews: Bool, report: @Sendable (ServerEvent) -> Void
+        _ work: ImageWork, report: @Sendable (ServerEvent) -> Void
     ) async throws {
-        let record = try cascade.completed(request)
+        let request = work.request
         var done = 0
         // Each step runs on a thread of the library's own.
         for try await event in cascade.generation(of: request) {
@@ -94,7 +94,7 @@ struct ImageService: Sendable {
                         ServerEvent.Step(
                             stage: step.stage.description, index: step.index, total: step.total,
                             unknownWords: step.unknownWords, unread: step.unreadPrompt)))
-                if previews, let latent = step.semanticLatent {
+                if work.previews, let latent = step.semanticLatent {
                     let decoder = cascade.previewDecoder
                     let files = try await Self.offPool {
                         try decoder.decode(latent).map { try $0.pngData() }
@@ -105,10 +105,8 @@ struct ImageService: Sendable {
                 }
             case .images(let images, let first):
                 for (index, image) in zip(first..., images) {
-                    let name = cascade.name
-                    let file = try await Self.offPool {
-                        try image.pngData(text: record.metadata(image: index, checkpoint: name))
-                    }
+                    let text = work.metadata[index]
+                    let file = try await Self.offPool { try image.pngData(text: text) }
                     report(
                         .image(
                             ServerEvent.Made(

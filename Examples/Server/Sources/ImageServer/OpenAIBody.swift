@@ -17,23 +17,21 @@ struct OpenAIBody: Decodable {
         case responseFormat = "response_format"
     }
 
-    /// The request, within what the server allows.
+    /// The work, within what the server allows and the cascade can do.
     ///
     /// - Throws: `ServerError` that names the field, or `WuerstchenError`.
-    func request(_ cascade: Cascade, _ settings: ServerSettings) throws -> GenerationRequest {
+    func work(_ cascade: Cascade, _ settings: ServerSettings) throws -> ImageWork {
         guard (responseFormat ?? "b64_json") == "b64_json" else {
             throw ServerError.invalid(
                 "response_format", "this server keeps no images to link to; ask for b64_json")
         }
-        guard (1...settings.maximumImages).contains(n ?? 1) else {
-            throw ServerError.invalid(
-                "n", "n is \(n ?? 1); this server makes 1 to \(settings.maximumImages) at once")
-        }
+        let size = try parsedSize ?? settings.defaultSize(of: cascade)
         let request = GenerationRequest(
-            prompt, size: try parsedSize ?? cascade.defaultSize,
-            seed: seed ?? .random(in: 0..<1 << 32), count: n ?? 1)
-        try settings.check(request)
-        return request
+            prompt, size: size, seed: seed ?? .random(in: 0..<1 << 32), count: n ?? 1)
+        try settings.check(request, count: "n")
+        try settings.check(size, cascade, width: "size", height: "size")
+        try cascade.validate(request)
+        return try ImageWork(request, cascade, previews: false)
     }
 
     private var parsedSize: ImageSize? {

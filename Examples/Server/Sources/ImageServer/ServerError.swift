@@ -60,6 +60,17 @@ extension ServerError {
             status: .badRequest, message: message, parameter: parameter, code: "invalid_value")
     }
 
+    /// Does something with a field of a request, and names that where the cascade refuses it.
+    static func naming<Result>(_ parameter: String, _ work: () throws -> Result) throws -> Result {
+        do {
+            return try work()
+        } catch let error as WuerstchenError
+            where [.invalidRequest, .malformedFile, .unreadableFile].contains(error.code)
+        {
+            throw invalid(parameter, error.message)
+        }
+    }
+
     /// The server is about to stop.
     static let shuttingDown = ServerError(
         status: .serviceUnavailable, message: "the server is shutting down; ask another or later",

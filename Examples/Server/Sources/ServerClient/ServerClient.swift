@@ -50,12 +50,20 @@ public struct ServerClient: Sendable {
 
     /// Sends a request and waits for all of its response.
     ///
+    /// - Parameters:
+    ///   - method: What is done.
+    ///   - path: The path.
+    ///   - type: What the body is said to be.
+    ///   - body: The body.
+    ///   - length: How long the body is said to be; as it is if nil.
+    /// - Returns: The response.
     /// - Throws: `Failure`, `CancellationError`, or what the network throws.
     public func send(
-        _ method: Method, _ path: String, type: String = "application/json", body: Data? = nil
+        _ method: Method, _ path: String, type: String = "application/json", body: Data? = nil,
+        length: Int? = nil
     ) async throws -> ServerResponse {
         let received = Received()
-        try await send(method, path, type: type, body: body) { part in
+        try await send(method, path, type: type, body: body, length: length) { part in
             await received.add(part)
         }
         try Task.checkCancellation()
@@ -70,7 +78,7 @@ public struct ServerClient: Sendable {
         _ path: String, body: Data, each: @escaping @Sendable (SentEvent) async -> Void
     ) async throws {
         let received = Received()
-        try await send(.post, path, type: "application/json", body: body) { part in
+        try await send(.post, path, type: "application/json", body: body, length: nil) { part in
             await received.add(part)
             for event in await received.takeEvents() { await each(event) }
         }
@@ -80,7 +88,7 @@ public struct ServerClient: Sendable {
     }
 
     private func send(
-        _ method: Method, _ path: String, type: String, body: Data?,
+        _ method: Method, _ path: String, type: String, body: Data?, length: Int?,
         each: @escaping @Sendable (HTTPClientResponsePart) async -> Void
     ) async throws {
         let channel = try await ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup)
@@ -95,7 +103,7 @@ public struct ServerClient: Sendable {
         if let token { headers.add(name: "Authorization", value: "Bearer \(token)") }
         if let body {
             headers.add(name: "Content-Type", value: type)
-            headers.add(name: "Content-Length", value: "\(body.count)")
+            headers.add(name: "Content-Length", value: "\(length ?? body.count)")
         }
         let head = HTTPRequestHead(
             version: .http1_1, method: HTTPMethod(rawValue: method.rawValue), uri: path,

@@ -44,6 +44,41 @@ struct WaitingTests {
     }
 
     @Test(arguments: paths)
+    func aFullQueueReadsNothing(path: String) async throws {
+        let gate = Gate()
+        var settings = ServerSettings()
+        settings.waitingLimit = 0
+        settings.maximumBody = 1000
+        try await withServer(Cascade.gated(by: gate), settings) { _, client in
+            let first = try ask(client, path)
+            try await eventually { gate.arrivals == 1 }
+            // What a server that reads them would find fault with.
+            for body in ["{", String(repeating: "a", count: 2000)] {
+                let refused = try await client.send(.post, path, body: Data(body.utf8))
+                #expect(refused.status == 429)
+            }
+            gate.open()
+            #expect(try await first.value.status == 200)
+        }
+    }
+
+    @Test(arguments: paths)
+    func aBodyThatDoesNotComeIsNotWaitedFor(path: String) async throws {
+        let gate = Gate()
+        gate.open()
+        var settings = ServerSettings()
+        settings.waitingLimit = 0
+        settings.maximumReading = .milliseconds(300)
+        try await withServer(Cascade.gated(by: gate), settings) { _, client in
+            let body = try body()
+            let refused = try await client.send(.post, path, body: body, length: body.count + 1)
+            #expect(refused.status == 408)
+            #expect(try refused.error["code"] as? String == "body_too_slow")
+            #expect(try await client.send(.post, path, body: body).status == 200)
+        }
+    }
+
+    @Test(arguments: paths)
     func aClientThatLeavesEndsTheWork(path: String) async throws {
         let gate = Gate()
         try await withServer(Cascade.gated(by: gate)) { server, client in
