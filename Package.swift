@@ -8,6 +8,10 @@ let settings: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
 ]
 
+/// Optimised in builds for debugging too, as the kernels are: loops over elements would take many
+/// times as long.
+let optimised = SwiftSetting.unsafeFlags(["-O"], .when(configuration: .debug))
+
 let package = Package(
     name: "Wuerstchen",
     platforms: [.macOS(.v15)],
@@ -48,7 +52,7 @@ let package = Package(
         .target(
             name: "TensorCore",
             dependencies: ["CWuerstchenBLAS", "CWuerstchenKernels"],
-            swiftSettings: settings + [.strictMemorySafety()]),
+            swiftSettings: settings + [.strictMemorySafety(), optimised]),
         .target(
             name: "WuerstchenNN",
             dependencies: ["TensorCore"],
