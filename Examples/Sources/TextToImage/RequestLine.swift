@@ -183,6 +183,12 @@ struct RequestLine {
                     value = try fields.decodeIfPresent(Value.self, forKey: key)
                 } catch let error as DecodingError {
                     throw RequestLine.finding(error, key)
+                } catch {
+                    // What a number is that its type does not have, JSONDecoder says outside alone.
+                    throw WuerstchenError(
+                        .invalidRequest,
+                        "\(key.rawValue): this number is too large for it, below zero or no whole one"
+                    )
                 }
             }
             try read(&prompt, .prompt)

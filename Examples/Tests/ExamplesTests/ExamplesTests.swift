@@ -98,7 +98,7 @@ import WuerstchenTraining
             ("--stage-c-guidance=nan", "guidance"), ("--count=-1", "--count is -1"),
             ("--output=no/such/folder/image.png", "no/such/folder"),
             ("--threads=0", "--threads"), ("--decoder=magic", "magic"),
-            ("--previews=/dev/null/x", "/dev/null/x"),
+            ("--previews=/dev/null/x", "/dev/null is not there or not a folder"),
         ])
     func mistakes(_ option: String, _ expected: String) throws {
         defer { try? FileManager.default.removeItem(at: folder) }
