@@ -42,13 +42,9 @@ struct DiffusionArguments: ParsableArguments {
 
     /// How a stage learns.
     func noise<Stage: TrainableStage>(
-        _ configuration: Stage.Configuration, _ space: SemanticLatentSpace,
-        _ standard: NoiseWeighting
+        _ blueprint: StageBlueprint<Stage>, _ standard: NoiseWeighting
     ) -> NoisePrediction<Stage> {
-        var noise = NoisePrediction(
-            StageBlueprint<Stage>(
-                configuration: configuration, latentSpace: space),
-            weighting: denoising.weighting ?? standard)
+        var noise = NoisePrediction(blueprint, weighting: denoising.weighting ?? standard)
         noise.checkpointsActivations = denoising.recompute
         return noise
     }

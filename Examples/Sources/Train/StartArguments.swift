@@ -41,6 +41,27 @@ struct StartArguments: ParsableArguments {
         _ network: KeyPath<CheckpointLayout, CheckpointLayout.Network>, under scope: String
     ) throws -> [String: Tensor] {
         guard let url else { return [:] }
+    /// All about a stage but its weights: the checkpoint's, so that it goes on with the latents and
+    /// the noise that it knows, or the miniature's where there is none.
+    ///
+    /// - Parameters:
+    ///   - path: A configuration file for another architecture.
+    ///   - standard: The architecture where there is neither a file nor a checkpoint.
+    /// - Returns: The blueprint.
+    /// - Throws: What opening the checkpoint and reading the file throws.
+    func blueprint<Stage: CascadeStage>(
+        _ path: String?, _ standard: Stage.Configuration
+    ) throws -> StageBlueprint<Stage> {
+        var blueprint =
+            try url.map {
+                try Stage.part(in: Cascade(contentsOf: $0, memory: .sequential)).blueprint()
+            }
+            ?? StageBlueprint(
+                configuration: standard, latentSpace: MiniatureArchitecture.latentSpace)
+        blueprint.configuration = try loaded(path, blueprint.configuration)
+        return blueprint
+    }
+
         let network = CheckpointLayout.published[keyPath: network]
         let stored = try CheckpointParameters(
             directory: url.appendingPathComponent(network.path), stem: network.stem)

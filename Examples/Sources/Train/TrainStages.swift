@@ -138,11 +138,10 @@ struct TrainCompressorAndB: AsyncParsableCommand {
         let text = try diffusion.starting(
             start.path(diffusion.text, or: layout.decoder), layout.decoder, sources,
             for: arguments, in: "stage-b")
-        let architecture = try start.configuration(
-            configuration, \.stageB, MiniatureArchitecture.stageB)
-        let space = try start.latentSpace()
+        let blueprint: StageBlueprint<StageB> = try start.blueprint(
+            configuration, MiniatureArchitecture.stageB)
         var objective = StageBObjective(
-            diffusion.noise(architecture, space, .inverseSignal),
+            diffusion.noise(blueprint, .inverseSignal),
             captions: diffusion.captions(text),
             images: try start.mixed(sources.images, for: arguments), stageA: stageA, compressor: nil
         )
@@ -164,20 +163,20 @@ struct TrainCompressorAndB: AsyncParsableCommand {
         } else {
             objective.compressor = try SemanticCompressor(
                 parameters: ParameterValues(compressorValues),
-                precision: arguments.compute.precision, latentSpace: space)
+                precision: arguments.compute.precision, latentSpace: blueprint.latentSpace)
         }
-        let (arguments, schedule) = (arguments, objective.noise.blueprint.schedule)
-        let (learnsText, joint) = (diffusion.learnText, joint)
+        let (arguments, learnsText, joint) = (arguments, diffusion.learnText, joint)
         try arguments.run(
             objective, in: "stage-b", isLater: compressorFile == nil, start: begun
         ) { trained in
             let export = arguments.export
-            try export.writeDecoderIndex(space: space, schedule: schedule)
+            try export.writeDecoderIndex(
+                space: blueprint.latentSpace, schedule: blueprint.schedule)
             try export.copyTokenizer(text.tokenizerFolder, to: \.decoder)
             try export.write(
                 trained.scope("text"), text.configuration, to: \.decoderTextEncoder)
             try export.write(
-                trained.scope("stage_b"), architecture, to: \.stageB,
+                trained.scope("stage_b"), blueprint.configuration, to: \.stageB,
                 textEncoders: [export.url(of: \.decoderTextEncoder)]
                     + (learnsText ? [] : [text.folder]))
             if joint || given != nil {
@@ -252,15 +251,14 @@ struct TrainStageC: AsyncParsableCommand {
         let sources = try arguments.sources(readsCaptions: !diffusion.noCaptions)
         let preview = try previewDecoder()
         let layout = CheckpointLayout.published
-        let space = try start.latentSpace()
+        let blueprint: StageBlueprint<StageC> = try start.blueprint(
+            configuration, MiniatureArchitecture.stageC)
         let compressor = try loadCompressor(
-            compressorFile, arguments.compute.precision, space)
+            compressorFile, arguments.compute.precision, blueprint.latentSpace)
         let text = try diffusion.starting(
             start.path(diffusion.text, or: layout.prior), layout.prior, sources, for: arguments)
-        let architecture = try start.configuration(
-            configuration, \.stageC, MiniatureArchitecture.stageC)
         var objective = StageCObjective(
-            diffusion.noise(architecture, space, .clean), captions: diffusion.captions(text),
+            diffusion.noise(blueprint, .clean), captions: diffusion.captions(text),
             semantics: CompressedImages(
                 try start.mixed(sources.images, for: arguments), compressor: compressor))
         objective.validationSemantics = sources.heldOut.map {
@@ -278,18 +276,18 @@ struct TrainStageC: AsyncParsableCommand {
             }
         }
         let (arguments, learnsText) = (arguments, diffusion.learnText)
-        let schedule = objective.noise.blueprint.schedule
         let begun = try TrainableParameters(text.parameters(), under: "text").values
             .merging(start.parameters(\.stageC, under: StageC.scope)) { $1 }
         try arguments.run(objective, start: begun) { trained in
             let export = arguments.export
             try export.writePriorIndex(
-                space: space, side: arguments.imageSide, schedule: schedule)
+                space: blueprint.latentSpace, side: arguments.imageSide,
+                schedule: blueprint.schedule)
             try export.copyTokenizer(text.tokenizerFolder, to: \.prior)
             try export.write(
                 trained.scope("text"), text.configuration, to: \.priorTextEncoder)
             try export.write(
-                trained.scope("stage_c"), architecture, to: \.stageC,
+                trained.scope("stage_c"), blueprint.configuration, to: \.stageC,
                 textEncoders: [export.url(of: \.priorTextEncoder)]
                     + (learnsText ? [] : [text.folder]))
         }

@@ -1,0 +1,79 @@
+import Foundation
+import Testing
+import Wuerstchen
+import WuerstchenMiniature
+
+/// Fine-tuning the parts of somebody's own checkpoint: the small cascade with another noise
+/// schedule.
+@Suite("Fine-tuning parts in examples", .serialized) struct StartTests {
+    private let examples: ExamplesTests
+
+    private var folder: URL { examples.folder }
+
+    init() throws {
+        examples = try ExamplesTests()
+        try FileManager.default.copyItem(
+            at: Miniature.folder(), to: folder.appendingPathComponent("own"))
+        try setSchedules(offset: 0.01, scaler: 0.5)
+        let images = folder.appendingPathComponent("in")
+        try FileManager.default.createDirectory(at: images, withIntermediateDirectories: false)
+        for number in 0..<2 {
+            try Image(
+                width: 128, height: 128,
+                pixels: (0..<3 * 128 * 128).map { UInt8(truncatingIfNeeded: $0 >> (5 + number)) }
+            ).write(to: images.appendingPathComponent("\(number).png"))
+            try Data("stripes \(number)".utf8)
+                .write(to: images.appendingPathComponent("\(number).txt"))
+        }
+    }
+
+    private struct Schedule: Codable, Equatable {
+        var s, scaler: Double
+    }
+
+    private static let scheduler = "scheduler/scheduler_config.json"
+
+    private func setSchedules(offset: Double, scaler: Double) throws {
+        let schedule = try JSONEncoder().encode(Schedule(s: offset, scaler: scaler))
+        for pipeline in ["wuerstchen-prior", "wuerstchen"] {
+            try schedule.write(
+                to: folder.appendingPathComponent("own/\(pipeline)/\(Self.scheduler)"))
+        }
+    }
+
+    private func train(
+        _ part: String, _ output: String, _ more: [String]
+    ) throws -> ExamplesTests.Outcome {
+        try examples.run("train", [part, output] + more)
+    }
+
+    private func exists(_ name: String) -> Bool {
+        FileManager.default.fileExists(atPath: folder.appendingPathComponent(name).path)
+    }
+
+    private static let few = [
+        "--images", "in", "--held-out", "0", "--steps", "1", "--batch", "1",
+    ]
+
+    @Test(
+        "A stage goes on with the noise that it knows, and its export and its state say which",
+        arguments: [("stage-c", "wuerstchen-prior"), ("compressor-and-b", "wuerstchen")])
+    func schedule(_ part: String, _ pipeline: String) throws {
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let command = ["--start", "own", "--side", "128"] + Self.few
+        let trained = try train(part, "out", command)
+        #expect(trained.status == 0, "\(trained.errors)")
+        let written = try Data(
+            contentsOf: folder.appendingPathComponent(
+                "out/checkpoint/\(pipeline)/\(Self.scheduler)"))
+        #expect(
+            try JSONDecoder().decode(Schedule.self, from: written)
+                == Schedule(s: 0.01, scaler: 0.5))
+        try setSchedules(offset: 0.008, scaler: 1)
+        let other = try train(part, "out", command + ["--resume"])
+        #expect(other.status == 1, "\(other.errors)")
+        for words in ["offset 0.01 (not 0.008)", "scaler 0.5 (not 1)"] {
+            #expect(other.errors.contains(words), "\(other.errors)")
+        }
+    }
+}
