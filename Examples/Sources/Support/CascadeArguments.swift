@@ -54,14 +54,7 @@ public struct CheckpointArguments: ParsableArguments, Sendable {
     ///   - scenes: Whether drawn scenes were asked for.
     /// - Throws: `ValidationError`.
     public func requireData(images: String?, scenes: Bool) throws {
-        if images != nil, scenes {
-            throw ValidationError("--images and --scenes exclude each other")
-        }
-        guard checkpoint == nil || images != nil || scenes else {
-            throw ValidationError(
-                "this checkpoint is not the small cascade: name the images that it was trained on "
-                    + "with --images, or pass --scenes if it was trained on drawn scenes")
-        }
+        try ExampleSupport.requireData(for: checkpoint, images: images, scenes: scenes)
     }
 
     /// The stages that were named.
@@ -84,6 +77,23 @@ public struct CheckpointArguments: ParsableArguments, Sendable {
             contentsOf: folder(), variant: variant, precision: precision, memory: memory,
             replacing: stages)
     }
+}
+
+/// Refuses to fall back to drawn scenes where a checkpoint was named and nobody asked for them.
+///
+/// - Parameters:
+///   - checkpoint: The checkpoint that was named; nil for the small cascade, or for none.
+///   - images: The folder of images that was named.
+///   - scenes: Whether drawn scenes were asked for.
+/// - Throws: `ValidationError`.
+public func requireData(for checkpoint: String?, images: String?, scenes: Bool) throws {
+    if images != nil, scenes {
+        throw ValidationError("--images and --scenes exclude each other")
+    }
+    guard let checkpoint, images == nil, !scenes else { return }
+    throw ValidationError(
+        "\(checkpoint) is not the small cascade: name its images with --images, or pass --scenes "
+            + "if they are drawn scenes")
 }
 
 /// The same, or the small cascade with its students.

@@ -10,7 +10,7 @@ struct KeepArguments: ParsableArguments {
         help: """
             For fine-tuning, the share of steps on images of what was learnt before, such as 0.5, so \
             that it is not forgotten: those of --keep-images, or 256 that the checkpoint draws of \
-            --keep-captions, or drawn scenes.
+            --keep-captions.
             """)
     var keep = 0.0
 
@@ -21,7 +21,7 @@ struct KeepArguments: ParsableArguments {
         help: """
             A text file with a caption in each line, of which the checkpoint draws the images that \
             --keep takes. (default: captions.txt in the checkpoint, which `train cascade` writes; \
-            drawn scenes where there is none)
+            drawn scenes for the small cascade)
             """)
     var keepCaptions: String?
 
@@ -37,26 +37,27 @@ struct KeepArguments: ParsableArguments {
         }
     }
 
-    /// What is kept in mind of a checkpoint; nil for nothing, or where nobody says what it knows.
+    /// What is kept in mind of a checkpoint; nil for nothing. Where nobody says what it knows,
+    /// there are no captions to draw of.
     func knowledge(of checkpoint: URL?) throws -> KeptKnowledge? {
         guard keep > 0 else { return nil }
         if let keepImages {
             return KeptKnowledge(share: keep, from: .folder(URL(fileURLWithPath: keepImages)))
         }
-        let captions = try keepCaptions.map {
+        let named = try keepCaptions.map {
             try CheckpointCaptions(contentsOf: URL(fileURLWithPath: $0))
         }
-        return try (captions ?? checkpoint.flatMap { try CheckpointCaptions(of: $0) }).map {
-            KeptKnowledge(
-                share: keep, from: .drawn($0.captions, count: KeptKnowledge.standardCount))
-        }
+        let captions = try named ?? checkpoint.flatMap { try CheckpointCaptions(of: $0) }
+        return KeptKnowledge(
+            share: keep, from: .drawn(captions?.captions ?? [], count: KeptKnowledge.standardCount))
     }
 
     /// New images with those that are to be kept in mind among them.
     ///
     /// - Parameters:
     ///   - images: The new images.
-    ///   - checkpoint: What was learnt before.
+    ///   - checkpoint: What was learnt before; nil where images of it are named.
+    ///   - isMiniature: Whether that is the small cascade, which learnt drawn scenes.
     ///   - folder: The training's folder.
     ///   - side: The side of the images.
     ///   - crop: The side of crops that are learnt in place of whole images.
@@ -64,21 +65,15 @@ struct KeepArguments: ParsableArguments {
     /// - Returns: The images.
     /// - Throws: What drawing and reading images throws.
     func mixed(
-        _ images: any ImageSource, checkpoint: URL?, in folder: URL, side: Int, crop: Int? = nil,
-        seed: UInt64
+        _ images: any ImageSource, of checkpoint: URL?, isMiniature: Bool = false, in folder: URL,
+        side: Int, crop: Int? = nil, seed: UInt64
     ) throws -> any ImageSource {
-        guard keep > 0 else { return images }
-        let knowledge = try knowledge(of: checkpoint)
-        guard let knowledge,
-            let checkpoint = checkpoint ?? keepImages.map({ URL(fileURLWithPath: $0) })
-        else {
-            guard keepCaptions == nil else {
-                throw ValidationError("--keep-captions needs a checkpoint that draws them")
-            }
+        guard let knowledge = try knowledge(of: checkpoint) else { return images }
+        guard !isMiniature || keepImages != nil || keepCaptions != nil else {
             return MixedImages(images, keeping: SceneImages(seed: seed, crop: crop), share: keep)
         }
         let status = StatusLine()
-        let url = try knowledge.images(by: checkpoint, in: folder) {
+        let url = try knowledge.images(by: checkpoint ?? folder, in: folder) {
             status.show("drew \($0) images to keep in mind")
         }
         let kept = try ImageFolder(

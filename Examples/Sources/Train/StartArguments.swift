@@ -14,7 +14,23 @@ struct StartArguments: ParsableArguments {
             """)
     var start: String?
 
+    @Flag(help: "Fine-tune the checkpoint on drawn scenes, in place of --images.")
+    var scenes = false
+
     @OptionGroup var keep: KeepArguments
+
+    func validate() throws {
+        guard keep.keep == 0 || start != nil || keep.keepImages != nil else {
+            throw ValidationError(
+                "--keep is for --start or with --keep-images: there is nothing else to keep")
+        }
+        if let url { try keep.knowledge(of: url)?.validate(for: url) }
+    }
+
+    /// Refuses to draw scenes for a checkpoint if nobody asked for them.
+    func requireData(images: String?) throws {
+        try ExampleSupport.requireData(for: start, images: images, scenes: scenes)
+    }
 
     /// The checkpoint's folder; nil to begin from nothing.
     var url: URL? { start.map { URL(fileURLWithPath: $0) } }
@@ -25,22 +41,6 @@ struct StartArguments: ParsableArguments {
             ?? MiniatureArchitecture.latentSpace
     }
 
-    /// A configuration file, or the checkpoint's, or what takes its place.
-    func configuration<Value: Decodable>(
-        _ path: String?, _ network: KeyPath<CheckpointLayout, CheckpointLayout.Network>,
-        _ standard: Value
-    ) throws -> Value {
-        let layout = CheckpointLayout.published
-        let own = url?.appendingPathComponent(
-            "\(layout[keyPath: network].path)/\(layout.configuration)")
-        return try loaded(path ?? own?.path, standard)
-    }
-
-    /// The checkpoint's weights of a network under a scope; none where there is no checkpoint.
-    func parameters(
-        _ network: KeyPath<CheckpointLayout, CheckpointLayout.Network>, under scope: String
-    ) throws -> [String: Tensor] {
-        guard let url else { return [:] }
     /// All about a stage but its weights: the checkpoint's, so that it goes on with the latents and
     /// the noise that it knows, or the miniature's where there is none.
     ///
@@ -62,6 +62,22 @@ struct StartArguments: ParsableArguments {
         return blueprint
     }
 
+    /// A configuration file, or the checkpoint's, or what takes its place.
+    func configuration<Value: Decodable>(
+        _ path: String?, _ network: KeyPath<CheckpointLayout, CheckpointLayout.Network>,
+        _ standard: Value
+    ) throws -> Value {
+        let layout = CheckpointLayout.published
+        let own = url?.appendingPathComponent(
+            "\(layout[keyPath: network].path)/\(layout.configuration)")
+        return try loaded(path ?? own?.path, standard)
+    }
+
+    /// The checkpoint's weights of a network under a scope; none where there is no checkpoint.
+    func parameters(
+        _ network: KeyPath<CheckpointLayout, CheckpointLayout.Network>, under scope: String
+    ) throws -> [String: Tensor] {
+        guard let url else { return [:] }
         let network = CheckpointLayout.published[keyPath: network]
         let stored = try CheckpointParameters(
             directory: url.appendingPathComponent(network.path), stem: network.stem)
@@ -84,7 +100,7 @@ struct StartArguments: ParsableArguments {
         _ images: any ImageSource, for part: PartArguments<Defaults>, crop: Int? = nil
     ) throws -> any ImageSource {
         try keep.mixed(
-            images, checkpoint: url, in: part.training.folder, side: part.imageSide, crop: crop,
+            images, of: url, in: part.training.folder, side: part.imageSide, crop: crop,
             seed: part.compute.seed)
     }
 

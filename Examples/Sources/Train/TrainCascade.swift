@@ -122,10 +122,6 @@ struct TrainCascade: AsyncParsableCommand {
         options.start = start.map { URL(fileURLWithPath: $0) }
         options.pieces = only.isEmpty ? nil : Set(only)
         options.keep = try keep.knowledge(of: options.start)
-        if keep.keep > 0, options.keep == nil {
-            // Says what is missing.
-            options.keep = KeptKnowledge(share: keep.keep, from: .drawn([], count: 1))
-        }
         options.tokenizer = tokenizer.map { URL(fileURLWithPath: $0) }
         options.heldOutShare = heldOut
         options.includesSubfolders = source.looksDeeper

@@ -70,6 +70,8 @@ struct TrainLoRA: AsyncParsableCommand {
             throw ValidationError("--learn-text is for Stage C: its text encoder learns with it")
         }
         try configuration.validate()
+        guard let named = checkpoint.checkpoint.map({ URL(fileURLWithPath: $0) }) else { return }
+        try keep.knowledge(of: named)?.validate(for: named)
     }
 
     private var configuration: LoRAConfiguration {
@@ -98,8 +100,8 @@ struct TrainLoRA: AsyncParsableCommand {
             precision: arguments.compute.precision, latentSpace: training.cascade.latentSpace)
         try sources.describe(captionsFor: training.cascade.textEncoder().tokenizer)
         let images = try keep.mixed(
-            sources.images, checkpoint: folder, in: arguments.training.folder, side: side,
-            seed: arguments.compute.seed)
+            sources.images, of: folder, isMiniature: checkpoint.checkpoint == nil,
+            in: arguments.training.folder, side: side, seed: arguments.compute.seed)
 
         // For the trainings of both stages, and the file that they write to.
         let lock = try arguments.lock()

@@ -31,6 +31,7 @@ struct TrainStageA: AsyncParsableCommand {
         guard adversary >= 0, adversary.isFinite else {
             throw ValidationError("--adversary must be 0 or more")
         }
+        try start.requireData(images: arguments.folder.images)
         try requireMultiple(of: 16, in: 16...256, crop, "--crop")
         guard arguments.side == nil else {
             throw ValidationError("--side is for the other parts: Stage A learns from --crop")
@@ -111,6 +112,7 @@ struct TrainCompressorAndB: AsyncParsableCommand {
     }
 
     func validate() throws {
+        try start.requireData(images: arguments.folder.images)
         guard compressorFile == nil || compressorNetwork == nil else {
             throw ValidationError(
                 "--compressor-network is for a new compressor: that of --compressor or --start has its own"
@@ -238,6 +240,7 @@ struct TrainStageC: AsyncParsableCommand {
 
     func validate() throws {
         guard !cache || start.keep.keep == 0 else {
+        try start.requireData(images: arguments.folder.images)
             throw ValidationError("--cache keeps the latents of one folder; leave out --keep")
         }
     }
@@ -336,6 +339,8 @@ struct TrainPreview: AsyncParsableCommand {
 
     func run() async throws {
         let command = self
+    func validate() throws { try start.requireData(images: arguments.folder.images) }
+
         try await interruptible(by: .together) {
             let (arguments, start) = (command.arguments, command.start)
             let sources = try arguments.sources()

@@ -227,13 +227,21 @@ import WuerstchenTraining
     @Test("Nobody's own checkpoint is taken for one that draws scenes")
     func ownCheckpoint() throws {
         defer { try? FileManager.default.removeItem(at: folder) }
-        for arguments in [
-            ["distill", "couplings", "pairs", "--stage", "stage-c"], ["distill", "decoder", "a"],
+        let others = [
+            ["distill", "couplings", "out", "--stage", "stage-c"], ["distill", "decoder", "out"],
             ["evaluate"],
-        ] {
-            let made = try run(
-                arguments[0], Array(arguments.dropFirst()) + ["--checkpoint", "checkpoint"])
-            #expect(made.status != 0 && made.errors.contains("--scenes"), "\(made.errors)")
+        ].map { $0 + ["--checkpoint", "checkpoint"] }
+        let parts = ["stage-a", "compressor-and-b", "stage-c", "preview"].map {
+            ["train", $0, "out", "--start", "checkpoint"]
+        }
+        for arguments in others + parts {
+            let made = try run(arguments[0], Array(arguments.dropFirst()))
+            #expect(made.status == 64, "\(arguments)")
+            for words in ["checkpoint is not the small cascade", "--images", "--scenes"] {
+                #expect(made.errors.contains(words), "\(made.errors)")
+            }
+            #expect(
+                !FileManager.default.fileExists(atPath: folder.appendingPathComponent("out").path))
         }
     }
 

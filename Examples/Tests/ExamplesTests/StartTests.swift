@@ -76,4 +76,41 @@ import WuerstchenMiniature
             #expect(other.errors.contains(words), "\(other.errors)")
         }
     }
+
+    @Test("Drawn scenes are learnt if they are asked for")
+    func scenes() throws {
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let command = [
+            "--start", "own", "--scenes", "--crop", "16", "--steps", "1", "--batch", "2",
+        ]
+        let both = try train("stage-a", "out", command + ["--images", "in"])
+        #expect(both.status == 64 && both.errors.contains("exclude each other"), "\(both.errors)")
+        let trained = try train("stage-a", "out", command)
+        #expect(trained.status == 0, "\(trained.errors)")
+    }
+
+    @Test("What is to be kept in mind of a checkpoint is named, or it is asked for")
+    func kept() throws {
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let keep = Self.few + ["--keep", "0.5"]
+        for (part, option) in [
+            ("stage-a", "--start"), ("compressor-and-b", "--start"), ("stage-c", "--start"),
+            ("preview", "--start"), ("lora", "--checkpoint"),
+        ] {
+            let made = try train(part, "out", [option, "own"] + keep)
+            #expect(made.status != 0)
+            for words in ["own has", "captions.txt", "--keep-captions", "--keep-images"] {
+                #expect(made.errors.contains(words), "\(part): \(made.errors)")
+            }
+            #expect(!exists("out"), "\(part)")
+        }
+        let nothing = try train("stage-a", "out", keep)
+        #expect(nothing.status == 64 && nothing.errors.contains("--start"), "\(nothing.errors)")
+        #expect(!exists("out"))
+        for (output, start) in [("out", ["--start", "own"]), ("mixed", [])] {
+            let named = try train(
+                "stage-a", output, start + keep + ["--crop", "16", "--keep-images", "in"])
+            #expect(named.status == 0, "\(named.errors)")
+        }
+    }
 }

@@ -30,7 +30,10 @@ public struct KeptKnowledge: Sendable {
     public static let standardCount = 256
 
     /// Refuses to draw of no captions.
-    func validate(for checkpoint: URL) throws {
+    ///
+    /// - Parameter checkpoint: What is to draw.
+    /// - Throws: `WuerstchenError` with code `invalidRequest` that says what to name.
+    public func validate(for checkpoint: URL) throws {
         guard case .drawn(let captions, let count) = source, captions.isEmpty || count < 1 else {
             return
         }
