@@ -163,19 +163,32 @@ package struct FileKind: Sendable {
     private static func json(
         _ data: Data, isWhole: Bool, _ expected: Expectation
     ) -> FileKind? {
-        struct Answer: Decodable {
-            var error: String?
-            var message: String?
-            var detail: String?
-        }
-        if isWhole, data.count < 1 << 14,
-            let answer = try? JSONDecoder().decode(Answer.self, from: data),
-            let words = answer.error ?? answer.message ?? answer.detail
-        {
+        if isWhole, let words = answer(data) {
             return FileKind("a server's answer (\(quoted(words[...])))", download)
         }
         guard expected == .safetensors else { return nil }
         return FileKind("JSON", "check which file is which, or download it again")
+    }
+
+    /// What a server says in place of a file, in JSON; nil for other contents.
+    package static func answer(_ data: Data) -> String? {
+        guard data.count < 1 << 14,
+            let object = try? JSONSerialization.jsonObject(with: data) as? [String: Any]
+        else { return nil }
+        func words(_ value: Any?) -> String? {
+            switch value {
+            case let text as String: text
+            case let list as [Any]: words(list.first)
+            case let object as [String: Any]: words(in: object)
+            default: nil
+            }
+        }
+        func words(in object: [String: Any]) -> String? {
+            // A tokenizer's settings may have `errors` too, which is then a word.
+            ["error", "message", "detail"].lazy.compactMap { words(object[$0]) }.first
+                ?? words(object["errors"] as? [Any])
+        }
+        return words(in: object)
     }
 
     /// Whether the whole file is JSON, such as a lone number, and wrong for another reason.

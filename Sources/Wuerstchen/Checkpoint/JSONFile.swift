@@ -57,12 +57,15 @@ func readText(_ file: URL) throws -> String? {
 ///
 /// - Throws: ``WuerstchenError`` that names the file and the field at fault.
 func decodeJSON<Value: Decodable>(_ type: Value.Type, _ data: Data, name: String) throws -> Value {
+    let contents = withoutByteOrderMark(data)
+    let misfit = { FileKind.misfit(data, of: data.count, name: name, expecting: .json) }
     do {
-        return try JSONDecoder().decode(type, from: withoutByteOrderMark(data))
+        let value = try JSONDecoder().decode(type, from: contents)
+        // Where no field has to be there, a server's answer would be read as defaults.
+        if FileKind.answer(contents) != nil, let misfit = misfit() { throw misfit }
+        return value
     } catch {
-        if let misfit = FileKind.misfit(data, of: data.count, name: name, expecting: .json) {
-            throw misfit
-        }
+        if let misfit = misfit() { throw misfit }
         if let error = error as? WuerstchenError {
             throw WuerstchenError(error.code, "\(name) \(error.message)")
         }

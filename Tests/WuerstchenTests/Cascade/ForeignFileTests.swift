@@ -13,6 +13,13 @@ import _WuerstchenTestSupport
     private static let configuration = "wuerstchen-prior/prior/config.json"
     private static let vocabulary = "wuerstchen/tokenizer/vocab.json"
     private static let merges = "wuerstchen/tokenizer/merges.txt"
+    /// Files in which no field has to be there.
+    private static let lenient = [
+        "wuerstchen-prior/model_index.json", "wuerstchen/model_index.json",
+        "wuerstchen/tokenizer/tokenizer_config.json", "wuerstchen/tokenizer/tokenizer.json",
+        "wuerstchen-prior/tokenizer/special_tokens_map.json",
+        "wuerstchen/scheduler/scheduler_config.json",
+    ]
 
     private static let pointer = """
         version https://git-lfs.github.com/spec/v1
@@ -37,6 +44,11 @@ import _WuerstchenTestSupport
         (bytes("<?xml version=\"1.0\"?><Error>"), "XML", "download it again"),
         (bytes("{\"error\": \"Repository not found\"}"), "Repository not found", "download"),
         (bytes("{\"message\":\"Not Found\"}"), "a server's answer (\"Not Found\")", "download"),
+        (
+            bytes(#"{"error": {"code": 404, "message": "No such file"}, "id": 7}"#),
+            "a server's answer (\"No such file\")", "download"
+        ),
+        (bytes(#"{"errors": [{"message": "gone"}]}"#), "a server's answer (\"gone\")", "download"),
         (bytes("Entry not found"), "text (\"Entry not found\")", "download it again"),
         (bytes("GGUF", 3, 0, 0, 0, 1, 2, 3, 4), "a GGUF file", "safetensors"),
         (torchZip, "a pickle that PyTorch wrote", "safetensors"),
@@ -54,10 +66,11 @@ import _WuerstchenTestSupport
     ]
 
     @Test(
-        "in place of weights, shards, an index, a configuration and a vocabulary",
+        "in place of weights, shards, indices, configurations and a tokenizer's files",
         arguments: contents)
     func everywhere(bytes: [UInt8], found: String, advice: String) throws {
-        for path in [Self.weights, Self.shard, Self.index, Self.configuration, Self.vocabulary] {
+        let strict = [Self.weights, Self.shard, Self.index, Self.configuration, Self.vocabulary]
+        for path in strict + Self.lenient {
             let copy = try TinyCascade.copy()
             try copy.write(bytes, to: path)
             expectError(.malformedFile, path, found, advice) {
@@ -76,6 +89,18 @@ import _WuerstchenTestSupport
         } catch let error as WuerstchenError {
             #expect(error.message.contains(Self.merges), "\(error)")
         }
+    }
+
+    @Test("fields of a server's answer that say nothing are passed over")
+    func noAnswer() throws {
+        let copy = try TinyCascade.copy()
+        for (field, value) in [
+            ("error", "3"), ("message", #"{"id": 4}"#), ("detail", "null"),
+            ("errors", #""replace""#),
+        ] {
+            try copy.setField(field, to: value, in: "wuerstchen/tokenizer/tokenizer_config.json")
+        }
+        #expect(throws: Never.self) { try Cascade(contentsOf: copy.url) }
     }
 
     @Test("a configuration in place of weights, and weights in place of a configuration")
