@@ -125,6 +125,7 @@ struct MakeCouplings: AsyncParsableCommand {
             }
             let summary = try captions.summary(tokenizer: cascade.textEncoder().tokenizer)
             StatusLine().note("\(summary)")
+            try summary.requireCaptions(isTextOptional: false)
             return (Record(captions, size: size), CaptionConditions(captions))
         }
         let (images, record) = (try images(cascade, size), try semantics.record(teacher))

@@ -145,11 +145,15 @@ public struct TrainingImages: Sendable {
 
     /// Says what the folder holds, if it is one.
     ///
-    /// - Parameter tokenizer: What reads the captions; nil where nothing does.
+    /// - Parameters:
+    ///   - tokenizer: What reads the captions; nil where nothing does.
+    ///   - isTextOptional: Whether the command has `--no-captions`.
     /// - Throws: `WuerstchenError` when captions are read and there are none.
-    public func describe(captionsFor tokenizer: CLIPTokenizer? = nil) throws {
+    public func describe(
+        captionsFor tokenizer: CLIPTokenizer? = nil, isTextOptional: Bool = false
+    ) throws {
         guard let summary = folder?.summary(tokenizer: tokenizer) else { return }
         StatusLine().note("\(summary)")
-        if tokenizer != nil { try summary.requireCaptions() }
+        if tokenizer != nil { try summary.requireCaptions(isTextOptional: isTextOptional) }
     }
 }

@@ -151,7 +151,8 @@ struct TrainCompressorAndB: AsyncParsableCommand {
         // What does not fit should show now, not when the compressor has been trained.
         try objective.validate()
         let given = try compressorFile.map { try loadedCompressor(at: $0) }
-        try sources.describe(captionsFor: diffusion.noCaptions ? nil : text.tokenizer)
+        try sources.describe(
+            captionsFor: diffusion.noCaptions ? nil : text.tokenizer, isTextOptional: true)
 
         // For both of its trainings, and the checkpoint that they write to.
         let lock = try arguments.lock()
@@ -239,8 +240,8 @@ struct TrainStageC: AsyncParsableCommand {
     @OptionGroup var diffusion: DiffusionArguments
 
     func validate() throws {
-        guard !cache || start.keep.keep == 0 else {
         try start.requireData(images: arguments.folder.images)
+        guard !cache || start.keep.keep == 0 else {
             throw ValidationError("--cache keeps the latents of one folder; leave out --keep")
         }
     }
@@ -269,7 +270,8 @@ struct TrainStageC: AsyncParsableCommand {
         }
         objective.preview = preview
         try objective.validate()
-        try sources.describe(captionsFor: diffusion.noCaptions ? nil : text.tokenizer)
+        try sources.describe(
+            captionsFor: diffusion.noCaptions ? nil : text.tokenizer, isTextOptional: true)
         if cache {
             try ProcessGroup.firstThenOthers {
                 objective.semantics = try cached(sources.images, "latents", compressor)
@@ -337,10 +339,10 @@ struct TrainPreview: AsyncParsableCommand {
     @Option(help: "The compressor whose latents are decoded. (default: the miniature's)")
     var compressor: String?
 
-    func run() async throws {
-        let command = self
     func validate() throws { try start.requireData(images: arguments.folder.images) }
 
+    func run() async throws {
+        let command = self
         try await interruptible(by: .together) {
             let (arguments, start) = (command.arguments, command.start)
             let sources = try arguments.sources()

@@ -17,10 +17,10 @@ import Wuerstchen
         try Data(bytes).write(to: file)
     }
 
-    private func putImage(_ name: String) throws {
+    private func putImage(_ name: String, side: Int = 128) throws {
         let image = try Image(
-            width: 128, height: 128,
-            pixels: (0..<3 * 128 * 128).map { UInt8(truncatingIfNeeded: $0 >> 6) })
+            width: side, height: side,
+            pixels: (0..<3 * side * side).map { UInt8(truncatingIfNeeded: $0 >> 6) })
         try put(name, [])
         try image.write(to: folder.appendingPathComponent(name))
     }
@@ -57,6 +57,37 @@ import Wuerstchen
         for words in ["images      2", "captions    2", "held out    none"] {
             #expect(captioned.errors.contains(words), "\(captioned.errors)")
         }
+    }
+
+    @Test("A folder without captions is refused, with advice that the command can follow")
+    func withoutCaptions() throws {
+        defer { try? FileManager.default.removeItem(at: folder) }
+        try putImage("in/0.png", side: 256)
+        func refused(_ command: [String], _ words: String, canDoWithout: Bool = false) throws {
+            let made = try examples.run(
+                command[0], Array(command.dropFirst()) + ["--images", "in"])
+            #expect(made.status == 1, "\(command)")
+            #expect(made.errors.contains(words), "\(command): \(made.errors)")
+            #expect(
+                made.errors.contains("--no-captions") == canDoWithout,
+                "\(command): \(made.errors)")
+            #expect(
+                !FileManager.default.fileExists(atPath: folder.appendingPathComponent("out").path))
+        }
+        let couplings = ["distill", "couplings", "out", "--stage"]
+        for command in [
+            ["train", "lora", "out"], ["train", "cascade", "out"],
+            ["distill", "lightning", "out", "--stage", "stage-c", "--steps", "2,1"],
+            ["distill", "windows", "out", "--stage", "stage-b"], couplings + ["stage-c"],
+        ] {
+            try refused(command, "no caption")
+        }
+        try refused(couplings + ["stage-b"], "no caption", canDoWithout: true)
+        try refused(
+            ["train", "compressor-and-b", "out", "--side", "128"], "no caption", canDoWithout: true)
+        // Files without a word in them are no captions either.
+        for name in ["in/0.txt", "in/1.txt"] { try put(name, " \n".utf8) }
+        try refused(couplings + ["stage-c"], "2 files are empty, such as 0.txt")
     }
 
     @Test("A step that needs too much memory is refused before anything is trained")

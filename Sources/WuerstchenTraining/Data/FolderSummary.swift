@@ -84,8 +84,10 @@ public struct FolderSummary: Sendable, Hashable {
 
     /// Refuses a folder without any caption that says something, where captions are read.
     ///
+    /// - Parameter isTextOptional: Whether what follows can do without text, which the error then
+    ///   advises.
     /// - Throws: `WuerstchenError` with code `invalidRequest`.
-    public func requireCaptions() throws {
+    public func requireCaptions(isTextOptional: Bool = true) throws {
         guard let captions, captions.count == 0 else { return }
         func such(_ finding: Finding?, _ what: String) -> String? {
             finding.map { "\($0.count) \(what), such as \($0.example)" }
@@ -99,8 +101,9 @@ public struct FolderSummary: Sendable, Hashable {
         throw WuerstchenError(
             .invalidRequest,
             "\(url.path) has no caption to learn from (\(found.joined(separator: "; "))); an image "
-                + "a.png has its caption in a.txt or a.caption. To train without text, say "
-                + "--no-captions (`readsCaptions`)")
+                + "a.png has its caption in a.txt or a.caption"
+                + (isTextOptional
+                    ? ". To go without text, say --no-captions (`readsCaptions`)" : ""))
     }
 }
 

@@ -87,6 +87,14 @@ import _WuerstchenTestSupport
                 .invalidRequest, "no caption", "4 images have no text file, such as 0.png",
                 "--no-captions"
             ) { try ImageFolder(folder, options: options()).summary().requireCaptions() }
+            // Where there is no way without text, none is advised.
+            do {
+                try ImageFolder(folder, options: options()).summary()
+                    .requireCaptions(isTextOptional: false)
+                Issue.record("a folder without captions was taken")
+            } catch let error as WuerstchenError {
+                #expect(error.message.hasSuffix("in a.txt or a.caption"), "\(error)")
+            }
             try ImageFolder(folder, options: options(readsCaptions: false)).summary()
                 .requireCaptions()
             try folder.put("0.png.txt", "misnamed")
