@@ -36,6 +36,7 @@ public struct ReplacementArguments: ParsableArguments, Sendable {
             throw ValidationError("--sheet \(path) must end in .html or .png")
         }
         try requireWritable(file.deletingLastPathComponent())
+        try requirePlace(for: file)
         try check([file])
         return file
     }
@@ -78,6 +79,44 @@ public func requireWritable(_ folder: URL) throws {
     }
     close(descriptor)
     unlink(file)
+}
+
+/// Refuses names that no file can be written under, before any work is done: one that is too long,
+/// or that of a folder, a device or a link that leads nowhere.
+///
+/// - Parameters:
+///   - file: The file.
+///   - advice: What to do where it is a device.
+/// - Throws: `WuerstchenError` with code `unwritableFile`.
+public func requirePlace(for file: URL, or advice: String = "name a file") throws {
+    let files = FileManager.default
+    let name = file.lastPathComponent
+    guard name.utf8.count <= Int(NAME_MAX) else {
+        throw WuerstchenError(
+            .unwritableFile,
+            "the name \(name.prefix(40))… has \(name.utf8.count) bytes; a file's name has up to "
+                + "\(NAME_MAX)")
+    }
+    let device = WuerstchenError(
+        .unwritableFile, "\(file.path) is a device or the like; \(advice)")
+    // `/dev/stdout` is a link to whatever standard output is, even to a regular file.
+    if file.standardizedFileURL.path.hasPrefix("/dev/"), files.fileExists(atPath: file.path) {
+        throw device
+    }
+    switch try? files.attributesOfItem(atPath: file.path)[.type] as? FileAttributeType {
+    case nil, .typeRegular?: return
+    case .typeDirectory?:
+        throw WuerstchenError(
+            .unwritableFile, "\(file.path) is a folder; name the file in it")
+    case .typeSymbolicLink?:
+        guard files.fileExists(atPath: file.path) else {
+            throw WuerstchenError(
+                .unwritableFile, "\(file.path) is a link to a file that does not exist")
+        }
+        let linked = file.resolvingSymlinksInPath()
+        if linked.path != file.path { try requirePlace(for: linked, or: advice) }
+    default: throw device
+    }
 }
 
 /// Refuses to write over files that are not a command's own.

@@ -49,13 +49,18 @@ struct OutputFiles {
                 "--output \(path): images are written as PNG; name a file that ends in .png")
         }
         // A name without a format is not completed if it is that of something.
-        if ending == nil { try Self.check(file) }
+        if ending == nil, name.utf8.count <= Int(NAME_MAX) {
+            try requirePlace(for: file, or: Self.advice)
+        }
         folder = file.deletingLastPathComponent()
         stem = ending.map { String(name.dropLast($0.count + 1)) } ?? name
         self.ending = ending ?? "png"
         isToldApart =
             name.contains("{number}") || name.contains("{seed}") && Set(seeds).count == seeds.count
     }
+
+    /// What to do in place of naming a device.
+    private static let advice = "--output takes a file's name, or - for standard output"
 
     /// All files; none for standard output.
     var all: [URL] { (0..<count).compactMap { self[$0] } }
@@ -121,47 +126,8 @@ struct OutputFiles {
         }
         try requireWritable(folder)
         let targets = all
-        for target in targets {
-            let name = target.lastPathComponent
-            guard name.utf8.count <= Int(NAME_MAX) else {
-                throw WuerstchenError(
-                    .unwritableFile,
-                    "the name \(name.prefix(40))… has \(name.utf8.count) bytes; a file's name has "
-                        + "up to \(NAME_MAX)")
-            }
-            try Self.check(target)
-        }
+        for target in targets { try requirePlace(for: target, or: Self.advice) }
         try replacement.check(targets)
-    }
-
-    /// Refuses what is no place for a file.
-    private static func check(_ target: URL) throws {
-        let files = FileManager.default
-        let device = WuerstchenError(
-            .unwritableFile,
-            "\(target.path) is a device or the like; --output takes a file's name, or - for "
-                + "standard output")
-        // `/dev/stdout` is a link to whatever standard output is, even to a regular file.
-        if target.standardizedFileURL.path.hasPrefix("/dev/"), files.fileExists(atPath: target.path)
-        {
-            throw device
-        }
-        switch try? files.attributesOfItem(atPath: target.path)[.type] as? FileAttributeType {
-        case nil, .typeRegular?: return
-        case .typeDirectory?:
-            throw WuerstchenError(
-                .unwritableFile,
-                "\(target.path) is a folder; name the file in it, such as "
-                    + target.appendingPathComponent("image.png").path)
-        case .typeSymbolicLink?:
-            guard files.fileExists(atPath: target.path) else {
-                throw WuerstchenError(
-                    .unwritableFile, "\(target.path) is a link to a file that does not exist")
-            }
-            let linked = target.resolvingSymlinksInPath()
-            if linked.path != target.path { try check(linked) }
-        default: throw device
-        }
     }
 }
 

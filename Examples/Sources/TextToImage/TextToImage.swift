@@ -214,6 +214,7 @@ import WuerstchenTraining
         }
         let file = URL(fileURLWithPath: path)
         try requireWritable(file.deletingLastPathComponent())
+        try requirePlace(for: file)
         try output.replacement.check([file]) { (try? PromptEmbeddings(contentsOf: $0)) != nil }
         try loaded(nil).embeddings(
             of: orders[0].prompt, negativePrompt: orders[0].asked.negative,

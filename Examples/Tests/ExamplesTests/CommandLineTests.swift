@@ -148,6 +148,36 @@ import Wuerstchen
         }
     }
 
+    @Test("So is a name that no file can be written under")
+    func impossibleNames() throws {
+        defer { try? FileManager.default.removeItem(at: folder) }
+        for ending in ["png", "html", "safetensors"] {
+            try FileManager.default.createSymbolicLink(
+                atPath: folder.appendingPathComponent("link.\(ending)").path,
+                withDestinationPath: "nowhere/x")
+            try FileManager.default.createDirectory(
+                at: folder.appendingPathComponent("folder.\(ending)"),
+                withIntermediateDirectories: false)
+        }
+        let before = try files()
+        let quick = Self.draw + ["--stage-c-steps", "10000", "--output", "x.png"]
+        for (name, words) in [
+            ("link", "is a link to a file that does not exist"), ("folder", "is a folder"),
+            (String(repeating: "x", count: 300), "a file's name has up to 255"),
+        ] {
+            for command in [
+                quick + ["--sheet", "\(name).html"], quick + ["--sheet", "\(name).png"],
+                ["evaluate", "--sheet", "\(name).html"], ["evaluate", "--sheet", "\(name).png"],
+                Self.draw + ["--save-embeddings", "\(name).safetensors"],
+            ] {
+                let made = try run(command)
+                #expect(made.status == 1, "\(command): \(made.errors)")
+                #expect(made.errors.contains(words), "\(command): \(made.errors)")
+                #expect(try files() == before, "\(command)")
+            }
+        }
+    }
+
     @Test("What cannot go on leaves no folder behind")
     func nothingBegun() throws {
         defer { try? FileManager.default.removeItem(at: folder) }
