@@ -25,7 +25,7 @@ extension Tensor {
     /// respect to the tensor that this returns.
     public func tracked() -> Tensor {
         var result = self
-        result.edge = GradientEdge(GradientNode(nil))
+        result.edge = GradientEdge(GradientNode())
         return result
     }
 
@@ -97,9 +97,10 @@ extension Tensor {
         // Parameters in `body` may be tracked where the input is not, so this asks for neither.
         guard isWanted, !Recording.isPaused else { return body(self) }
         let input = self
+        edge?.node.noteUse()
         var result = withoutGradients { body(input.detached()) }
         result.edge = GradientEdge(
-            GradientNode { gradients in
+            GradientNode([]) { gradients in
                 guard let gradient = gradients[0] else { return [] }
                 let first = GradientNode.nextNumber
                 let leaf = input.detached().tracked()
@@ -206,7 +207,7 @@ extension GradientEdge {
     /// The only result of an operation on values with the given edges.
     init(fromAll inputs: [GradientEdge?], pullback: @escaping (Tensor) throws -> [Tensor?]) {
         self.init(
-            GradientNode { gradients in
+            GradientNode(inputs) { gradients in
                 guard let gradient = gradients[0] else { return [] }
                 return try zip(inputs, pullback(gradient)).compactMap { edge, gradient in
                     if let edge, let gradient { (edge, gradient) } else { nil }

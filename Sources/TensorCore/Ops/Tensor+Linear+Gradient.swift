@@ -42,7 +42,7 @@ extension Tensor {
             && epilogue.gain == 1 && epilogue.modulation == nil
         let inputs = terms.flatMap(\.edges) + [epilogue.bias?.edge]
         let bias = epilogue.bias
-        let node = GradientNode { gradients in
+        let node = GradientNode(inputs) { gradients in
             guard isKnown else {
                 throw WuerstchenError(
                     .invalidRequest,

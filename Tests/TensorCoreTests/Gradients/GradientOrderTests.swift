@@ -7,16 +7,21 @@ import _WuerstchenTestSupport
     private static let names = ["first", "second", "third"]
 
     /// The order of gradients of layers in a row, the first of whose weights may be used again by
-    /// the last.
-    private func order(reusesFirst: Bool = false, checkpoints: Bool) throws -> [String] {
+    /// the last. Weights may be those of leaves, or made of them before anything is computed.
+    private func order(
+        reusesFirst: Bool = false, checkpoints: Bool, preparing: Bool = false
+    ) throws -> [String] {
         let leaves = Dictionary(
             uniqueKeysWithValues: Self.names.enumerated().map {
                 ($1, Tensor.random([4, 4], seed: $0).tracked())
             })
         // Tracked long before anything is computed with it.
         let unused = Tensor.random([4, 4], seed: 9).tracked()
+        let weights = leaves.mapValues {
+            preparing ? $0.reshaped(to: [16]).scaled(by: 2).reshaped(to: [4, 4]) : $0
+        }
         func layer(_ input: Tensor, _ name: String) -> Tensor {
-            let weight = leaves[name] ?? unused
+            let weight = weights[name] ?? unused
             return input.checkpointed(if: checkpoints) { $0.linear(weight) + $0 }
         }
         var value = Tensor.random([2, 4], seed: 5)
@@ -37,8 +42,20 @@ import _WuerstchenTestSupport
     @Test("each comes when nothing that used its leaf is left", arguments: [false, true])
     func order(_ checkpoints: Bool) throws {
         for reusesFirst in [false, true] {
-            let order = try order(reusesFirst: reusesFirst, checkpoints: checkpoints)
-            #expect(order == Self.names.reversed())
+            for preparing in [false, true] {
+                let order = try order(
+                    reusesFirst: reusesFirst, checkpoints: checkpoints, preparing: preparing)
+                #expect(order == Self.names.reversed())
+            }
+        }
+    }
+
+    @Test("what is checkpointed may be a leaf, or made of one", arguments: [false, true])
+    func checkpointedLeaf(_ checkpoints: Bool) throws {
+        let leaf = Tensor([1, 2, 3], [3]).tracked()
+        for input in [leaf, leaf.scaled(by: 1)] {
+            let loss = input.checkpointed(if: checkpoints) { $0 * $0 }.sum()
+            #expect(try loss.gradients()[leaf]?.elements == [2, 4, 6])
         }
     }
 
