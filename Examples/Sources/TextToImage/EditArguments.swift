@@ -73,10 +73,13 @@ struct EditArguments: ParsableArguments {
         }
     }
 
-    /// The edit; nil for none.
-    func edit() throws -> ImageEdit? {
+    /// The edit; nil for none. `note` gets what is wrong with the image's file beside its pixels.
+    func edit(noting note: (String) -> Void) throws -> ImageEdit? {
         func read(_ path: String) throws -> Image {
-            try Image(contentsOf: URL(fileURLWithPath: path))
+            let (image, _, notes) = try Image.read(
+                contentsOf: URL(fileURLWithPath: path), keepsText: false)
+            notes.forEach(note)
+            return image
         }
         if let vary { return .variation(of: try read(vary), strength: strength ?? 0) }
         if let reconstruct { return .reconstruction(of: try read(reconstruct)) }

@@ -61,10 +61,10 @@ struct Events {
         write(Line(event: "preview", request: number, path: file.path))
     }
 
-    func picture(_ file: URL, seed: UInt64) {
+    func image(_ file: URL, seed: UInt64) {
         write(
             Line(
-                event: "picture", request: number, seed: seed, path: file.path, seconds: seconds))
+                event: "image", request: number, seed: seed, path: file.path, seconds: seconds))
     }
 
     func error(_ error: any Error) {

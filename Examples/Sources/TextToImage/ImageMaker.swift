@@ -48,7 +48,7 @@ struct ImageMaker {
         for try await event in cascade.generation(of: request) {
             switch event {
             case .step(let step):
-                if step.index == 0 { progress.note(findingsOf: step) }
+                if step.index == 0 { progress.note(step.promptFindings) }
                 try watch?.show(step, cascade.previewDecoder)
                 progress.show(step)
                 events.step(step)
@@ -69,7 +69,7 @@ struct ImageMaker {
                         image, place, text: cascade.metadata(of: request, image: index))
                     guard let file = target?[place] else { continue }
                     progress.note(file.path)
-                    events.picture(file, seed: request.seed &+ UInt64(index))
+                    events.image(file, seed: request.seed &+ UInt64(index))
                 }
             }
         }

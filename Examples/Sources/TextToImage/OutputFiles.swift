@@ -16,6 +16,9 @@ struct OutputFiles {
 
     private var count: Int { seeds.count }
 
+    /// What stands for something of an image in a name.
+    private static let placeholders = ["{number}", "{seed}"]
+
     /// The files of images of the given seeds.
     ///
     /// - Throws: `WuerstchenError` with code `invalidRequest` for a name of another format or of a
@@ -47,6 +50,13 @@ struct OutputFiles {
             throw WuerstchenError(
                 .invalidRequest,
                 "--output \(path): images are written as PNG; name a file that ends in .png")
+        }
+        let known = Self.placeholders.reduce(name) { $0.replacing($1, with: "") }
+        if let other = known.firstMatch(of: /\{[^{}]*\}/)?.output {
+            throw WuerstchenError(
+                .invalidRequest,
+                "--output \(path): \(other) stands for nothing in a name; "
+                    + "\(Self.placeholders.joined(separator: " and ")) do")
         }
         // A name without a format is not completed if it is that of something.
         if ending == nil, name.utf8.count <= Int(NAME_MAX) {

@@ -13,6 +13,7 @@ final class Progress {
     private var start: ContinuousClock.Instant
     private var done = 0
     private var lastTenth = -1
+    private var said: Set<String> = []
 
     init(isQuiet: Bool, keepsLine: Bool = false) {
         self.isQuiet = isQuiet
@@ -25,18 +26,25 @@ final class Progress {
         line.note(text)
     }
 
+    /// Says something the first time that it is found.
+    func noteOnce(_ text: String) {
+        if said.insert(text).inserted { note(text) }
+    }
+
     /// Says what a prompt has that the model cannot follow.
-    func note(findingsOf step: GenerationStep) {
+    func note(_ findings: PromptFindings) {
         for (isTruncated, name, end) in [
-            (step.isPromptTruncated, "prompt", step.unreadPrompt),
-            (step.isNegativePromptTruncated, "negative prompt", step.unreadNegativePrompt),
+            (findings.isPromptTruncated, "prompt", findings.unreadPrompt),
+            (
+                findings.isNegativePromptTruncated, "negative prompt", findings.unreadNegativePrompt
+            ),
         ] where isTruncated {
             note(
                 "the \(name) is longer than the text encoder can read; its end is ignored: "
                     + (end.count > 300 ? end.prefix(300) + "…" : end))
         }
-        if !step.unknownWords.isEmpty {
-            note("the model does not know: \(step.unknownWords.joined(separator: ", "))")
+        if !findings.unknownWords.isEmpty {
+            note("the model does not know: \(findings.unknownWords.joined(separator: ", "))")
         }
     }
 

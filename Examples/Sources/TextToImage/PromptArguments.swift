@@ -24,7 +24,7 @@ struct PromptArguments: ParsableArguments {
 
     @Flag(
         help: """
-            Read choices in prompts: {red|blue}, which each image's seed makes; \\{ for a brace. \
+            Read choices in both prompts: {red|blue}, which each image's seed makes; \\{ for a brace. \
             Without it braces are read as they are written.
             """)
     var wildcards = false
@@ -130,8 +130,10 @@ struct PromptArguments: ParsableArguments {
         guard let choices else { return [order(line.prompt, seed, asked)] }
         return try (0..<asked.count).map { image in
             let one = order("", seed, asked).image(image)
-            return order(
-                try choices.prompt(of: line.prompt, seed: one.seed), one.seed, one.asked)
+            var asked = one.asked
+            // With a seed of its own, so that it does not choose what the prompt chooses.
+            asked.negative = try choices.prompt(of: asked.negative, seed: ~one.seed)
+            return order(try choices.prompt(of: line.prompt, seed: one.seed), one.seed, asked)
         }
     }
 }
@@ -161,10 +163,12 @@ struct Order {
         return one
     }
 
-    /// The request, with its images read.
-    func request(_ cascade: Cascade) throws -> GenerationRequest {
+    /// The request, with its images read. `note` gets what is wrong with files beside their pixels.
+    func request(
+        _ cascade: Cascade, noting note: (String) -> Void = { _ in }
+    ) throws -> GenerationRequest {
         try naming(place) {
-            var request = try asked.request(cascade, seed: seed)
+            var request = try asked.request(cascade, seed: seed, noting: note)
             request.prompt = prompt
             request.promptSyntax = syntax
             if let embeddings {

@@ -82,12 +82,14 @@ struct RequestArguments: ParsableArguments {
     }
 
     /// The request, without its prompt.
-    func request(_ cascade: Cascade, seed: UInt64) throws -> GenerationRequest {
+    func request(
+        _ cascade: Cascade, seed: UInt64, noting note: (String) -> Void
+    ) throws -> GenerationRequest {
         let (c, b) = try sampling.options(
             cascade, stageC: (stageCSteps, stageCGuidance), stageB: (stageBSteps, stageBGuidance))
         var request = GenerationRequest(
             "", negativePrompt: negative, seed: seed, count: count, stageC: c,
-            stageB: b, edit: try edit.edit(), stageBSeed: stageBSeed)
+            stageB: b, edit: try edit.edit(noting: note), stageBSeed: stageBSeed)
         // What the checkpoint was trained at, or the size of the image that it starts from.
         var size = try cascade.completed(request).size ?? cascade.defaultSize
         if let width { size.width = width }

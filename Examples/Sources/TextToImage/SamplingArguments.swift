@@ -15,7 +15,7 @@ struct SamplingArguments: ParsableArguments {
         help: """
             The times that guidance is restricted to, such as 0.2-0.8 of 0, clean, to 1, noise; at \
             others its second pass is left out, which saves time. (default: 0-1)
-            """)
+            """, transform: { try TimeInterval($0) })
     var guidanceInterval: TimeInterval?
 
     @Option(
@@ -56,18 +56,22 @@ struct SamplingArguments: ParsableArguments {
 }
 
 /// Times from the command line, such as 0.2-0.8.
-struct TimeInterval: ExpressibleByArgument {
+struct TimeInterval {
     let times: ClosedRange<Float>
 
     init(times: ClosedRange<Float>) {
         self.times = times
     }
 
-    init?(argument: String) {
-        let ends = argument.split(separator: "-", omittingEmptySubsequences: false)
-        guard ends.count == 2, let first = Float(ends[0]), let last = Float(ends[1]),
-            first <= last
-        else { return nil }
-        times = first...last
+    /// - Throws: `ValidationError` for what is no interval.
+    init(_ text: String) throws {
+        let ends = text.split(separator: "-").compactMap { Float($0) }
+        guard ends.count == 2, text.filter({ $0 == "-" }).count == 1 else {
+            throw ValidationError("two times with - between them are needed, such as 0.2-0.8")
+        }
+        guard ends[0] <= ends[1] else {
+            throw ValidationError("the smaller time comes first: \(ends[1])-\(ends[0])")
+        }
+        times = ends[0]...ends[1]
     }
 }

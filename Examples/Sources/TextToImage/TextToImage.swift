@@ -130,13 +130,19 @@ import WuerstchenTraining
         let expected = try limits.isAsked ? checkedMemory(repetition, orders) : nil
         if let expected, limits.estimateMemory { return print(ByteCount(bytes: expected.peak)) }
         let cascade = try loaded(repetition?.record)
+        let watch = output.watcher()
+        defer { watch?.restore() }
+        let progress = Progress(isQuiet: output.quiet, keepsLine: watch != nil)
         // What is wrong with any is found before the first is worked on; the images of all but that
         // one are read again, rather than kept.
         var pieces: [(first: Int, request: () throws -> GenerationRequest)] =
             repetition.map { repetition in
                 let encoded = { try prompts.encoded() }
                 return [(0, { try repetition.request(cascade, asked.edit, embeddings: encoded()) })]
-            } ?? share.pieces.map { piece in (piece.first, { try piece.order.request(cascade) }) }
+            }
+            ?? share.pieces.map { piece in
+                (piece.first, { try piece.order.request(cascade, noting: progress.noteOnce) })
+            }
         var first: GenerationRequest?
         pieces = try pieces.filter { piece in
             let request = try piece.request()
@@ -146,12 +152,8 @@ import WuerstchenTraining
             first = first ?? request
             return true
         }
-        let watch = output.watcher()
-        defer { watch?.restore() }
-        let progress = Progress(isQuiet: output.quiet, keepsLine: watch != nil)
         if let note = share.note(pieces.count) { progress.note(note) }
         describe(cascade, progress)
-        var advice: Set<String> = []
         var maker = ImageMaker(
             cascade: cascade, target: isOriginal ? nil : target, previews: previews,
             keepsImages: sheetFile != nil,
@@ -161,9 +163,7 @@ import WuerstchenTraining
             first = nil
             let size = next.size ?? cascade.defaultSize
             progress.note("seed \(next.seed), \(size) pixels, \(cascade.name)")
-            for note in try cascade.advice(for: next) where advice.insert(note).inserted {
-                progress.note(note)
-            }
+            try cascade.advice(for: next).forEach(progress.noteOnce)
             try await maker.make(next, first: piece.first, &events)
         }
         if let sheetFile {

@@ -82,6 +82,19 @@ import Wuerstchen
         }
     }
 
+    @Test("An interval that is none is told what one is")
+    func intervals() throws {
+        defer { try? FileManager.default.removeItem(at: folder) }
+        for (interval, words) in [
+            ("0.8-0.2", "0.2-0.8"), ("0.2", "two times"), ("0.2-x", "two times"),
+            ("-0.2-0.8", "two times"), ("0.1-0.2-0.3", "two times"),
+        ] {
+            let made = try run(["text-to-image", "a house", "--guidance-interval", interval])
+            #expect(made.status == 64 && made.errors.contains(words), "\(made.errors)")
+            #expect(try files().isEmpty)
+        }
+    }
+
     @Test("So is what is no number, or beyond all of them", arguments: ["nan", "1e99", "-inf"])
     func strangeNumbers(_ value: String) throws {
         defer { try? FileManager.default.removeItem(at: folder) }

@@ -35,8 +35,29 @@ import Wuerstchen
             #expect(text["stage C strength"] == "0.0")
             #expect(text["image"]?.hasSuffix("of 200x150") == true)
         }
+        for (option, note) in [
+            ("--vary", "the model does not know: zebra"),
+            ("--reconstruct", "the prompt changes nothing"),
+        ] {
+            let outcome = try examples.run(
+                "text-to-image", "a zebra", option, "photo.png", "--fast")
+            #expect(outcome.status == 0 && outcome.errors.contains(note), "\(outcome.errors)")
+        }
         let none = try examples.run("text-to-image", "--fast")
         #expect(none.status != 0 && none.errors.contains("say what to make"))
+    }
+
+    @Test("What is wrong with a file beside its pixels is said once")
+    func damagedFile() throws {
+        defer { try? FileManager.default.removeItem(at: examples.folder) }
+        let file = examples.folder.appendingPathComponent("photo.png")
+        // Its end, the chunk IEND.
+        try Data(contentsOf: file).dropLast(12).write(to: file)
+        let outcome = try examples.run(
+            "text-to-image", "--vary", "photo.png", "--fast", "--seed", "3", "--count", "2")
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        let parts = outcome.errors.components(separatedBy: "without its IEND chunk")
+        #expect(parts.count == 2, "\(outcome.errors)")
     }
 
     @Test("Seeds and numbers in the names of files tell images apart")

@@ -49,6 +49,49 @@ extension ExamplesTests {
         #expect(try TrainingState(contentsOf: state).step > 0)
     }
 
+    @Test("A training stops at once while it reads images")
+    func stoppingWhileReading() throws {
+        defer { try? FileManager.default.removeItem(at: folder) }
+        try writeConfiguration()
+        let images = folder.appendingPathComponent("in")
+        try FileManager.default.createDirectory(at: images, withIntermediateDirectories: true)
+        var generator = SystemRandomNumberGenerator()
+        let side = 2500
+        let noise = try Image(
+            width: side, height: side,
+            pixels: (0..<3 * side * side / 8).flatMap { _ in
+                withUnsafeBytes(of: generator.next()) { Array($0) }
+            } + [UInt8](repeating: 0, count: 3 * side * side % 8))
+        try noise.write(to: images.appendingPathComponent("0.png"))
+        let process = Process()
+        process.executableURL = Self.products.appendingPathComponent("train")
+        // A step reads the file hundreds of times.
+        process.arguments =
+            training("run") + ["--images", images.path, "--held-out", "0", "--batch", "512"]
+        process.currentDirectoryURL = folder
+        let errors = folder.appendingPathComponent("said.txt")
+        FileManager.default.createFile(atPath: errors.path, contents: nil)
+        process.standardError = try FileHandle(forWritingTo: errors)
+        try process.run()
+        let deadline = ContinuousClock.now + .seconds(60)
+        func said() throws -> String {
+            String(decoding: try Data(contentsOf: errors), as: UTF8.self)
+        }
+        while try !said().contains("training stage-a"), ContinuousClock.now < deadline {
+            Thread.sleep(forTimeInterval: 0.05)
+        }
+        Thread.sleep(forTimeInterval: 0.5)
+        let begin = ContinuousClock.now
+        kill(process.processIdentifier, SIGTERM)
+        process.waitUntilExit()
+        #expect(ContinuousClock.now - begin < .seconds(10))
+        #expect(process.terminationStatus == 130 && process.terminationReason == .exit)
+        let log = try? String(
+            contentsOf: folder.appendingPathComponent("run/log.jsonl"), encoding: .utf8)
+        #expect(log?.contains("\"loss\"") != true, "it was still reading for its first step")
+        #expect(try !said().contains("skipped"), "\(try said())")
+    }
+
     @Test("A second training in a folder is refused while the first runs, and not after its death")
     func twoTrainings() throws {
         defer { try? FileManager.default.removeItem(at: folder) }

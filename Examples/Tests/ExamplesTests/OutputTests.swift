@@ -53,6 +53,7 @@ extension ExamplesTests {
             ("/dev/null", "a device"), ("/dev/stdout", "a device"), ("", "is empty"),
             ("folder.png", "is a folder"),
             ("dangling.png", "a link"), ("folder", "is a folder"),
+            ("{Seed}.png", "{Seed} stands for nothing"), ("{seed}-{name}", "{name} stands for"),
         ])
     func impossibleOutput(_ name: String, _ expected: String) throws {
         defer { try? FileManager.default.removeItem(at: folder) }

@@ -124,7 +124,7 @@ import Wuerstchen
         let kinds = lines.compactMap { $0["event"] as? String }
         #expect(
             kinds == ["start", "step", "preview", "preview"]
-                + Array(repeating: "step", count: 4) + ["picture", "picture"])
+                + Array(repeating: "step", count: 4) + ["image", "image"])
         #expect(lines[0]["prompt"] as? String == "a boat" && lines[0]["count"] as? Int == 2)
         #expect(lines[1]["stage"] as? String == "Stage C" && lines[1]["total"] as? Int == 5)
         for (index, line) in lines.suffix(2).enumerated() {

@@ -106,6 +106,15 @@ import Wuerstchen
         #expect(try image("again.png") == image("3.png"))
         let repeated = try run("--repeat", "3.png", "--output", "repeated.png")
         #expect(repeated.status == 0, "\(repeated.errors)")
+        let both = try run(
+            "a {a|b|c|d|e|f|g} house", "--negative", "{a|b|c|d|e|f|g}", "--wildcards", "--count",
+            "6", "--seed", "1", "--output", "both-{seed}.png")
+        #expect(both.status == 0, "\(both.errors)")
+        let pairs = try (1...6).map { try record("both-\($0).png") }
+            .map { (prompt: $0.prompt, negative: $0.negativePrompt) }
+        #expect(pairs.allSatisfy { $0.negative.count == 1 })
+        // One does not say what the other is.
+        #expect(pairs.contains { $0.prompt != "a \($0.negative) house" })
         let plain = try run("a {red} __house__", "--output", "plain.png")
         #expect(plain.status == 0, "\(plain.errors)")
         #expect(try record("plain.png").prompt == "a {red} __house__")

@@ -57,7 +57,7 @@ import Wuerstchen
         try FileManager.default.removeItem(at: lost)
         let resumed = try run("text-to-image", arguments("two") + ["--resume", "--json"])
         #expect(resumed.status == 0, "\(resumed.errors)")
-        #expect(resumed.output.components(separatedBy: #""event":"picture""#).count == 2)
+        #expect(resumed.output.components(separatedBy: #""event":"image""#).count == 2)
         #expect(try images == files("two"))
         let other = try run(
             "text-to-image", arguments("two") + ["--resume", "--negative", "dark"])

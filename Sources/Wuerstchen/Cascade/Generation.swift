@@ -40,17 +40,8 @@ public struct GenerationStep: Sendable {
     public let stageCount: Int
     /// What the stage now takes the clean latents to be, `[batch, rows, columns, channels]`.
     public let predictedClean: Tensor
-    /// Whether the prompt was too long for the text encoder and lost its end.
-    public let isPromptTruncated: Bool
-    /// Whether the negative prompt was.
-    public let isNegativePromptTruncated: Bool
-    /// The end of the prompt that was lost; empty where nothing was.
-    public let unreadPrompt: String
-    /// The end of the negative prompt that was lost.
-    public let unreadNegativePrompt: String
-    /// Words of the prompt that the vocabulary does not have; see
-    /// ``CLIPTokenizer/unknownWords(in:)``; of the negative prompt too, where it is read.
-    public let unknownWords: [String]
+    /// What of the prompts was not read or is not known.
+    public let promptFindings: PromptFindings
     /// For Stage C, the same as a latent that any ``LatentDecoder`` can show.
     public let semanticLatent: SemanticLatent?
 }
@@ -79,9 +70,8 @@ struct GenerationRun: Sendable {
     private var text: TextEmbedding<StageC>?
     /// The semantic latent of the image that the request starts from.
     private var semantic: SemanticLatent?
-    private var unknownWords: [String] = []
-    private var unreadPrompt = ""
-    private var unreadNegativePrompt = ""
+    /// Of whatever read the prompt first.
+    private var findings: PromptFindings?
     private var index = 0
     /// Images that are done.
     private var done = 0
@@ -142,9 +132,10 @@ struct GenerationRun: Sendable {
             case .sampled(let latent, let noise):
                 // Nothing holds Stage C any more, so that the decoder can have its memory.
                 TensorMemory.trim()
-                state = .decoding(
-                    try cascade.decoder.decoding(
-                        of: latent, for: request, noise: self.noise(request.stageBSeed) ?? noise))
+                let decoding = try cascade.decoder.decoding(
+                    of: latent, for: request, noise: self.noise(request.stageBSeed) ?? noise)
+                findings = findings ?? decoding.promptFindings
+                state = .decoding(decoding)
             case .decoding(var decoding):
                 state = .finished
                 if let step = try decoding.next() {
@@ -213,21 +204,11 @@ struct GenerationRun: Sendable {
             text = embeddings.stageC
         } else {
             let encoder = try cascade.textEncoder()
-            func read(_ text: String) throws -> String {
-                try WeightedPrompt(text, syntax: request.promptSyntax).text
-            }
-            let prompt = try read(request.prompt)
-            let negative = stageC.isGuided ? try read(request.negativePrompt) : ""
-            unknownWords = encoder.tokenizer.unknownWords(in: prompt)
-            unknownWords += encoder.tokenizer.unknownWords(in: negative)
-                .filter { !unknownWords.contains($0) }
-            text = try encoder.encode(
-                request.prompt, negative: stageC.isGuided ? request.negativePrompt : nil,
-                syntax: request.promptSyntax)
-            unreadPrompt = encoder.tokenizer.unreadEnd(of: prompt)
-            if text.isNegativeTruncated {
-                unreadNegativePrompt = encoder.tokenizer.unreadEnd(of: negative)
-            }
+            let negative = stageC.isGuided ? request.negativePrompt : nil
+            let syntax = request.promptSyntax
+            text = try encoder.encode(request.prompt, negative: negative, syntax: syntax)
+            findings = try encoder.findings(
+                text, of: request.prompt, negative: negative, syntax: syntax)
         }
         self.text = text
         let sampler = try cascade.stageC().sampler(
@@ -240,13 +221,11 @@ struct GenerationRun: Sendable {
         _ stage: GenerationStep.Stage, _ step: SamplingStep, _ semantic: SemanticLatent?
     ) -> GenerationStep {
         defer { index += 1 }
+        let findings = findings ?? PromptFindings()
         return GenerationStep(
             stage: stage, index: index, total: total, stageIndex: step.index,
             stageCount: step.count, predictedClean: step.predictedClean,
-            isPromptTruncated: text?.isTruncated ?? false,
-            isNegativePromptTruncated: text?.isNegativeTruncated ?? false,
-            unreadPrompt: unreadPrompt, unreadNegativePrompt: unreadNegativePrompt,
-            unknownWords: unknownWords, semanticLatent: semantic)
+            promptFindings: findings, semanticLatent: semantic)
     }
 
     /// The image at the size that was asked for: enlarged if the decoder made a small one, then

@@ -201,8 +201,8 @@ public struct GenerationRecord: Sendable, Hashable, Codable {
         throw WuerstchenError(
             .incompatibleParameters,
             "the image was made by \(checkpoint), and this is \(cascade.name) with other weights. "
-                + "Of the image's there are not here: \(list(weights, without: here)). Of those here "
-                + "the image had not: \(list(here, without: weights))")
+                + "Only the image's: \(list(weights, without: here)). Only here: "
+                + "\(list(here, without: weights))")
     }
 }
 

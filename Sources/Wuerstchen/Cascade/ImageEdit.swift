@@ -4,19 +4,19 @@ internal import TensorCore
 ///
 /// Both stages can start in the middle: the image becomes latents of theirs, noise of the strength
 /// is added, and sampling begins there (Meng et al., "SDEdit", 2022). Under a mask the latents
-/// around it are put back after each step, so that what is made anew fits in.
+/// around it are put back after each step, so that what is redrawn fits in.
 public struct ImageEdit: Sendable, Hashable {
     /// The image. It is resized and cut to the size of the request, see ``Image/fitted(to:)``;
     /// where that names none, the image's own counts.
     public var image: Image
-    /// What is made anew, in the size of the image; nil for everything.
+    /// What is redrawn, in the size of the image; nil for everything.
     ///
     /// Pixels outside the mask come back exactly as they were, after the image was fitted.
     public var mask: ImageMask?
-    /// How far Stage C makes the content anew: from 0, where the stage is left out and the semantic
+    /// How far Stage C redraws the content: from 0, where the stage is left out and the semantic
     /// latent is the image's, to 1, where nothing is left of that.
     public var stageCStrength: Float
-    /// How far Stage B makes the details anew, from 0, where they are the image's, to 1.
+    /// How far Stage B redraws the details, from 0, where they are the image's, to 1.
     public var stageBStrength: Float
     /// The width of the soft seam within the mask, in pixels.
     public var seam: Int
@@ -85,7 +85,7 @@ public struct ImageEdit: Sendable, Hashable {
             throw WuerstchenError(
                 .invalidRequest,
                 "the mask selects nothing: no pixel of it is transparent or brighter than black; "
-                    + "mark in it what is to be made anew")
+                    + "mark in it what is to be redrawn")
         }
     }
 

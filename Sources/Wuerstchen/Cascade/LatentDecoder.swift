@@ -34,6 +34,11 @@ public protocol LatentDecoder: Sendable {
     /// Whether it starts from the image of a request by itself, in latents of its own.
     var readsImages: Bool { get }
 
+    /// Whether it reads the prompts of a request.
+    ///
+    /// - Throws: What loading the decoder throws.
+    func readsPrompts(of request: GenerationRequest) throws -> Bool
+
     /// The number of steps that decoding will take.
     ///
     /// - Throws: What loading the decoder throws.
@@ -45,6 +50,9 @@ public protocol LatentDecoding: Sendable {
     /// What its steps are reported as.
     var stage: GenerationStep.Stage { get }
 
+    /// What it could not follow of the request's prompts; nil where it reads none.
+    var promptFindings: PromptFindings? { get }
+
     /// Takes the next step; nil when there are none left.
     mutating func next() throws -> SamplingStep?
 
@@ -55,6 +63,9 @@ public protocol LatentDecoding: Sendable {
 extension LatentDecoding {
     /// By default steps are reported as those of a stage called `Decoder`.
     public var stage: GenerationStep.Stage { GenerationStep.Stage("Decoder") }
+
+    /// By default no prompt is read.
+    public var promptFindings: PromptFindings? { nil }
 }
 
 extension LatentDecoder {
@@ -63,6 +74,9 @@ extension LatentDecoder {
 
     /// By default a decoder sees no images.
     public var readsImages: Bool { false }
+
+    /// By default a decoder is taken to read prompts.
+    public func readsPrompts(of request: GenerationRequest) throws -> Bool { true }
 
     /// Decodes from beginning to end.
     ///
@@ -130,6 +144,11 @@ public struct DiffusionDecoder: LatentDecoder {
     /// Stage A turns images into latents that Stage B can start from.
     public var readsImages: Bool { true }
 
+    /// Stage B may have learnt with text, or with semantic latents alone.
+    public func readsPrompts(of request: GenerationRequest) throws -> Bool {
+        try request.edit?.stageBStrength != 0 && stageB.description().readsText
+    }
+
     /// Stage B's steps.
     public func stepCount(for request: GenerationRequest) throws -> Int {
         guard request.edit?.stageBStrength != 0 else { return 0 }
@@ -156,15 +175,24 @@ public struct DiffusionDecoder: LatentDecoder {
                 encoded.values, strength: image.stageBStrength,
                 mask: image.mask?.tensor(rows: shape[1], columns: shape[2]))
         }
-        let text =
-            try description.readsText
-            ? request.embeddings?.stageB
-                ?? textEncoder().encode(
-                    request.prompt, negative: options.isGuided ? request.negativePrompt : nil,
-                    syntax: request.promptSyntax) : nil
+        var text: TextEmbedding<StageB>?
+        var findings: PromptFindings?
+        if description.readsText {
+            if let embeddings = request.embeddings {
+                text = embeddings.stageB
+            } else {
+                let encoder = try textEncoder()
+                let negative = options.isGuided ? request.negativePrompt : nil
+                let syntax = request.promptSyntax
+                let encoded = try encoder.encode(request.prompt, negative: negative, syntax: syntax)
+                findings = try encoder.findings(
+                    encoded, of: request.prompt, negative: negative, syntax: syntax)
+                text = encoded
+            }
+        }
         let sampler = try stageB().sampler(
             latent, text: text, editing: edit, noise: noise, options: options)
-        return DiffusionDecoding(sampler: sampler, stageA: stageA)
+        return DiffusionDecoding(sampler: sampler, stageA: stageA, promptFindings: findings)
     }
 
     private func encoded(_ image: Image, count: Int) throws -> ImageLatent {
@@ -184,6 +212,7 @@ private struct DiffusionDecoding: LatentDecoding {
     var sampler: (any Sampler)?
     let stageA: Part<StageA>
     var latent: ImageLatent?
+    var promptFindings: PromptFindings?
     let stage = GenerationStep.Stage.stageB
 
     mutating func next() throws -> SamplingStep? {
@@ -208,6 +237,9 @@ extension PreviewDecoder: LatentDecoder {
     public func imageSide(forSemanticSide side: Int, in space: SemanticLatentSpace) -> Int? {
         Int((Double(side) * space.pixelsPerPosition).rounded(.up))
     }
+
+    /// Latents are all that it reads.
+    public func readsPrompts(of request: GenerationRequest) -> Bool { false }
 
     /// A preview takes no steps.
     public func stepCount(for request: GenerationRequest) -> Int { 0 }

@@ -29,6 +29,16 @@ struct CheckpointPlaces {
 
     init(_ directory: URL) throws {
         let layout = CheckpointLayout.published
+        var isFolder = ObjCBool(false)
+        guard FileManager.default.fileExists(atPath: directory.path, isDirectory: &isFolder) else {
+            throw MissingFile.error(directory, "a checkpoint is a folder")
+        }
+        guard isFolder.boolValue else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "\(directory.path) is a file, and a checkpoint is a folder; name the one that it is in, "
+                    + "or its networks one by one")
+        }
         name =
             HubCache.name(directory)
             ?? directory.standardizedFileURL.lastPathComponent

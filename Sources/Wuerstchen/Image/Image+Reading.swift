@@ -19,7 +19,7 @@ extension Image {
     ///   with a side longer than ``ImageSize/maximumSide``, and where a library is missing),
     ///   `malformedFile` (of another format, truncated or damaged) or `invalidRequest` (not a file
     ///   URL); `CancellationError` when the task is cancelled. A PNG file that is damaged outside
-    ///   its pixels is read all the same; see ``read(contentsOf:)``.
+    ///   its pixels is read all the same; see ``read(contentsOf:keepsText:)``.
     public init(contentsOf url: URL) throws {
         self = try Self.decoded(url, keepsText: false).image
     }
@@ -41,7 +41,9 @@ extension Image {
 
     /// The image in a file, as ``init(contentsOf:)`` gives it, and the text of a PNG file.
     ///
-    /// - Parameter url: The file.
+    /// - Parameters:
+    ///   - url: The file.
+    ///   - keepsText: Whether the text is wanted.
     /// - Returns: The image; the text for each keyword of the file's tEXt, zTXt and iTXt chunks,
     ///   the last one where a keyword has several; and a sentence about each thing that is wrong
     ///   with the file beside its pixels, such as a text with a wrong checksum or a missing end.
@@ -49,9 +51,9 @@ extension Image {
     ///   so is what follows the first 64 texts or 8 MiB of text.
     /// - Throws: The errors of ``init(contentsOf:)``.
     public static func read(
-        contentsOf url: URL
+        contentsOf url: URL, keepsText: Bool = true
     ) throws -> (image: Image, text: [String: String], notes: [String]) {
-        try decoded(url, keepsText: true)
+        try decoded(url, keepsText: keepsText)
     }
 
     /// What a mask is made of, in place of the colours of the image in a file, see `RGBASamples`.

@@ -109,7 +109,8 @@ public struct FlowConfiguration: Sendable, Hashable, Codable {
             throw WuerstchenError(
                 .invalidRequest,
                 "this \(stage) predicts a flow's velocity and is sampled along it (euler, heun or "
-                    + "dpmpp-2m), not by \(options.method.rawValue); leave its sampling options out"
+                    + "dpmpp-2m), not by \(options.method.rawValue); leave its sampling options out, or take one "
+                    + "that is no flow"
             )
         }
         if let windows { return try validate(options, schedule, stage, windows) }
@@ -121,7 +122,8 @@ public struct FlowConfiguration: Sendable, Hashable, Codable {
             throw WuerstchenError(
                 .invalidRequest,
                 "this \(stage) was distilled to \(FlowConfiguration.words(steps: steps)) "
-                    + "without guidance and does nothing else; leave its sampling options out")
+                    + "without guidance and does nothing else; leave its sampling options out, or "
+                    + "take one that was not distilled")
         }
     }
 

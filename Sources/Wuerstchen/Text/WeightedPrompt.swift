@@ -12,7 +12,8 @@ public enum PromptSyntax: String, Sendable, Hashable, CaseIterable, Codable {
 ///
 /// `(red)` has the weight 1.1 and `(red:1.3)` the weight 1.3; weights of parentheses in parentheses
 /// are multiplied, and everything else has the weight 1. A parenthesis, colon or backslash behind a
-/// backslash is one that is only read.
+/// backslash is one that is only read. What stands behind a colon and is no number is read too:
+/// `(red:big)` is the text `red:big` with the weight 1.1.
 public struct WeightedPrompt: Sendable, Hashable {
     /// A part of a prompt with one weight.
     public struct Part: Sendable, Hashable {

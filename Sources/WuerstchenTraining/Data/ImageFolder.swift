@@ -9,7 +9,8 @@ public import Wuerstchen
 /// UTF-16 with a byte order mark; or in a line of `metadata.jsonl` such as
 /// `{"file_name": "sausage.png", "text": "a sausage"}`; or an empty one. Files that cannot be used
 /// are named once and skipped: most when the folder is opened, from their headers, and those whose
-/// pixels turn out damaged when they are met. Such a file's place is taken by the next good one of
+/// pixels turn out damaged when they are met. (What is damaged beside the pixels alone is named,
+/// and used.) A skipped file's place is taken by the next good one of
 /// the folder, so that a batch stays a function of its number, the seed and the files alone.
 /// ``summary(tokenizer:)`` says what there is before any of it is used.
 public struct ImageFolder: ImageSource {
@@ -176,7 +177,10 @@ public struct ImageFolder: ImageSource {
             let name = bucket.images[index].name
             guard !problems.knows(name) else { continue }
             do {
-                return try make(index, Image(contentsOf: url.file(name)))
+                let (image, _, notes) = try Image.read(contentsOf: url.file(name), keepsText: false)
+                // The file itself is as good as others.
+                for note in notes { problems.name("\(name) beside its pixels", note) }
+                return try make(index, image)
             } catch {
                 problems.skip(name, error)
             }

@@ -257,6 +257,30 @@ import _WuerstchenTestSupport
         }
     }
 
+    @Test("what Stage B alone reads of a prompt is told of")
+    func findings() async throws {
+        let cascade = try EditableCascade.load()
+        var request = try EditableCascade.request(.variation(of: EditableCascade.image()))
+        for prompt in ["house", String(repeating: "red house ", count: 40)] {
+            request.prompt = prompt
+            var steps = 0
+            for try await event in cascade.generation(of: request) {
+                guard case .step(let step) = event else { continue }
+                steps += 1
+                let findings = step.promptFindings
+                #expect(step.stage == .stageB)
+                #expect(findings.isPromptTruncated == (prompt != "house"))
+                #expect(findings.unreadPrompt.isEmpty == (prompt == "house"))
+            }
+            #expect(steps > 0)
+        }
+        #expect(try cascade.advice(for: request).isEmpty)
+        request.edit = .reconstruction(of: try EditableCascade.image())
+        #expect(try cascade.advice(for: request).contains { $0.contains("the prompt changes") })
+        request.prompt = ""
+        #expect(try cascade.advice(for: request).isEmpty)
+    }
+
     @Test("one image of several is what a request for it alone gives")
     func batches() throws {
         let cascade = try EditableCascade.load()

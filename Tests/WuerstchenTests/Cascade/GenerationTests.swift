@@ -19,7 +19,7 @@ import Wuerstchen
             #expect(step.index == index && step.total == 5)
             #expect(step.stageIndex == (isStageC ? index : index - 3))
             #expect(step.stageCount == (isStageC ? 3 : 2))
-            #expect(!step.isPromptTruncated)
+            #expect(!step.promptFindings.isPromptTruncated)
             #expect(step.stage == (isStageC ? .stageC : .stageB))
             #expect(step.predictedClean.shape == (isStageC ? [2, 12, 15, 10] : [2, 32, 40, 4]))
             #expect(step.predictedClean.isFinite)
@@ -92,10 +92,10 @@ import Wuerstchen
             let request = try TinyCascade.request(prompt, negativePrompt: negative)
             for try await event in cascade.generation(of: request) {
                 if case .step(let step) = event {
-                    #expect(step.isPromptTruncated == (prompt == long))
-                    #expect(step.unreadPrompt.isEmpty == (prompt != long))
-                    #expect(step.unreadNegativePrompt.isEmpty == (negative != long))
-                    #expect(step.isNegativePromptTruncated == (negative == long))
+                    #expect(step.promptFindings.isPromptTruncated == (prompt == long))
+                    #expect(step.promptFindings.unreadPrompt.isEmpty == (prompt != long))
+                    #expect(step.promptFindings.unreadNegativePrompt.isEmpty == (negative != long))
+                    #expect(step.promptFindings.isNegativePromptTruncated == (negative == long))
                 }
             }
         }

@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 import TensorCore
 import Testing
 import Wuerstchen
@@ -172,6 +173,25 @@ private func square(
 }
 
 @Suite struct ImageFolderFileTests {
+    @Test func damageBesideThePixelsIsNamedOnceAndCostsNoImage() throws {
+        try withFolder { folder in
+            for index in 0..<3 { try write("\(index).png", 10 * index, to: folder) }
+            let damaged = folder.appendingPathComponent("1.png")
+            // Its end, the chunk IEND.
+            try Data(contentsOf: damaged).dropLast(12).write(to: damaged)
+            let named = Mutex<[String]>([])
+            let images = try ImageFolder(folder, options: square()) { message in
+                named.withLock { $0.append(message) }
+            }
+            for number in 0..<3 {
+                #expect(values(try images.batch(number, count: 3)).sorted() == [0, 10, 20])
+            }
+            let messages = named.withLock { $0 }
+            #expect(messages.count == 1, "\(messages)")
+            #expect(messages.first?.contains("1.png ends early, without its IEND chunk") == true)
+        }
+    }
+
     @Test func captionsBelongToImagesOfTheSameStem() throws {
         try withFolder { folder in
             let names = [

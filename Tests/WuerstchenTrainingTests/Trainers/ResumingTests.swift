@@ -240,6 +240,19 @@ import _WuerstchenTestSupport
         }
     }
 
+    @Test("what changes no number may change: threads, and whether activations are kept")
+    func sameNumbers() throws {
+        let file = folder.url.appendingPathComponent("state.safetensors")
+        let begun = try stageC()
+        try Trainer(begun, options, file: file).save()
+        let recomputing = changed(begun) { $0.noise.checkpointsActivations.toggle() }
+        let count = Threads.count
+        Threads.count = count + 1
+        defer { Threads.count = count }
+        let resumed = try Trainer(recomputing, options, file: file, resumes: true)
+        #expect(resumed.isFullyCompared)
+    }
+
     @Test("a state of before settings were recorded is compared as far as it goes, and noted")
     func olderStates() throws {
         let run = try TrainingRun(tinyStageA(images: NoiseImages()), options, in: folder.url)

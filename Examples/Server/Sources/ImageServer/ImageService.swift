@@ -93,7 +93,8 @@ struct ImageService: Sendable {
                     .step(
                         ServerEvent.Step(
                             stage: step.stage.description, index: step.index, total: step.total,
-                            unknownWords: step.unknownWords, unread: step.unreadPrompt)))
+                            unknownWords: step.promptFindings.unknownWords,
+                            unread: step.promptFindings.unreadPrompt)))
                 if work.previews, let latent = step.semanticLatent {
                     let decoder = cascade.previewDecoder
                     let files = try await Self.offPool {
