@@ -70,7 +70,7 @@ import Wuerstchen
         let made = try run(["a boat", "--fast", "--output", "a.png", "--seed", "3"])
         #expect(made.status == 0, "\(made.errors)")
         for (arguments, words) in [
-            ([], "not here: Stage C"), (["--fast", "--seed", "3"], "leave out --seed"),
+            ([], "Only the image's: Stage C"), (["--fast", "--seed", "3"], "leave out --seed"),
             (["--fast", "a boat"], "leave out a prompt"),
             (["--fast", "--vary", "a.png"], "without an image (--image)"),
         ] {
