@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,12 +20,18 @@ static const char *failure = "OpenBLAS has not been opened";
 static sgemm_function sgemm;
 static text_function config, core_name;
 
+// What the loader says of a library that is there: too little memory, say.
+static char refusal[512];
+
 static void *open_library(void) {
     static const char *const names[] = {"libopenblas.so.0", "libopenblas.so", "libopenblas.dylib"};
     for (size_t i = 0; i < sizeof names / sizeof *names; ++i) {
         void *library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
         if (library)
             return library;
+        const char *error = dlerror();
+        if (error && !refusal[0] && !strstr(error, "No such file"))
+            snprintf(refusal, sizeof refusal, "OpenBLAS cannot be loaded: %s", error);
     }
     return NULL;
 }
@@ -75,7 +82,9 @@ static void open_once(void) {
     if (!threads_were_set)
         unsetenv("OPENBLAS_NUM_THREADS");
     if (!library) {
-        failure = "OpenBLAS is not installed; install it with: apt-get install libopenblas-dev";
+        failure = refusal[0] ? refusal
+                             : "OpenBLAS is not installed; install it with: "
+                               "apt-get install libopenblas-dev";
         return;
     }
     sgemm = (sgemm_function)dlsym(library, "cblas_sgemm");

@@ -40,6 +40,29 @@ extension ExamplesTests {
         #expect(expected > 0.75 * taken && expected < 1.25 * taken, "\(words.0)")
     }
 
+    @Test(
+        "A training that the system gives no more memory says so and ends",
+        arguments: [600_000, 1_200_000])
+    func limitOfTheSystem(_ kilobytes: Int) throws {
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let train = Self.products.appendingPathComponent("train").path
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/bin/sh")
+        process.arguments = [
+            "-c",
+            "ulimit -v \(kilobytes); exec '\(train)' stage-a run --crop 128 --batch 64 --steps 2",
+        ]
+        process.currentDirectoryURL = folder
+        let errors = Pipe()
+        process.standardError = errors
+        try process.run()
+        let said = String(
+            decoding: try errors.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
+        process.waitUntilExit()
+        #expect(process.terminationReason == .exit && process.terminationStatus == 71, "\(said)")
+        #expect(said.contains("out of memory") && said.contains("ulimit -v"), "\(said)")
+    }
+
     @Test("More memory than there may be is refused, and what would fit is named")
     func memoryLimit() throws {
         defer { try? FileManager.default.removeItem(at: folder) }

@@ -175,7 +175,7 @@ extension PackedWeight {
 
 extension Safetensors {
     /// Calls a closure with the bytes of a tensor that is not looked at again soon.
-    fileprivate func reading(
+    package func reading(
         _ entry: Entry, _ body: (UnsafeRawBufferPointer) throws -> Void
     ) throws {
         MemoryMeter.current?.addMapped(entry.byteRange.count, of: file)

@@ -160,7 +160,7 @@ public struct CheckpointParameters: ParameterSource, Sendable {
     ) throws {
         guard let stored = tensors[name] else { return }
         let entry = stored.tensor.entry
-        try unsafe stored.tensor.file.withBytes(of: entry) { bytes in
+        try unsafe stored.tensor.file.reading(entry) { bytes in
             guard let rows = stored.rows, let count = entry.shape.first, count > 0 else {
                 return try unsafe body(bytes)
             }
