@@ -41,9 +41,6 @@ struct ParameterBucket {
         (self.shapes, self.owners, self.communicator) = (shapes, owners, communicator)
     }
 
-    /// Fewer numbers would take longer to announce than to send: 256 KB.
-    private static let smallest = 65_536
-
     /// Buckets of about a sixteenth of all numbers each: few enough to send large messages, and
     /// enough to have sent most of them when the last is full.
     ///
@@ -59,7 +56,7 @@ struct ParameterBucket {
         _ communicator: any Communicator
     ) -> [ParameterBucket] {
         func size(_ name: String) -> Int { shapes[name]?.count ?? 0 }
-        let enough = max(smallest, names.reduce(0) { $0 + size($1) } / 16)
+        let enough = names.reduce(0) { $0 + size($1) } / 16
         var result: [ParameterBucket] = []
         var (bucket, filled) = ([String](), 0)
         for (index, name) in names.enumerated() {

@@ -9,10 +9,10 @@ import _WuerstchenTestSupport
     @Test("a folder that is not there, or is a file")
     func missingFolder() throws {
         let copy = try TinyCascade.copy()
-        expectError(.fileNotFound, "nowhere/wuerstchen-prior") {
+        expectError(.fileNotFound, "nowhere is not there") {
             _ = try Cascade(contentsOf: copy.file("nowhere"))
         }
-        expectError(.fileNotFound, "model_index.json/wuerstchen-prior") {
+        expectError(.invalidRequest, "model_index.json is a file", "a checkpoint is a folder") {
             _ = try Cascade(contentsOf: copy.file("wuerstchen/model_index.json"))
         }
         for folder in ["wuerstchen-prior", "wuerstchen"] {

@@ -53,17 +53,6 @@ import _WuerstchenTestSupport
         expectError(.fileNotFound, "prior_tokenizer") { _ = try Cascade(contentsOf: copy.url) }
     }
 
-    @Test("a folder that is not there, and a file in its place")
-    func notThere() throws {
-        let copy = try TinyCascade.copy()
-        expectError(.fileNotFound, "nowhere is not there") {
-            _ = try Cascade(contentsOf: copy.file("nowhere"))
-        }
-        expectError(.invalidRequest, "model_index.json is a file", "a checkpoint is a folder") {
-            _ = try Cascade(contentsOf: copy.file("wuerstchen/model_index.json"))
-        }
-    }
-
     // MARK: - The original repository's files
 
     /// Renames a network's tensors as the original code has them: PyTorch's attention keeps

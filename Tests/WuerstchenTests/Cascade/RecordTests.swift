@@ -109,19 +109,19 @@ import _WuerstchenTestSupport
             try copy.write(changed, to: path)
             let others = try Cascade(contentsOf: copy.url)
             let missing = try #require(record.weights.first { $0.part == part })
-            expectError(.incompatibleParameters, "not here: \(missing). Of those here") {
+            expectError(.incompatibleParameters, "Only the image's: \(missing). Only here") {
                 try record.requireWeights(of: others, for: request)
             }
             try copy.write(bytes, to: path)
         }
         let path = "wuerstchen-prior/prior/config.json"
         try copy.write(try copy.bytes(of: path) + [0x20], to: path)
-        expectError(.incompatibleParameters, "not here: Stage C") {
+        expectError(.incompatibleParameters, "Only the image's: Stage C") {
             try record.requireWeights(of: Cascade(contentsOf: copy.url), for: request)
         }
         var exchanged = cascade
         exchanged.stageC = Part(try cascade.stageC())
-        expectError(.incompatibleParameters, "not here: Stage C") {
+        expectError(.incompatibleParameters, "Only the image's: Stage C") {
             try record.requireWeights(of: exchanged, for: request)
         }
     }

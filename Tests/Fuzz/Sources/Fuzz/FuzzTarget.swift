@@ -177,7 +177,7 @@ enum FuzzTarget {
         guard let record = try? decodeJSON(GenerationRecord.self, from: file),
             let request = try? record.request()
         else { return }
-        _ = request.metadata(checkpoint: record.checkpoint)
+        try? request.validate()
     }
 
     /// The state of a training run: a file as it is, or one made of a record, a line feed and the
