@@ -51,4 +51,17 @@ extension ImageSize {
                     + "make it smaller")
         }
     }
+
+    /// Throws `malformedFile` for many more pixels than a file of so many bytes has, before there
+    /// is memory for them: a few hundred bytes can claim gigabytes.
+    func requirePlausible(in name: String, of byteCount: Int) throws {
+        // A page of one colour has hundreds of pixels a byte.
+        let (fewest, pixelsPerByte) = (1 << 26, 2048)
+        guard width * height <= max(fewest, pixelsPerByte * byteCount) else {
+            throw WuerstchenError(
+                .malformedFile,
+                "\(name) cannot be decoded (it claims \(self) pixels and has \(byteCount) bytes); "
+                    + "save or copy it again")
+        }
+    }
 }

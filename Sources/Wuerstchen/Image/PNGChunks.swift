@@ -87,7 +87,6 @@ struct PNGChunks {
             throw PNGCodec.malformed(
                 name, "cannot be decoded (it ends too early, before its IEND chunk)")
         }
-        try Self.requirePixels(head, data, of: bytes, name: name)
         // An IDAT chunk that is cut off is not among the data, and its pixels will be missed.
         if !isWhole { notes.append("ends early, without its IEND chunk") }
         let hasProfile = head.contains { ["iCCP", "cICP", "sRGB"].contains($0.type) }
@@ -99,28 +98,6 @@ struct PNGChunks {
         for chunk in head + texts { stream += bytes[chunk.start..<chunk.end] }
         try appendData(data, of: bytes)
         stream += Self.chunk("IEND", [])
-    }
-
-    /// Refuses data that cannot hold the pixels, before there is memory for them: deflate makes no
-    /// more than 1032 bytes of one.
-    private static func requirePixels(
-        _ head: [Chunk], _ data: [Chunk], of bytes: [UInt8], name: String
-    ) throws {
-        // A header that is damaged is for libpng to refuse.
-        guard let header = head.first, header.type == "IHDR", header.isIntact,
-            header.contents.count == 13
-        else { return }
-        let fields = bytes[header.contents].map { Int($0) }
-        func number(_ place: Int) -> Int { fields[place..<place + 4].reduce(0) { $0 << 8 | $1 } }
-        // Samples of a pixel by the type of colours; others are libpng's to refuse.
-        guard let samples = [0: 1, 2: 3, 3: 1, 4: 2, 6: 4][fields[9]] else { return }
-        let bits = number(0).multipliedReportingOverflow(by: number(4) * samples * fields[8])
-        let given = data.reduce(0) { $0 + $1.contents.count }
-        guard bits.overflow || bits.partialValue / 8 > 1032 * given else { return }
-        let size = ImageSize(width: number(0), height: number(4))
-        try size.requireReadable(in: name)
-        throw PNGCodec.malformed(
-            name, "cannot be decoded (its IDAT chunks hold less than the pixels of the image)")
     }
 
     /// The pixels in as few chunks as hold them: thousands of chunks of a byte each would look like

@@ -57,6 +57,7 @@ enum PNGCodec {
             width: Int(png_get_image_width(png, info)),
             height: Int(png_get_image_height(png, info)))
         try size.requireReadable(in: name, upTo: maximumSide)
+        try size.requirePlausible(in: name, of: file.pointee.count)
         let text = self.text(of: file)
         let passes = Int(wuerstchen_png_begin(file))
         guard passes > 0 else { throw failure() }

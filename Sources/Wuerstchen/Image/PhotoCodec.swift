@@ -29,6 +29,7 @@ package struct PhotoCodec {
     /// mask is made of, see `RGBASamples`.
     func image(_ bytes: [UInt8], showsMask: Bool) throws -> Image {
         let size = try storedSize(bytes)
+        try size.requirePlausible(in: name, of: bytes.count)
         var samples = [UInt8](repeating: 0, count: 4 * size.width * size.height)
         var message = Self.noMessage
         try Task.checkCancellation()

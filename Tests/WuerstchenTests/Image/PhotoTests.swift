@@ -87,6 +87,19 @@ struct PhotoTests {
         expectMalformed(SmallPhotos.animated, "animation")
     }
 
+    @Test("a few bytes that claim gigabytes are an error at once")
+    func claims() throws {
+        let files: [(Data, UInt8)] = [(SmallPhotos.jpeg, 0xC0), (SmallPhotos.progressive, 0xC2)]
+        for (file, marker) in files {
+            // After the marker two bytes of length and one of bits come height and width.
+            var large = file
+            let place = try #require(file.range(of: Data([0xFF, marker]))).upperBound + 3
+            large.replaceSubrange(place..<place + 4, with: [0x40, 0, 0x40, 0])
+            let time = processorTime { expectMalformed(large, "claims 16384×16384 pixels") }
+            #expect(time < .seconds(1), "no memory for the pixels was filled")
+        }
+    }
+
     @Test("a JPEG file of more scans than any needs is not gone through")
     func scans() throws {
         let file = SmallPhotos.progressive
