@@ -8,7 +8,6 @@ import WuerstchenTraining
 // Fast", 2022), in under a minute on two cores: swift run -c release train-tiny [steps]
 
 // MARK: Data
-
 let side = 16
 let colors: [[Float]] = [[1, 0.2, 0.2], [0.2, 1, 0.3], [0.3, 0.4, 1]]
 
@@ -30,7 +29,6 @@ func discs(_ count: Int, _ random: inout RandomStream) -> (images: Tensor, label
 }
 
 // MARK: The network
-
 let width = 48
 
 /// Convolution and attention with residuals, told the time and the colour.
@@ -97,15 +95,13 @@ func loss(_ network: Network, _ random: inout RandomStream, batch: Int = 32) -> 
 func sample(_ network: Network, labels: [Int], _ random: inout RandomStream) -> Tensor {
     var x = random.normal([labels.count, side, side, 3])
     for step in 0..<20 {
-        let time = 1 - Float(step) / 20
-        let velocity = network(x, times: labels.map { _ in time }, labels: labels)
-        x = Tensor.combine(1, x, -1 / 20, velocity)
+        let times = labels.map { _ in 1 - Float(step) / 20 }
+        x = Tensor.combine(1, x, -1 / 20, network(x, times: times, labels: labels))
     }
     return x
 }
 
 // MARK: Training
-
 @main
 struct TrainTiny {
     static func main() throws {
@@ -135,7 +131,6 @@ struct TrainTiny {
             print("step \(step + 1): loss \(mean)")
             mean = 0
         }
-
         let trained = ParameterValues(parameters.values)
         let network = try Parameters.load(from: trained) { try Network($0) }
         show(sample(network, labels: [0, 0, 1, 1, 2, 2], &random))
