@@ -97,10 +97,9 @@ extension Tensor {
         // Parameters in `body` may be tracked where the input is not, so this asks for neither.
         guard isWanted, !Recording.isPaused else { return body(self) }
         let input = self
-        edge?.node.noteUse()
         var result = withoutGradients { body(input.detached()) }
         result.edge = GradientEdge(
-            GradientNode([]) { gradients in
+            GradientNode([edge]) { gradients in
                 guard let gradient = gradients[0] else { return [] }
                 let first = GradientNode.nextNumber
                 let leaf = input.detached().tracked()

@@ -177,11 +177,10 @@ public struct Cascade: Sendable {
         let isDrawn = request.edit.map { max($0.stageCStrength, $0.stageBStrength) > 0 } ?? true
         if isDrawn, let note = self.advice(on: size(of: request)) { advice.append(note) }
         let isGuided = whole.stageC?.isGuided == true || whole.stageB?.isGuided == true
-        let skipsStageC = request.edit.map {
-            $0.stageCStrength == 0 || decoder.readsImages && $0.stageBStrength == 0
-        }
-        let prompts = request.prompt + request.negativePrompt
-        if skipsStageC == true, !prompts.isEmpty, try !decoder.readsPrompts(of: whole) {
+        let hasPrompt = !request.prompt.isEmpty || !request.negativePrompt.isEmpty
+        if hasPrompt, let edit = request.edit, GenerationRun.skipsStageC(edit, decoder),
+            try !decoder.readsPrompts(of: whole)
+        {
             advice.append(
                 "the prompt changes nothing: Stage C, which reads it, has nothing to do here; a "
                     + "strength above 0 lets it redraw what the image shows")

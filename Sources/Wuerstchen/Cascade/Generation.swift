@@ -91,7 +91,7 @@ struct GenerationRun: Sendable {
         try cascade.stageC.validate(stageC)
         var stepsOfStageC = stageC.timesteps.count
         if let edit = request.edit {
-            if edit.stageCStrength == 0 || GenerationRun.skipsContent(edit, cascade.decoder) {
+            if GenerationRun.skipsStageC(edit, cascade.decoder) {
                 stepsOfStageC = 0
             } else {
                 stepsOfStageC =
@@ -111,6 +111,11 @@ struct GenerationRun: Sendable {
     /// Whether an image goes through its decoder's latents alone.
     private static func skipsContent(_ edit: ImageEdit, _ decoder: any LatentDecoder) -> Bool {
         decoder.readsImages && edit.stageBStrength == 0
+    }
+
+    /// Whether Stage C has nothing to do.
+    static func skipsStageC(_ edit: ImageEdit, _ decoder: any LatentDecoder) -> Bool {
+        edit.stageCStrength == 0 || skipsContent(edit, decoder)
     }
 
     mutating func next() throws -> GenerationEvent? {
@@ -202,13 +207,10 @@ struct GenerationRun: Sendable {
             text = encoded
         } else if let embeddings = request.embeddings {
             text = embeddings.stageC
+            findings = PromptFindings(text)
         } else {
-            let encoder = try cascade.textEncoder()
-            let negative = stageC.isGuided ? request.negativePrompt : nil
-            let syntax = request.promptSyntax
-            text = try encoder.encode(request.prompt, negative: negative, syntax: syntax)
-            findings = try encoder.findings(
-                text, of: request.prompt, negative: negative, syntax: syntax)
+            (text, findings) = try cascade.textEncoder()
+                .encode(request, isGuided: stageC.isGuided)
         }
         self.text = text
         let sampler = try cascade.stageC().sampler(

@@ -180,14 +180,9 @@ public struct DiffusionDecoder: LatentDecoder {
         if description.readsText {
             if let embeddings = request.embeddings {
                 text = embeddings.stageB
+                findings = embeddings.stageB.map { PromptFindings($0) }
             } else {
-                let encoder = try textEncoder()
-                let negative = options.isGuided ? request.negativePrompt : nil
-                let syntax = request.promptSyntax
-                let encoded = try encoder.encode(request.prompt, negative: negative, syntax: syntax)
-                findings = try encoder.findings(
-                    encoded, of: request.prompt, negative: negative, syntax: syntax)
-                text = encoded
+                (text, findings) = try textEncoder().encode(request, isGuided: options.isGuided)
             }
         }
         let sampler = try stageB().sampler(

@@ -36,8 +36,8 @@ struct CheckpointPlaces {
         guard isFolder.boolValue else {
             throw WuerstchenError(
                 .invalidRequest,
-                "\(directory.path) is a file, and a checkpoint is a folder; name the one that it is in, "
-                    + "or its networks one by one")
+                "\(directory.path) is a file, and a checkpoint is a folder; name the one that it is "
+                    + "in, or its networks one by one")
         }
         name =
             HubCache.name(directory)

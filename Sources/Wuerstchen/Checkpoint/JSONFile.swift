@@ -58,14 +58,15 @@ func readText(_ file: URL) throws -> String? {
 /// - Throws: ``WuerstchenError`` that names the file and the field at fault.
 func decodeJSON<Value: Decodable>(_ type: Value.Type, _ data: Data, name: String) throws -> Value {
     let contents = withoutByteOrderMark(data)
-    let misfit = { FileKind.misfit(data, of: data.count, name: name, expecting: .json) }
+    let value = Result { try JSONDecoder().decode(type, from: contents) }
+    // Where no field has to be there, a server's answer would be read as defaults.
+    if case .success(let value) = value, FileKind.answer(contents) == nil { return value }
+    if let misfit = FileKind.misfit(data, of: data.count, name: name, expecting: .json) {
+        throw misfit
+    }
     do {
-        let value = try JSONDecoder().decode(type, from: contents)
-        // Where no field has to be there, a server's answer would be read as defaults.
-        if FileKind.answer(contents) != nil, let misfit = misfit() { throw misfit }
-        return value
+        return try value.get()
     } catch {
-        if let misfit = misfit() { throw misfit }
         if let error = error as? WuerstchenError {
             throw WuerstchenError(error.code, "\(name) \(error.message)")
         }

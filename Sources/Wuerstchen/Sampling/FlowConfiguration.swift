@@ -109,9 +109,8 @@ public struct FlowConfiguration: Sendable, Hashable, Codable {
             throw WuerstchenError(
                 .invalidRequest,
                 "this \(stage) predicts a flow's velocity and is sampled along it (euler, heun or "
-                    + "dpmpp-2m), not by \(options.method.rawValue); leave its sampling options out, or take one "
-                    + "that is no flow"
-            )
+                    + "dpmpp-2m), not by \(options.method.rawValue); leave its sampling options out, "
+                    + "or take one that is no flow")
         }
         if let windows { return try validate(options, schedule, stage, windows) }
         guard let steps else { return }

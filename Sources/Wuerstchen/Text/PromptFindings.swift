@@ -13,34 +13,36 @@ public struct PromptFindings: Sendable, Hashable {
 
     /// Nothing was found.
     public init() {}
+
+    /// What an embedding says itself.
+    init<Stage>(_ embedding: TextEmbedding<Stage>) {
+        isPromptTruncated = embedding.isTruncated
+        isNegativePromptTruncated = embedding.isNegativeTruncated
+    }
 }
 
 extension TextEncoder {
-    /// What the encoder cannot follow of a prompt and, where guidance reads one, a negative prompt.
+    /// Encodes the prompts of a request, the negative one where guidance reads it.
     ///
-    /// - Parameters:
-    ///   - embedding: What ``encode(_:negative:syntax:)`` made of them.
-    ///   - prompt: The prompt.
-    ///   - negative: The negative prompt; nil where none is read.
-    ///   - syntax: How both are read.
-    /// - Returns: What was found.
-    /// - Throws: ``WuerstchenError`` for a prompt that cannot be read.
-    public func findings(
-        _ embedding: TextEmbedding<Stage>, of prompt: String, negative: String?,
-        syntax: PromptSyntax
-    ) throws -> PromptFindings {
-        let prompt = try WeightedPrompt(prompt, syntax: syntax).text
-        let negative = try WeightedPrompt(negative ?? "", syntax: syntax).text
-        var findings = PromptFindings()
-        findings.isPromptTruncated = embedding.isTruncated
-        findings.unreadPrompt = tokenizer.unreadEnd(of: prompt)
-        findings.isNegativePromptTruncated = embedding.isNegativeTruncated
-        if embedding.isNegativeTruncated {
-            findings.unreadNegativePrompt = tokenizer.unreadEnd(of: negative)
+    /// - Returns: The embedding, and what the encoder cannot follow of the prompts.
+    /// - Throws: As ``encode(_:negative:syntax:)``.
+    func encode(
+        _ request: GenerationRequest, isGuided: Bool
+    ) throws -> (text: TextEmbedding<Stage>, findings: PromptFindings) {
+        let negative = isGuided ? request.negativePrompt : nil
+        let syntax = request.promptSyntax
+        let embedding = try encode(request.prompt, negative: negative, syntax: syntax)
+        var findings = PromptFindings(embedding)
+        let prompts = try [request.prompt, negative ?? ""].map {
+            try WeightedPrompt($0, syntax: syntax).text
         }
-        findings.unknownWords = tokenizer.unknownWords(in: prompt)
-        findings.unknownWords += tokenizer.unknownWords(in: negative)
+        findings.unreadPrompt = tokenizer.unreadEnd(of: prompts[0])
+        if embedding.isNegativeTruncated {
+            findings.unreadNegativePrompt = tokenizer.unreadEnd(of: prompts[1])
+        }
+        findings.unknownWords = tokenizer.unknownWords(in: prompts[0])
+        findings.unknownWords += tokenizer.unknownWords(in: prompts[1])
             .filter { !findings.unknownWords.contains($0) }
-        return findings
+        return (embedding, findings)
     }
 }

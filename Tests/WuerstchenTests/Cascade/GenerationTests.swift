@@ -84,6 +84,19 @@ import Wuerstchen
         }
     }
 
+    @Test("embeddings of a prompt that was too long say so themselves")
+    func truncatedEmbeddings() async throws {
+        let cascade = try TinyCascade.load()
+        for prompt in ["house", String(repeating: "red house ", count: 40)] {
+            var request = try TinyCascade.request(prompt)
+            request.embeddings = try cascade.embeddings(of: prompt)
+            for try await event in cascade.generation(of: request) {
+                guard case .step(let step) = event else { continue }
+                #expect(step.promptFindings.isPromptTruncated == (prompt != "house"))
+            }
+        }
+    }
+
     @Test("steps tell of a prompt that was too long")
     func truncation() async throws {
         let cascade = try TinyCascade.load()
