@@ -24,10 +24,21 @@ struct TrainMiniature: AsyncParsableCommand {
     @Option(help: "The length of the training; less than 1 to try it out.")
     var length = 1.0
 
+    @Option(
+        help:
+            "A checkpoint of the small cascade to go on from: what has not begun is taken from it.")
+    var start: String?
+
+    @Option(help: "What share of the learning rates to take, such as 0.5 with --start.")
+    var rateFactor: Float = 1
+
     @Option(help: "Threads. (default: one for each processor)")
     var threads: Int?
 
     func validate() throws {
+        guard rateFactor > 0, rateFactor <= 10 else {
+            throw ValidationError("--rate-factor must be positive and at most 10")
+        }
         guard length > 0, length <= 100 else {
             throw ValidationError("--length must be positive and at most 100")
         }
@@ -39,9 +50,14 @@ struct TrainMiniature: AsyncParsableCommand {
     func run() async throws {
         if let threads { Threads.count = threads }
         let (folder, only) = (URL(fileURLWithPath: folder), only)
-        let recipe = MiniatureRecipe(in: folder, length: length)
+        var recipe =
+            try start.map {
+                try MiniatureRecipe(
+                    in: folder, startingFrom: URL(fileURLWithPath: $0), length: length)
+            } ?? MiniatureRecipe(in: folder, length: length)
+        recipe.rateFactor = rateFactor
         try requireNothingForeign(in: folder)
-        try await interruptible {
+        try await interruptible { [recipe] in
             for piece in only.isEmpty ? MiniatureRecipe.Piece.allCases : only {
                 var progress = TrainingProgress()
                 progress.note(piece.rawValue)
@@ -65,13 +81,23 @@ struct ExportMiniature: ParsableCommand {
     @Argument(help: "The folder of the checkpoint.")
     var checkpoint: String
 
+    @Option(
+        help:
+            "The checkpoint that the training began with, if it did: what has not begun is taken from it."
+    )
+    var start: String?
+
     @Flag(help: "Write into a folder that is there and has something in it.")
     var force = false
 
     func run() throws {
-        let (recipe, target) = (
-            MiniatureRecipe(in: URL(fileURLWithPath: folder)), URL(fileURLWithPath: checkpoint)
+        let (folder, target) = (
+            URL(fileURLWithPath: folder), URL(fileURLWithPath: checkpoint)
         )
+        let recipe =
+            try start.map {
+                try MiniatureRecipe(in: folder, startingFrom: URL(fileURLWithPath: $0))
+            } ?? MiniatureRecipe(in: folder)
         try CheckpointExport.fill(target, replaces: force) { try recipe.export(to: target) }
     }
 }

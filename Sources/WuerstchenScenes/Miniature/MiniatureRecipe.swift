@@ -33,13 +33,39 @@ public struct MiniatureRecipe: Sendable {
     public let folder: URL
     /// The length of the training: 1 for the shipped cascade's, less to try the recipe out.
     public var length: Double
+    /// What share of the rates to take: 1, and less for pieces that are trained already.
+    public var rateFactor: Float = 1
     /// What everything random depends on.
     public var seed: UInt64 = 1
 
-    /// A training in a folder.
+    private let pieces: TrainedPieces
+
+    /// A training in a folder, from nothing.
     public init(in folder: URL, length: Double = 1) {
         self.folder = folder
         self.length = length
+        pieces = TrainedPieces(in: folder)
+    }
+
+    /// A training in a folder that goes on from the small cascade as it is, or as it was exported
+    /// before. What has not begun is taken from there.
+    ///
+    /// - Parameters:
+    ///   - folder: The folder.
+    ///   - checkpoint: A checkpoint of the small cascade.
+    ///   - length: The length of the training.
+    /// - Throws: `WuerstchenError` when the checkpoint has something missing, or is another
+    ///   cascade's.
+    public init(in folder: URL, startingFrom checkpoint: URL, length: Double = 1) throws {
+        self.folder = folder
+        self.length = length
+        pieces = try TrainedPieces(in: folder, startingFrom: checkpoint)
+        let (text, space) = (MiniatureArchitecture.text, MiniatureArchitecture.latentSpace)
+        guard pieces.startingArchitecture?.text == text, pieces.latentSpace == space else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "\(checkpoint.path) is not the small cascade; go on with it by `train cascade`")
+        }
     }
 
     /// The settings of a piece.
@@ -47,9 +73,10 @@ public struct MiniatureRecipe: Sendable {
         func steps(_ count: Int) -> Int { max(20, Int(length * Double(count))) }
         var options =
             CascadePiece(rawValue: piece.rawValue).map {
-                $0.options(steps: steps($0.options.steps))
+                $0.options(steps: steps($0.options.steps), rateFactor: rateFactor)
             }
-            ?? TrainingOptions(steps: steps(1200), batchSize: 32, peakRate: 1e-3)
+            ?? TrainingOptions(
+                steps: steps(1200), batchSize: 32, peakRate: rateFactor * 1e-3)
         options.seed = seed
         return options
     }
@@ -75,7 +102,8 @@ public struct MiniatureRecipe: Sendable {
                 images: images(.training, crop: 128))
             objective.validationImages = images(.heldOut)
             objective.auxiliary = [AdversarialLoss.patches(weight: 0.05)]
-            try TrainingRun(objective, options, in: folder).goOn(progress: &progress)
+            try TrainingRun(objective, options, in: folder).goOn(
+                start: pieces.beginning(of: .stageA, "stage_a"), progress: &progress)
         case .decoder:
             let teacher = try stageA(from: .stageA)
             var objective = DecoderObjective(
@@ -90,7 +118,9 @@ public struct MiniatureRecipe: Sendable {
             objective.auxiliary = [
                 CompressorHeads(labels: images(.training), validationLabels: images(.heldOut))
             ]
-            try TrainingRun(objective, options, in: folder).goOn(progress: &progress)
+            try TrainingRun(objective, options, in: folder).goOn(
+                start: pieces.beginning(of: .compressor, "compressor", "preview"),
+                progress: &progress)
         case .text:
             let objective = TextObjective(
                 configuration: MiniatureArchitecture.text, tokenizer: try tokenizer(),
@@ -118,7 +148,7 @@ public struct MiniatureRecipe: Sendable {
                 compressor: compressor)
             objective.validationImages = images(.heldOut)
             try TrainingRun(objective, options, in: folder).goOn(
-                start: pieces.start(from: Piece.text, "text"), progress: &progress)
+                start: pieces.beginning(of: .stageB, "text", "stage_b"), progress: &progress)
         case .stageC:
             let compressor = try pieces.compressor()
             var shown = progress
@@ -133,15 +163,18 @@ public struct MiniatureRecipe: Sendable {
                 images(.heldOut), compressor: compressor)
             objective.preview = try PreviewDecoder(
                 residual: ParameterValues(pieces.average(of: Piece.compressor, "preview")))
-            objective.auxiliary = [
-                CaptionReader(
-                    try AttributeHeads(
-                        ParameterValues(pieces.average(of: Piece.compressor, "heads")),
-                        features: CompressorHeads.features),
-                    labels: semantics, validationLabels: images(.heldOut), weight: 0.3)
-            ]
+            // No checkpoint keeps the heads.
+            if pieces.isBegun(Piece.compressor) {
+                objective.auxiliary = [
+                    CaptionReader(
+                        try AttributeHeads(
+                            ParameterValues(pieces.average(of: Piece.compressor, "heads")),
+                            features: CompressorHeads.features),
+                        labels: semantics, validationLabels: images(.heldOut), weight: 0.3)
+                ]
+            }
             try TrainingRun(objective, options, in: folder).goOn(
-                start: pieces.start(from: Piece.text, "text"), progress: &progress)
+                start: pieces.beginning(of: .stageC, "text", "stage_c"), progress: &progress)
         }
     }
 
@@ -150,22 +183,27 @@ public struct MiniatureRecipe: Sendable {
 
     // MARK: What is trained already
 
-    private var pieces: TrainedPieces { TrainedPieces(in: folder) }
-
     private var architecture: CascadeArchitecture {
+        if let begun = pieces.startingArchitecture { return begun }
         var result = CascadeArchitecture.small
         result.text = MiniatureArchitecture.text
         return result
     }
 
     private func tokenizer() throws -> CLIPTokenizer {
-        try SceneTokenizer.write(to: pieces.tokenizer)
+        for folder in [pieces.tokenizer, pieces.decoderTokenizer] {
+            try SceneTokenizer.write(to: folder)
+        }
         return try CLIPTokenizer(contentsOf: pieces.tokenizer)
     }
 
     private func stageA(from piece: CascadePiece? = nil) throws -> StageA {
-        try pieces.stageA(
-            MiniatureArchitecture.stageA, from: piece,
+        if pieces.startingArchitecture != nil, !pieces.isBegun(Piece.stageA) {
+            // Its latents have their unit.
+            return try pieces.stageA(architecture.stageA, from: piece)
+        }
+        return try pieces.stageA(
+            architecture.stageA, from: piece,
             measuredOn: images(.training).batch(1_000_000, count: 64).pixels)
     }
 
@@ -179,6 +217,7 @@ public struct MiniatureRecipe: Sendable {
         architecture.stageA = try stageA().configuration
         try pieces.export(architecture, to: target)
         // Beside the checkpoint: it judges the cascade and is no part of it.
+        guard pieces.startingArchitecture == nil || pieces.isBegun(Piece.probe) else { return }
         try CheckpointExport(to: target.deletingLastPathComponent()).write(
             pieces.average(of: Piece.probe, "probe"), toFile: "probe.safetensors")
     }

@@ -19,7 +19,7 @@ extension CascadeTraining {
         case .stageA:
             var objective = stageAObjective
             objective.images = mixed(crops, kept?.crops)
-            return work(piece, objective, record, start: try begun(piece, "stage_a"))
+            return work(piece, objective, record, start: try pieces.beginning(of: piece, "stage_a"))
         case .decoder:
             let teacher = try pieces.stageA(record.architecture.stageA, from: .stageA)
             return work(
@@ -29,7 +29,8 @@ extension CascadeTraining {
             var objective = try compressorObjective()
             objective.images = mixed(images, kept?.images)
             return work(
-                piece, objective, record, start: try begun(piece, "compressor", "preview"))
+                piece, objective, record,
+                start: try pieces.beginning(of: piece, "compressor", "preview"))
         case .text: return work(piece, captionObjective, record)
         case .preview:
             var objective = PreviewObjective(
@@ -52,7 +53,8 @@ extension CascadeTraining {
             var objective = stageBObjective(
                 images: encoded, stageA: stageA, compressor: compressor)
             objective.validationImages = images.validation
-            return work(piece, objective, record, start: try begun(piece, "text", "stage_b"))
+            return work(
+                piece, objective, record, start: try pieces.beginning(of: piece, "text", "stage_b"))
         case .stageC:
             let compressor = try pieces.compressor()
             var semantics: any SemanticSource = try compressed(images, "", compressor, &progress)
@@ -67,23 +69,9 @@ extension CascadeTraining {
                 try compressed($0, "-held-out", compressor, &progress)
             }
             objective.preview = try preview()
-            return work(piece, objective, record, start: try begun(piece, "text", "stage_c"))
+            return work(
+                piece, objective, record, start: try pieces.beginning(of: piece, "text", "stage_c"))
         }
-    }
-
-    /// What networks of a piece begin with, under their scopes: the checkpoint's parameters where
-    /// there is one, otherwise for the text encoder what it has learnt from captions alone.
-    private func begun(_ piece: CascadePiece, _ scopes: String...) throws -> [String: Tensor] {
-        var result: [String: Tensor] = [:]
-        for scope in scopes {
-            if let start {
-                let values = try start.parameters(of: piece, scope)
-                result.merge(TrainableParameters(values, under: scope).values) { $1 }
-            } else if scope == "text" {
-                result = try pieces.start(from: Piece.text, "text")
-            }
-        }
-        return result
     }
 
     /// What shows latents, as it was learnt last; nil where there is nothing.

@@ -16,6 +16,20 @@ public struct TrainedPieces: Sendable {
         self.folder = folder
     }
 
+    /// The pieces in a folder that begin with the weights of a checkpoint in the published layout.
+    ///
+    /// - Parameters:
+    ///   - folder: The folder of the whole training.
+    ///   - checkpoint: The checkpoint's folder.
+    /// - Throws: `WuerstchenError` that lists what cannot be trained or does not fit.
+    public init(in folder: URL, startingFrom checkpoint: URL) throws {
+        self.folder = folder
+        start = try CascadeStart(checkpoint, for: [])
+    }
+
+    /// The sizes of the checkpoint that the pieces begin with; nil where there is none.
+    public var startingArchitecture: CascadeArchitecture? { start?.architecture }
+
     /// The folder of a piece.
     public func folder(of piece: some RawRepresentable<String>) -> URL {
         folder.appendingPathComponent(piece.rawValue)
@@ -26,12 +40,12 @@ public struct TrainedPieces: Sendable {
 
     /// The folder of the tokenizer in front of Stage B: its own where the pieces began with a
     /// checkpoint.
-    var decoderTokenizer: URL {
+    public var decoderTokenizer: URL {
         start == nil ? tokenizer : folder.appendingPathComponent("tokenizer-stage-b")
     }
 
     /// How the compressor's latents relate to images.
-    var latentSpace: SemanticLatentSpace {
+    public var latentSpace: SemanticLatentSpace {
         start?.stageC.latentSpace ?? CascadeArchitecture.latentSpace
     }
 
@@ -81,6 +95,27 @@ public struct TrainedPieces: Sendable {
         TrainableParameters(try average(of: piece, scope), under: scope).values
     }
 
+    /// What networks of a piece begin with, under their scopes: the checkpoint's parameters where
+    /// there is one, otherwise for the text encoder what it has learnt from captions alone.
+    ///
+    /// - Parameters:
+    ///   - piece: The piece.
+    ///   - scopes: The networks, such as `text` and `stage_b`.
+    /// - Returns: The parameters by name.
+    /// - Throws: As ``average(of:_:)``.
+    public func beginning(of piece: CascadePiece, _ scopes: String...) throws -> [String: Tensor] {
+        var result: [String: Tensor] = [:]
+        for scope in scopes {
+            if let start {
+                let values = try start.parameters(of: piece, scope)
+                result.merge(TrainableParameters(values, under: scope).values) { $1 }
+            } else if scope == "text" {
+                result = try self.start(from: CascadePiece.text, "text")
+            }
+        }
+        return result
+    }
+
     /// Stage A's parameters, with the decoder that was learnt last.
     func stageAParameters() throws -> [String: Tensor] {
         let isDecoded = isBegun(CascadePiece.decoder)
@@ -122,7 +157,13 @@ public struct TrainedPieces: Sendable {
     }
 
     /// Stage A with the unit of its latents.
-    func stageA(
+    ///
+    /// - Parameters:
+    ///   - configuration: Its numbers.
+    ///   - piece: The piece that its decoder is from; nil for the one that learnt it last.
+    /// - Returns: Stage A.
+    /// - Throws: As ``average(of:_:)``.
+    public func stageA(
         _ configuration: StageA.Configuration, from piece: CascadePiece? = nil
     ) throws -> StageA {
         try StageA(

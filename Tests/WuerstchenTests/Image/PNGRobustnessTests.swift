@@ -78,38 +78,8 @@ import _WuerstchenTestSupport
 
     // MARK: Small files that hold much
 
-    /// A zlib stream of one byte again and again, 158 times for each of the stream's.
-    private func run(of byte: Int = 0, _ count: Int) -> [UInt8] {
-        var stream: [UInt8] = [0x78, 0x01]
-        var (bits, width) = (0, 0)
-        /// Huffman codes are packed with their first bit first.
-        func append(_ code: String) {
-            for bit in code {
-                bits |= (bit == "1" ? 1 : 0) << width
-                width += 1
-                if width == 8 {
-                    stream.append(UInt8(bits))
-                    (bits, width) = (0, 0)
-                }
-            }
-        }
-        // The last block, with fixed codes: the byte, then 258 times what is one back, and the end.
-        let digits = String(0x30 + byte, radix: 2)
-        let literal = String(repeating: "0", count: 8 - digits.count) + digits
-        append("110")
-        append(literal)
-        let runs = (count - 1) / 258
-        for _ in 0..<runs { append("11000101" + "00000") }
-        for _ in 0..<count - 1 - 258 * runs { append(literal) }
-        append("0000000")
-        append("0000000")
-        let low = (1 + byte * count) % 65521
-        let high = (count + byte * (count * (count + 1) / 2 % 65521)) % 65521
-        return stream + SmallPNG.bigEndian(UInt32(high) << 16 | UInt32(low))
-    }
-
     @Test func textIsLimitedInAllAndCostsNothingUnread() throws {
-        let text = Array("key\0\0".utf8) + run(of: 65, 900_000)
+        let text = Array("key\0\0".utf8) + SmallPNG.run(of: 65, 900_000)
         let chunks = (0..<400).map { _ in ("zTXt", text) }
         let bytes = SmallPNG(width: 1, height: 1, bits: 8, type: 0, chunks: chunks) { _, _ in [9] }
             .bytes
@@ -143,9 +113,10 @@ import _WuerstchenTestSupport
                 + SmallPNG.chunk("IEND", [])
         }
         let whole = interlaced ? 18 : 15
-        #expect(try read(file(run(whole))).image.pixels == [UInt8](repeating: 0, count: 36))
+        #expect(
+            try read(file(SmallPNG.run(whole))).image.pixels == [UInt8](repeating: 0, count: 36))
         for count in [whole + 1, 1 << 16, 64 << 20] {
-            let bytes = file(run(count))
+            let bytes = file(SmallPNG.run(count))
             let time = processorTime {
                 expectError(.malformedFile, "IDAT", "more than the pixels") { _ = try read(bytes) }
             }
@@ -159,7 +130,7 @@ import _WuerstchenTestSupport
         let file =
             SmallPNG.signature
             + SmallPNG.chunk("IHDR", side + side + [8, 2, 0, 0, interlaced ? 1 : 0])
-            + SmallPNG.chunk("IDAT", run(1 << 16)) + SmallPNG.chunk("IEND", [])
+            + SmallPNG.chunk("IDAT", SmallPNG.run(1 << 16)) + SmallPNG.chunk("IEND", [])
         let time = processorTime {
             expectError(.malformedFile, "claims 16384×16384 pixels", "\(file.count) bytes") {
                 _ = try read(file)
@@ -227,7 +198,7 @@ import _WuerstchenTestSupport
     @Test func aProfileWinsOverGamma() throws {
         typealias Chunk = (type: String, data: [UInt8])
         let gamma: Chunk = ("gAMA", SmallPNG.bigEndian(100_000))
-        let profile: Chunk = ("iCCP", Array("profile\0\0".utf8) + run(200))
+        let profile: Chunk = ("iCCP", Array("profile\0\0".utf8) + SmallPNG.run(200))
         let winners: [Chunk] = [profile, ("sRGB", [0])]
         for winner in winners {
             let orders: [[Chunk]] = [[winner, gamma], [gamma, winner]]

@@ -49,6 +49,27 @@ private func square(
         }
     }
 
+    @Test func textInFilesCostsNothing() throws {
+        let text = Array("key\0\0".utf8) + SmallPNG.run(of: 65, 900_000)
+        let chunks = (0..<400).map { _ in ("zTXt", text) }
+        let png = SmallPNG(width: 16, height: 16, bits: 8, type: 0, chunks: chunks) { _, _ in [9] }
+        try withFolder { folder in
+            try folder.put("text.png", png.bytes)
+            // By the clock, as other threads read; the shortest of five is not the machine's doing.
+            let learnt = try (0..<5).map { _ in
+                try ContinuousClock().measure {
+                    let images = try ImageFolder(folder, options: square())
+                    #expect(try values(images.batch(0, count: 1)) == [9])
+                }
+            }
+            let read = try processorTime {
+                let file = try Image.read(contentsOf: folder.appendingPathComponent("text.png"))
+                #expect(file.text["key"]?.utf8.count == 900_000)
+            }
+            #expect(learnt.contains { $0 < read / 2 }, "learnt \(learnt), read \(read)")
+        }
+    }
+
     @Test func batchesDependOnSeedNumberAndCountAlone() throws {
         try withFolder { folder in
             for index in 0..<30 {
