@@ -125,7 +125,7 @@ struct MakeCouplings: AsyncParsableCommand {
             }
             let summary = try captions.summary(tokenizer: cascade.textEncoder().tokenizer)
             StatusLine().note("\(summary)")
-            try summary.requireCaptions(isTextOptional: false)
+            try summary.requireCaptions()
             return (Record(captions, size: size), CaptionConditions(captions))
         }
         let (images, record) = (try images(cascade, size), try semantics.record(teacher))
@@ -144,7 +144,7 @@ struct MakeCouplings: AsyncParsableCommand {
         guard let folder = try folder.folder(options) else { return nil }
         let summary = try folder.summary(tokenizer: cascade.textEncoder().tokenizer)
         StatusLine().note("\(summary)")
-        try summary.requireCaptions()
+        try summary.requireCaptions(isTextOptional: true)
         return folder
     }
 }

@@ -121,7 +121,7 @@ public struct CascadeTraining: Sendable {
             heldOutShare: options.heldOutShare, includesSubfolders: options.includesSubfolders,
             tags: options.tags, countsRepeats: options.countsRepeats, seed: options.seed)
         let found = try ImageFolder(images, options: choice, report: report)
-        try found.summary().requireCaptions(isTextOptional: false)
+        try found.summary().requireCaptions()
         choice.sizes = .crops(side: architecture.crop, shorterSide: architecture.side)
         (choice.crop, choice.readsCaptions, choice.tags) = (.random, false, nil)
         crops = try ImageFolder(images, options: choice)

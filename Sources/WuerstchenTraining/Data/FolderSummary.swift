@@ -87,7 +87,7 @@ public struct FolderSummary: Sendable, Hashable {
     /// - Parameter isTextOptional: Whether what follows can do without text, which the error then
     ///   advises.
     /// - Throws: `WuerstchenError` with code `invalidRequest`.
-    public func requireCaptions(isTextOptional: Bool = true) throws {
+    public func requireCaptions(isTextOptional: Bool = false) throws {
         guard let captions, captions.count == 0 else { return }
         func such(_ finding: Finding?, _ what: String) -> String? {
             finding.map { "\($0.count) \(what), such as \($0.example)" }

@@ -32,11 +32,14 @@ public struct KeptKnowledge: Sendable {
     /// Refuses to draw of no captions.
     ///
     /// - Parameter checkpoint: What is to draw.
-    /// - Throws: `WuerstchenError` with code `invalidRequest` that says what to name.
+    /// - Throws: `WuerstchenError` with code `invalidRequest` that says what to name, or what
+    ///   opening the checkpoint throws.
     public func validate(for checkpoint: URL) throws {
         guard case .drawn(let captions, let count) = source, captions.isEmpty || count < 1 else {
             return
         }
+        // Of a checkpoint that is none it would be no use to name captions.
+        _ = try Cascade(contentsOf: checkpoint, memory: .sequential)
         throw WuerstchenError(
             .invalidRequest,
             "it is not known what \(checkpoint.path) has learnt: it has no "

@@ -64,3 +64,16 @@ public struct NoisePrediction<Stage: TrainableStage>: Sendable {
             noisy: noisy, predicted: predicted, loss: noisy.loss(predicted, weighting))
     }
 }
+
+extension NoisePrediction where Stage: CascadeStage {
+    /// Refuses a flow, which predicts something else.
+    func validate() throws {
+        guard blueprint.configuration.flow == nil else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "\(blueprint.description.name) is a flow (flow in its config.json), which was distilled "
+                    + "and does not learn from images; begin with the checkpoint that it was made from"
+            )
+        }
+    }
+}

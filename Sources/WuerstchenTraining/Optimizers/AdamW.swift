@@ -32,7 +32,7 @@ public struct AdamW: Optimizer {
     /// Moves one parameter; all are treated alike.
     public func update(
         _ parameter: inout Tensor, _ gradient: Tensor, _ memory: inout OptimizerState.Memory,
-        role: ParameterRole?, scale: Float, rate: Float
+        role: ParameterRole?, scale: Float, rate: Float, precision: Precision
     ) {
         var first = memory.take("first", gradient.shape)
         var second = memory.take("second", gradient.shape)

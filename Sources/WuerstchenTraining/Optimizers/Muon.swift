@@ -15,8 +15,9 @@ public import WuerstchenNN
 /// far as AdamW's do (Liu et al., "Muon is Scalable for LLM Training", 2025): a rate and a weight
 /// decay that were good for AdamW can be kept. This is `torch.optim.Muon` with `adjust_lr_fn` set
 /// to `match_rms_adamw`, but for the numbers: PyTorch orthogonalises in bfloat16, this in 32-bit
-/// floats. Both are equally far from orthogonal, as the iteration ends with singular values of
-/// about 0.7 to 1.2.
+/// floats, or where a training multiplies in bfloat16 with products of bfloat16 and sums of 32 bits.
+/// All are equally far from orthogonal, as the iteration ends with singular values of about 0.7 to
+/// 1.2.
 ///
 /// It remembers `momentum` of a matrix, which is half of what AdamW remembers.
 public struct Muon: Optimizer {
@@ -64,11 +65,12 @@ public struct Muon: Optimizer {
     /// Moves one parameter.
     public func update(
         _ parameter: inout Tensor, _ gradient: Tensor, _ memory: inout OptimizerState.Memory,
-        role: ParameterRole?, scale: Float, rate: Float
+        role: ParameterRole?, scale: Float, rate: Float, precision: Precision
     ) {
         guard isMatrix(role, parameter.shape) else {
             return others.update(
-                &parameter, gradient, &memory, role: role, scale: scale, rate: rate)
+                &parameter, gradient, &memory, role: role, scale: scale, rate: rate,
+                precision: precision)
         }
         let gradient = scale == 1 ? gradient : gradient.scaled(by: scale)
         var mean = memory.take("momentum", gradient.shape)
@@ -79,7 +81,8 @@ public struct Muon: Optimizer {
         memory.count += 1
         let rows = parameter.shape[0]
         let columns = parameter.count / max(1, rows)
-        let step = direction.reshaped(to: [rows, columns]).orthogonalized(iterations: iterations)
+        let step = direction.reshaped(to: [rows, columns]).orthogonalized(
+            iterations: iterations, precision: precision)
         let length = 0.2 * Float(max(rows, columns)).squareRoot()
         parameter = Tensor.combine(
             1 - rate * weightDecay, parameter, -rate * length,
@@ -95,28 +98,34 @@ extension Tensor {
     /// Newton–Schulz iteration. Its coefficients are Jordan's: they lift small values as fast as
     /// can be, and leave the others where they swing around 1.
     ///
-    /// - Parameter iterations: How often.
+    /// - Parameters:
+    ///   - iterations: How often.
+    ///   - precision: The numbers that matrices are multiplied with; 8 bits would not do.
     /// - Returns: A matrix of the same shape; zeros of a matrix of zeros.
-    func orthogonalized(iterations: Int) -> Tensor {
+    func orthogonalized(iterations: Int, precision: Precision = .float32) -> Tensor {
         // The smaller of the two products with its transpose is computed.
         if shape[0] > shape[1] {
-            return matrixTransposed().orthogonalized(iterations: iterations).matrixTransposed()
+            return matrixTransposed().orthogonalized(iterations: iterations, precision: precision)
+                .matrixTransposed()
         }
         let size = Float(max(squareSum().squareRoot(), 1e-7))
         var x = scaled(by: 1 / size)
         let (rows, columns) = (shape[0], shape[1])
         for _ in 0..<iterations {
-            let gram = x.product(with: x)
-            let cubic = Tensor.combine(-4.7750, gram, 2.0315, gram.product(with: gram))
-            let product = cubic.product(with: x.matrixTransposed())
+            let gram = x.product(with: x, precision)
+            let cubic = Tensor.combine(-4.7750, gram, 2.0315, gram.product(with: gram, precision))
+            let product = cubic.product(with: x.matrixTransposed(), precision)
             x = Tensor.combine(3.4445, x, 1, product.reshaped(to: [rows, columns]))
         }
         return x
     }
 
     /// `self · otherᵀ` of two matrices, as a product of one sample's rows.
-    private func product(with other: Tensor) -> Tensor {
-        reshaped(to: [1, shape[0], shape[1]]).linear(other).reshaped(
-            to: [shape[0], other.shape[0]])
+    private func product(with other: Tensor, _ precision: Precision) -> Tensor {
+        let rows = reshaped(to: [1, shape[0], shape[1]])
+        let result =
+            precision == .bfloat16
+            ? rows.linear(PackedWeight(other, precision: precision)) : rows.linear(other)
+        return result.reshaped(to: [shape[0], other.shape[0]])
     }
 }

@@ -29,9 +29,10 @@ public protocol Optimizer: Sendable {
     ///   - role: What the parameter is to its layer; nil if nobody knows.
     ///   - scale: What the gradient is multiplied with first, such as a clipping factor.
     ///   - rate: The learning rate.
+    ///   - precision: The numbers that large products may be computed with.
     func update(
         _ parameter: inout Tensor, _ gradient: Tensor, _ memory: inout OptimizerState.Memory,
-        role: ParameterRole?, scale: Float, rate: Float)
+        role: ParameterRole?, scale: Float, rate: Float, precision: Precision)
 }
 
 extension Optimizer {
@@ -42,10 +43,12 @@ extension Optimizer {
     ///   - state: What was remembered of earlier steps.
     ///   - gradients: The gradients by name, in the parameters' shapes.
     ///   - scale: What gradients are multiplied with first, such as a clipping factor.
+    ///   - precision: The numbers that large products may be computed with.
     ///   - rate: The learning rate of each parameter.
     public func update(
         _ parameters: inout TrainableParameters, _ state: inout OptimizerState,
-        _ gradients: [String: Tensor], scale: Float = 1, rate: (_ name: String) -> Float
+        _ gradients: [String: Tensor], scale: Float = 1, precision: Precision = .float32,
+        rate: (_ name: String) -> Float
     ) {
         for (name, gradient) in gradients {
             // Taken out of the dictionaries, they change in place rather than in a copy.
@@ -53,7 +56,7 @@ extension Optimizer {
             var memory = state.memories.removeValue(forKey: name) ?? OptimizerState.Memory()
             update(
                 &parameter, gradient, &memory, role: parameters.roles[name], scale: scale,
-                rate: rate(name))
+                rate: rate(name), precision: precision)
             state.memories[name] = memory
             parameters.values[name] = parameter
         }

@@ -40,11 +40,12 @@ public struct StageBObjective: TrainingObjective {
         self.compressor = compressor
     }
 
-    /// Refuses a text encoder, a compressor or a Stage A of another width than the stage takes, and
-    /// a tokenizer of another vocabulary.
+    /// Refuses a flow, a text encoder, a compressor or a Stage A of another width than the stage
+    /// takes, and a tokenizer of another vocabulary.
     public func validate() throws {
         var misfits = Misfits()
         let configuration = noise.blueprint.configuration
+        try misfits.collect { try noise.validate() }
         try misfits.collect { try captions.tokenizer.requireFit(captions.configuration) }
         try misfits.collect { try configuration.requireFit(captions.configuration) }
         try misfits.collect {

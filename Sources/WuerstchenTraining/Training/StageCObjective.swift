@@ -44,11 +44,12 @@ public struct StageCObjective: ExtendableObjective {
         public var clean: Tensor { noisy.clean(predicted) }
     }
 
-    /// Refuses a text encoder or latents of another width than the stage takes, and a tokenizer of
-    /// another vocabulary.
+    /// Refuses a flow, a text encoder or latents of another width than the stage takes, and a
+    /// tokenizer of another vocabulary.
     public func validate() throws {
         var misfits = Misfits()
         let configuration = noise.blueprint.configuration
+        try misfits.collect { try noise.validate() }
         try misfits.collect { try captions.tokenizer.requireFit(captions.configuration) }
         try misfits.collect { try configuration.requireFit(captions.configuration) }
         let sources = [semantics, validationSemantics].compactMap(\.self)

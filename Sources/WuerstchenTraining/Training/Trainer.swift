@@ -182,7 +182,8 @@ public struct Trainer<Objective: TrainingObjective> {
         let (rate, objective) = (options.rate[step.number], objective)
         options.optimizer.update(
             &state.parameters, &state.optimizer, gradients.own,
-            scale: norm > options.clippingNorm ? options.clippingNorm / norm : 1
+            scale: norm > options.clippingNorm ? options.clippingNorm / norm : 1,
+            precision: options.precision
         ) { rate * objective.rateFactor($0) }
         try shareMoved(gradients.names)
         for (name, value) in statistics {

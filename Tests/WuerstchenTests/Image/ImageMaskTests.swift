@@ -1,6 +1,7 @@
 import Foundation
 import Testing
 import Wuerstchen
+import _WuerstchenTestSupport
 
 @Suite("Image mask") struct ImageMaskTests {
     private static func mask(_ png: SmallPNG) throws -> (ImageMask, ImageMask?) {

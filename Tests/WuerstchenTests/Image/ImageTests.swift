@@ -2,6 +2,7 @@ import Foundation
 import TensorCore
 import Testing
 import Wuerstchen
+import _WuerstchenTestSupport
 
 @Suite struct ImageTests {
     @Test func keepsItsSamples() throws {

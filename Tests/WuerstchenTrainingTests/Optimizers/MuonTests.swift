@@ -66,6 +66,17 @@ import _WuerstchenTestSupport
         #expect(zeros.elements.allSatisfy { $0 == 0 })
     }
 
+    @Test(
+        "products of bfloat16 lead about as far, in the same direction",
+        arguments: [(48, 200), (200, 48), (64, 64), (5, 7)] as [(Int, Int)])
+    func bfloat16(_ rows: Int, _ columns: Int) {
+        let matrix = Tensor.random([rows, columns], seed: 4)
+        let exact = matrix.orthogonalized(iterations: 5)
+        let found = matrix.orthogonalized(iterations: 5, precision: .bfloat16)
+        let error = ((found - exact).squareSum() / exact.squareSum()).squareRoot()
+        #expect(error > 0 && error < 0.05, "\(rows)×\(columns): \(error)")
+    }
+
     @Test("what a parameter is to its layer decides who moves it")
     func roles() {
         let muon = Muon()

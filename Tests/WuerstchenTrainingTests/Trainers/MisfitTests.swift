@@ -56,6 +56,9 @@ import _WuerstchenTestSupport
         objective = try stageC()
         objective.validationSemantics = Latents(channels: 4)
         expectError(.invalidConfiguration, "latents have 4") { try begin(objective) }
+        objective = try stageC()
+        objective.noise.blueprint.configuration.flow = FlowConfiguration(steps: 1)
+        expectError(.invalidRequest, "Stage C is a flow") { try begin(objective) }
     }
 
     @Test("Stage B with a text encoder, a compressor or a Stage A of another kind")
@@ -74,6 +77,9 @@ import _WuerstchenTestSupport
             "they have 16",
             "3 channels (c_in)", "4 (latent_channels)"
         ) { try begin(objective) }
+        objective = try stageB()
+        objective.noise.blueprint.configuration.flow = FlowConfiguration(steps: 4)
+        expectError(.invalidRequest, "Stage B is a flow") { try begin(objective) }
     }
 
     @Test("parameters to begin with that the networks have not are all named")
