@@ -15,7 +15,7 @@ public import WuerstchenNN
 /// far as AdamW's do (Liu et al., "Muon is Scalable for LLM Training", 2025): a rate and a weight
 /// decay that were good for AdamW can be kept. This is `torch.optim.Muon` with `adjust_lr_fn` set
 /// to `match_rms_adamw`, but for the numbers: PyTorch orthogonalises in bfloat16, this in 32-bit
-/// floats, or where a training multiplies in bfloat16 with products of bfloat16 and sums of 32 bits.
+/// floats, or where a training multiplies in bfloat16 with factors of bfloat16 and sums of 32 bits.
 /// All are equally far from orthogonal, as the iteration ends with singular values of about 0.7 to
 /// 1.2.
 ///
