@@ -57,7 +57,7 @@ where Stage.Configuration: DistillableConfiguration {
         let batch = couplings.batch(step.batch, count: step.batchSize)
         let field = try student.field(
             parameters.source(Stage.scope), batch.conditions, precision: step.precision)
-        let flowTimes = (0..<step.batchSize).map { _ in times.draw(&random) }
+        let flowTimes = times.draw(step.batchSize, &random)
         let clean = field.map.normalized(batch.clean)
         let y =
             clean.scaled(bySample: flowTimes.map { Float($0) })

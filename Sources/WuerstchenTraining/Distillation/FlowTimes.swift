@@ -14,9 +14,9 @@ public struct FlowTimes: Sendable, Hashable {
     /// What a training of them is called.
     var name: String { self == .beginning ? "one-step" : "reflow" }
 
-    /// A time in the range.
-    func draw(_ random: inout RandomStream) -> Double {
+    /// Times for some samples, spread over the range.
+    func draw(_ count: Int, _ random: inout RandomStream) -> [Double] {
         let width = range.upperBound - range.lowerBound
-        return range.lowerBound + (width > 0 ? width * Double(random.uniform()) : 0)
+        return random.spread(count).map { range.lowerBound + width * Double($0) }
     }
 }

@@ -80,12 +80,12 @@ public struct TimeDistribution: Sendable, Hashable {
         self.highNoiseShare = highNoiseShare
     }
 
-    /// Times for some samples.
+    /// Times for some samples, spread over the distribution.
     public func draw(_ count: Int, _ random: inout RandomStream) -> [Float] {
-        (0..<count).map { _ in
-            let published = min(max(1.08 * (1 - random.uniform()) + 0.001, 0.001), 1)
-            guard highNoiseShare > 0, random.uniform() < highNoiseShare else { return published }
-            return random.uniform(0.8..<1)
+        random.spread(count).map { number in
+            if number < highNoiseShare { return 0.8 + 0.2 * number / highNoiseShare }
+            let rest = (number - highNoiseShare) / (1 - highNoiseShare)
+            return min(max(1.08 * (1 - rest) + 0.001, 0.001), 1)
         }
     }
 }

@@ -32,6 +32,25 @@ import _WuerstchenTestSupport
         #expect(share(TimeDistribution(highNoiseShare: 1)) == 1)
     }
 
+    @Test("a batch has a bit of every noise level, and each of its samples has any")
+    func spread() {
+        var random = RandomStream(5)
+        let batches = (0..<2000).map { _ in random.spread(8) }
+        for batch in batches {
+            #expect(batch.allSatisfy { (0..<1).contains($0) })
+            #expect(Set(batch.map { Int(8 * $0) }).count == 8)
+        }
+        for sample in [0, 7] {
+            let mean = batches.reduce(0) { $0 + $1[sample] } / 2000
+            #expect(abs(mean - 0.5) < 0.03, "sample \(sample): \(mean)")
+        }
+        for share: Float in [0, 0.5] {
+            let times = TimeDistribution(highNoiseShare: share).draw(16, &random)
+            let high = times.count { $0 >= 0.8 }
+            #expect(share == 0 ? (4...5).contains(high) : (9...11).contains(high), "\(times)")
+        }
+    }
+
     @Test("the clean latents' errors count alike at all levels but the highest")
     func weights() {
         for share: Float in [0.9, 0.5, 0.04, 0.003] {

@@ -44,7 +44,7 @@ import _WuerstchenTestSupport
 
     @Test("the loss falls, in either precision", arguments: [Precision.float32, .bfloat16])
     func learning(_ precision: Precision) throws {
-        var trainer = try Trainer(TinyStageC(), options(steps: 60, precision))
+        var trainer = try Trainer(TinyStageC(), options(steps: 120, precision))
         var losses: [Double] = []
         while let report = try trainer.next() { losses.append(report.loss) }
         let (early, late) = (losses.prefix(10).reduce(0, +), losses.suffix(10).reduce(0, +))
