@@ -38,7 +38,7 @@ import Wuerstchen
 
         // Semantic latent to image latent to pixels, cut to the size that was asked for.
         guard let decoder = cascade.decoder as? DiffusionDecoder else { return }
-        let details = try decoder.textEncoder().encode(prompt, negative: nil)
+        let details = try decoder.textEncoder().encode(prompt, negative: "")
         let latent = try decoder.stageB().sample(semantic, text: details, seed: 7)
         let image = try decoder.stageA().decode(latent)[0].cropped(to: size)
         try image.write(to: file, text: [Image.software])

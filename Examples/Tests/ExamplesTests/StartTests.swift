@@ -77,6 +77,37 @@ import WuerstchenMiniature
         }
     }
 
+    @Test("The small cascade goes on from its weights, and what has not begun stays as it was")
+    func miniature() throws {
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let start = ["--start", "own"]
+        let trained = try examples.run(
+            "train",
+            ["miniature", "run", "--only", "stage-b", "--length", "0.0001", "--rate-factor", "0.1"]
+                + start)
+        #expect(trained.status == 0, "\(trained.errors)")
+        let exported = try examples.run("train", ["export-miniature", "run", "new"] + start)
+        #expect(exported.status == 0, "\(exported.errors)")
+        func file(_ checkpoint: String, _ name: String) throws -> Data {
+            try Data(contentsOf: folder.appendingPathComponent("\(checkpoint)/\(name)"))
+        }
+        func weights(_ checkpoint: String, _ network: String) throws -> Data {
+            try file(checkpoint, "\(network)/diffusion_pytorch_model.safetensors")
+        }
+        for network in ["wuerstchen-prior/prior", "wuerstchen/vqgan"] {
+            #expect(try weights("own", network) == weights("new", network), "\(network)")
+        }
+        #expect(try weights("own", "wuerstchen/decoder") != weights("new", "wuerstchen/decoder"))
+        let noise = "wuerstchen/\(Self.scheduler)"
+        let schedules = try ["own", "new"].map {
+            try JSONDecoder().decode(Schedule.self, from: file($0, noise))
+        }
+        #expect(schedules[0] == schedules[1])
+        let drawn = try examples.run(
+            "text-to-image", ["a red house", "--checkpoint", "new", "--output", "new.png"])
+        #expect(drawn.status == 0, "\(drawn.errors)")
+    }
+
     @Test("Drawn scenes are learnt if they are asked for")
     func scenes() throws {
         defer { try? FileManager.default.removeItem(at: folder) }

@@ -1,4 +1,5 @@
 public import Foundation
+internal import TensorCore
 internal import Wuerstchen
 internal import WuerstchenNN
 public import WuerstchenTraining
@@ -95,6 +96,7 @@ public struct MiniatureRecipe: Sendable {
     ///   `TrainingRun.run(resumes:start:progress:)` throws.
     public func train(_ piece: Piece, progress: inout TrainingProgress) throws {
         let (options, folder) = (options(piece), folder(of: piece))
+        try makeFolder(self.folder)
         switch piece {
         case .stageA:
             var objective = StageAObjective(
@@ -146,6 +148,7 @@ public struct MiniatureRecipe: Sendable {
             var objective = architecture.stageBObjective(
                 tokenizer: try tokenizer(), images: encoded, stageA: stageA,
                 compressor: compressor)
+            if let begun = pieces.startingStageB { objective.noise.blueprint = begun }
             objective.validationImages = images(.heldOut)
             try TrainingRun(objective, options, in: folder).goOn(
                 start: pieces.beginning(of: .stageB, "text", "stage_b"), progress: &progress)
@@ -159,6 +162,7 @@ public struct MiniatureRecipe: Sendable {
             ) { if $0 % 8192 == 0 { shown.note("\($0) latents") } }
             var objective = architecture.stageCObjective(
                 tokenizer: try tokenizer(), semantics: semantics)
+            if let begun = pieces.startingStageC { objective.noise.blueprint = begun }
             objective.validationSemantics = CompressedImages(
                 images(.heldOut), compressor: compressor)
             objective.preview = try PreviewDecoder(

@@ -58,7 +58,7 @@ public struct CascadeArchitecture: Sendable, Hashable, Codable {
         (b.channels, b.blocks, b.blockTypes) = ([96, 128, 192], [2, 2, 3], ["CT", "CT", "CTA"])
         (b.heads, b.injectsSemantics) = ([-1, -1, 6], [false, true, true])
         (b.conditioningChannels, b.textChannels) = (64, 128)
-        b.sampling = SamplingConfiguration(.dpmpp2M, steps: 12)
+        b.sampling = SamplingConfiguration(.dpmpp2M, steps: 12, guidance: 2)
         // 6×6 positions.
         var c = StageC.Configuration()
         (c.channels, c.textChannels, c.depth, c.heads) = (192, 128, 6, 6)

@@ -30,6 +30,12 @@ public struct TrainedPieces: Sendable {
     /// The sizes of the checkpoint that the pieces begin with; nil where there is none.
     public var startingArchitecture: CascadeArchitecture? { start?.architecture }
 
+    /// All about that checkpoint's Stage B but its weights.
+    public var startingStageB: StageBlueprint<StageB>? { start?.stageB }
+
+    /// All about its Stage C but its weights.
+    public var startingStageC: StageBlueprint<StageC>? { start?.stageC }
+
     /// The folder of a piece.
     public func folder(of piece: some RawRepresentable<String>) -> URL {
         folder.appendingPathComponent(piece.rawValue)

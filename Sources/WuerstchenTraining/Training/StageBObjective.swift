@@ -141,8 +141,13 @@ public struct StageBObjective: TrainingObjective {
             embedding: try compressor.embed(compressor.reduced(batch.pixels)),
             space: noise.blueprint.latentSpace)
         let stage = try noise.stage(fixed, precision: .bfloat16)
-        let text = try captions(batch.captions, fixed, precision: .bfloat16)
-        let latent = try stage.sample(semantic, text: TextEmbedding(prompts: text), seed: 1)
+        func encoded(_ texts: [String]) throws -> Tensor {
+            try captions(texts, fixed, precision: .bfloat16)
+        }
+        let text = TextEmbedding<StageB>(
+            prompts: try encoded(batch.captions),
+            negatives: try encoded(batch.captions.map { _ in "" }))
+        let latent = try stage.sample(semantic, text: text, seed: 1)
         var sheet = ContactSheet(title: "Stage B", imageSide: 128)
         try sheet.addRow("images", batch.pixels)
         try sheet.addRow("from latents", stageA.pixels(of: latent), captions: batch.captions)

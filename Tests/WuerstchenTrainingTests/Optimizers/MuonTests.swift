@@ -145,7 +145,7 @@ import _WuerstchenTestSupport
     @Test("it learns as fast as AdamW at the same rate")
     func learning() throws {
         func losses(_ optimizer: any Optimizer) throws -> (first: Double, last: Double) {
-            var trainer = try Trainer(TinyStageC(), options(optimizer, steps: 60))
+            var trainer = try Trainer(TinyStageC(), options(optimizer, steps: 120))
             var losses: [Double] = []
             while let report = try trainer.next() { losses.append(report.loss) }
             return (losses.prefix(10).reduce(0, +), losses.suffix(10).reduce(0, +))
