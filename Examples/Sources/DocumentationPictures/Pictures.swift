@@ -156,7 +156,7 @@ struct Pictures {
     private func details(of semantic: SemanticLatent) throws -> [ImageLatent] {
         let text =
             try decoder.stageB.description().readsText
-            ? decoder.textEncoder().encode(prompt, negative: nil) : nil
+            ? decoder.textEncoder().encode(prompt, negative: "") : nil
         var sampler = try decoder.stageB().sampler(
             semantic, text: text, noise: SeededNoise(seeds: [seed]))
         var latents: [ImageLatent] = []
