@@ -49,8 +49,8 @@ public struct RandomStream: Sendable {
     /// Numbers in 0..<1 that are equally far from each other, the last from the first around the
     /// ends: each is as likely to be anywhere as any other, and together they are everywhere.
     ///
-    /// With times drawn so, a batch has a bit of every noise level, and its gradient varies less: the
-    /// low-discrepancy sampler of Kingma et al., "Variational Diffusion Models", 2021.
+    /// With times drawn so, a batch has a bit of every noise level, and its gradient varies less:
+    /// the low-discrepancy sampler of Kingma et al., "Variational Diffusion Models", 2021.
     public mutating func spread(_ count: Int) -> [Float] {
         let first = uniform()
         return (0..<count).map { index in
