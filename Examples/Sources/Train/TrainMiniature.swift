@@ -50,11 +50,8 @@ struct TrainMiniature: AsyncParsableCommand {
     func run() async throws {
         if let threads { Threads.count = threads }
         let (folder, only) = (URL(fileURLWithPath: folder), only)
-        var recipe =
-            try start.map {
-                try MiniatureRecipe(
-                    in: folder, startingFrom: URL(fileURLWithPath: $0), length: length)
-            } ?? MiniatureRecipe(in: folder, length: length)
+        var recipe = try MiniatureRecipe(
+            in: folder, startingFrom: start.map { URL(fileURLWithPath: $0) }, length: length)
         recipe.rateFactor = rateFactor
         try requireNothingForeign(in: folder)
         try await interruptible { [recipe] in
@@ -94,10 +91,8 @@ struct ExportMiniature: ParsableCommand {
         let (folder, target) = (
             URL(fileURLWithPath: folder), URL(fileURLWithPath: checkpoint)
         )
-        let recipe =
-            try start.map {
-                try MiniatureRecipe(in: folder, startingFrom: URL(fileURLWithPath: $0))
-            } ?? MiniatureRecipe(in: folder)
+        let recipe = try MiniatureRecipe(
+            in: folder, startingFrom: start.map { URL(fileURLWithPath: $0) })
         try CheckpointExport.fill(target, replaces: force) { try recipe.export(to: target) }
     }
 }

@@ -41,26 +41,20 @@ public struct MiniatureRecipe: Sendable {
 
     private let pieces: TrainedPieces
 
-    /// A training in a folder, from nothing.
-    public init(in folder: URL, length: Double = 1) {
-        self.folder = folder
-        self.length = length
-        pieces = TrainedPieces(in: folder)
-    }
-
-    /// A training in a folder that goes on from the small cascade as it is, or as it was exported
-    /// before. What has not begun is taken from there.
+    /// A training in a folder.
     ///
     /// - Parameters:
     ///   - folder: The folder.
-    ///   - checkpoint: A checkpoint of the small cascade.
+    ///   - checkpoint: The small cascade as it is, or as it was exported before, to go on from:
+    ///     what has not begun is taken from there. nil to begin with nothing.
     ///   - length: The length of the training.
     /// - Throws: `WuerstchenError` when the checkpoint has something missing, or is another
     ///   cascade's.
-    public init(in folder: URL, startingFrom checkpoint: URL, length: Double = 1) throws {
+    public init(in folder: URL, startingFrom checkpoint: URL? = nil, length: Double = 1) throws {
         self.folder = folder
         self.length = length
         pieces = try TrainedPieces(in: folder, startingFrom: checkpoint)
+        guard let checkpoint else { return }
         let (text, space) = (MiniatureArchitecture.text, MiniatureArchitecture.latentSpace)
         guard pieces.startingArchitecture?.text == text, pieces.latentSpace == space else {
             throw WuerstchenError(

@@ -82,13 +82,7 @@ struct CascadeStart: Sendable {
         _ part: Part<Stage>, _ checkpoint: URL
     ) throws -> StageBlueprint<Stage> {
         let blueprint = try part.blueprint()
-        guard blueprint.configuration.flow == nil else {
-            throw WuerstchenError(
-                .invalidRequest,
-                "\(blueprint.description.name) of \(checkpoint.path) is a flow, which was distilled "
-                    + "and does not learn from images; begin with the checkpoint that it was made from"
-            )
-        }
+        try blueprint.requireNoisePrediction(in: checkpoint.path)
         return blueprint
     }
 

@@ -43,11 +43,7 @@ public struct CascadeTraining: Sendable {
     /// What all pieces depend on, beside the networks.
     private let settings: TrainingSettings
 
-    var pieces: TrainedPieces {
-        var result = TrainedPieces(in: folder)
-        result.start = start
-        return result
-    }
+    var pieces: TrainedPieces { TrainedPieces(in: folder, start: start) }
 
     /// How semantic latents relate to images.
     var latentSpace: SemanticLatentSpace { pieces.latentSpace }
@@ -125,8 +121,7 @@ public struct CascadeTraining: Sendable {
         choice.sizes = .crops(side: architecture.crop, shorterSide: architecture.side)
         (choice.crop, choice.readsCaptions, choice.tags) = (.random, false, nil)
         crops = try ImageFolder(images, options: choice)
-        var pieces = TrainedPieces(in: folder)
-        pieces.start = start
+        let pieces = TrainedPieces(in: folder, start: start)
         let record = try CascadeRecord.read(in: folder)
         if record == nil { try requireNothingForeign(in: folder) }
         try record?.requireStart(start, trained, in: folder)

@@ -12,19 +12,18 @@ public struct TrainedPieces: Sendable {
     var start: CascadeStart?
 
     /// The pieces in a folder.
-    public init(in folder: URL) {
-        self.folder = folder
-    }
-
-    /// The pieces in a folder that begin with the weights of a checkpoint in the published layout.
     ///
     /// - Parameters:
     ///   - folder: The folder of the whole training.
-    ///   - checkpoint: The checkpoint's folder.
+    ///   - checkpoint: The folder of a checkpoint in the published layout, whose weights they begin
+    ///     with; nil for none.
     /// - Throws: `WuerstchenError` that lists what cannot be trained or does not fit.
-    public init(in folder: URL, startingFrom checkpoint: URL) throws {
-        self.folder = folder
-        start = try CascadeStart(checkpoint, for: [])
+    public init(in folder: URL, startingFrom checkpoint: URL?) throws {
+        self.init(in: folder, start: try checkpoint.map { try CascadeStart($0, for: []) })
+    }
+
+    init(in folder: URL, start: CascadeStart? = nil) {
+        (self.folder, self.start) = (folder, start)
     }
 
     /// The sizes of the checkpoint that the pieces begin with; nil where there is none.

@@ -118,12 +118,7 @@ public struct LoRATraining: Sendable {
         _ standard: NoiseWeighting
     ) throws -> NoisePrediction<Stage> {
         let blueprint = try Stage.part(in: cascade).blueprint()
-        guard blueprint.configuration.flow == nil else {
-            throw WuerstchenError(
-                .invalidRequest,
-                "\(blueprint.description.name) of \(cascade.name) is a flow, which no LoRA is trained "
-                    + "for; train one for the stage that it was distilled from")
-        }
+        try blueprint.requireNoisePrediction(in: cascade.name)
         var noise = NoisePrediction(blueprint, weighting: weighting ?? standard)
         noise.checkpointsActivations = checkpointsActivations
         return noise

@@ -66,14 +66,22 @@ public struct NoisePrediction<Stage: TrainableStage>: Sendable {
 }
 
 extension NoisePrediction where Stage: CascadeStage {
+    /// Refuses a flow.
+    func validate() throws { try blueprint.requireNoisePrediction() }
+}
+
+extension StageBlueprint where Stage: CascadeStage {
     /// Refuses a flow, which predicts something else.
-    func validate() throws {
-        guard blueprint.configuration.flow == nil else {
+    ///
+    /// - Parameter checkpoint: The checkpoint that the stage is in, to be named.
+    /// - Throws: `WuerstchenError` with code `invalidRequest`.
+    func requireNoisePrediction(in checkpoint: String? = nil) throws {
+        guard configuration.flow == nil else {
+            let stage = description.name + (checkpoint.map { " of \($0)" } ?? "")
             throw WuerstchenError(
                 .invalidRequest,
-                "\(blueprint.description.name) is a flow (flow in its config.json), which was distilled "
-                    + "and does not learn from images; begin with the checkpoint that it was made from"
-            )
+                "\(stage) is a flow (flow in its config.json), which was distilled and does not learn "
+                    + "from images; begin with the checkpoint that it was made from")
         }
     }
 }
