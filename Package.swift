@@ -12,6 +12,9 @@ let settings: [SwiftSetting] = [
 /// times as long.
 let optimised = SwiftSetting.unsafeFlags(["-O"], .when(configuration: .debug))
 
+/// Never optimised: compilers take longer than tests gain.
+let testSettings = settings + [.unsafeFlags(["-Onone"], .when(configuration: .release))]
+
 let package = Package(
     name: "Wuerstchen",
     platforms: [.macOS(.v15)],
@@ -94,36 +97,36 @@ let package = Package(
                 "TensorCore", "CWuerstchenKernels", "_CWuerstchenKernelTwins",
                 "_WuerstchenTestSupport",
             ],
-            swiftSettings: settings),
+            swiftSettings: testSettings),
         .testTarget(
             name: "WuerstchenNNTests",
             dependencies: ["WuerstchenNN", "TensorCore", "_WuerstchenTestSupport"],
-            swiftSettings: settings),
+            swiftSettings: testSettings),
         .testTarget(
             name: "WuerstchenTests",
             dependencies: ["Wuerstchen", "TensorCore", "_WuerstchenTestSupport"],
             resources: [.copy("Fixtures")],
-            swiftSettings: settings),
+            swiftSettings: testSettings),
         // What is written outside the package can use public API alone, and so do these tests.
         .testTarget(
             name: "PublicAPITests",
             dependencies: ["WuerstchenTraining", "Wuerstchen", "WuerstchenNN", "TensorCore"],
             packageAccess: false,
-            swiftSettings: settings),
+            swiftSettings: testSettings),
         .testTarget(
             name: "WuerstchenMiniatureTests",
             dependencies: [
                 "WuerstchenMiniature", "WuerstchenScenes", "WuerstchenTraining", "Wuerstchen",
                 "WuerstchenNN", "TensorCore", "_WuerstchenTestSupport",
             ],
-            swiftSettings: settings),
+            swiftSettings: testSettings),
         .testTarget(
             name: "WuerstchenScenesTests",
             dependencies: [
                 "WuerstchenScenes", "WuerstchenTraining", "Wuerstchen", "WuerstchenNN",
                 "TensorCore", "_WuerstchenTestSupport",
             ],
-            swiftSettings: settings),
+            swiftSettings: testSettings),
         .testTarget(
             name: "WuerstchenTrainingTests",
             dependencies: [
@@ -132,7 +135,7 @@ let package = Package(
                 "_WuerstchenTestSupport",
             ],
             resources: [.copy("Fixtures")],
-            swiftSettings: settings),
+            swiftSettings: testSettings),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .gnu17

@@ -74,7 +74,7 @@ let package = Package(
                 "text-to-image", "chain-stages", "random-checkpoint", "train", "distill", "scenes",
                 "evaluate", "train-tiny", "convert",
             ],
-            swiftSettings: settings),
+            swiftSettings: settings + [.unsafeFlags(["-Onone"], .when(configuration: .release))]),
     ],
     swiftLanguageModes: [.v6]
 )
