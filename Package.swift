@@ -12,7 +12,7 @@ let settings: [SwiftSetting] = [
 /// times as long.
 let optimised = SwiftSetting.unsafeFlags(["-O"], .when(configuration: .debug))
 
-/// Never optimised: compilers take longer than tests gain.
+/// Tests are not optimised in any build: compiling takes longer than they gain.
 let testSettings = settings + [.unsafeFlags(["-Onone"], .when(configuration: .release))]
 
 let package = Package(

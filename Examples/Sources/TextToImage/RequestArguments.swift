@@ -47,7 +47,11 @@ struct RequestArguments: ParsableArguments {
     @Option(help: "Sampling steps of Stage B. (default: the model's own, 12 as published)")
     var stageBSteps: Int?
 
-    @Option(help: "Guidance scale of Stage B; 1 or less turns guidance off. (default: off)")
+    @Option(
+        help: """
+            Guidance scale of Stage B; 1 or less turns guidance off. (default: the model's own, off as \
+            published)
+            """)
     var stageBGuidance: Float?
 
     @OptionGroup(title: "Sampling") var sampling: SamplingArguments

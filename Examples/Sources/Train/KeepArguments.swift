@@ -20,8 +20,8 @@ struct KeepArguments: ParsableArguments {
     @Option(
         help: """
             A text file with a caption in each line, of which the checkpoint draws the images that \
-            --keep takes. (default: captions.txt in the checkpoint, which `train cascade` writes; \
-            drawn scenes for the small cascade)
+            --keep takes. (default: captions.txt in the checkpoint, where `train cascade` writes its \
+            own; for a LoRA of the miniature, drawn scenes)
             """)
     var keepCaptions: String?
 

@@ -10,8 +10,8 @@ struct TrainCascade: AsyncParsableCommand {
         abstract: "Train a whole cascade on a folder of captioned images, or go on with it.",
         discussion: """
             Learns a tokenizer from the captions, measures how fast this machine is, says how long \
-            each piece will take, and trains Stage A, the compressor, the text encoder, the preview \
-            decoder, Stage B and Stage C. In the folder are `checkpoint`, for text-to-image \
+            each piece will take, and trains Stage A, its decoder once more, the compressor, the text \
+            encoder, the preview decoder, Stage B and Stage C. In the folder are `checkpoint`, for text-to-image \
             --checkpoint, and `report.html` with samples; each piece has a report of its own. The \
             same command goes on with a training that was stopped (Ctrl-C, a crash, a power cut).
             """)
@@ -35,15 +35,16 @@ struct TrainCascade: AsyncParsableCommand {
     @Option(
         help: """
             A checkpoint to fine-tune, such as one that this command made: every piece begins with its \
-            weights, in its sizes, and learns at a tenth of the rate. Words that its tokenizer does not \
-            have and that are in two captions at least are added to it.
+            weights, in its sizes, and learns at a tenth of its rate (--rate-factor). Words that its \
+            tokenizer does not have and that are in two captions at least are added to it.
             """)
     var start: String?
 
     @Option(
         help: """
-            With --start, a piece to train, where not all are to be: stage-a, compressor, preview, \
-            stage-b or stage-c; several times for several. The others stay as they are.
+            With --start, a piece to train, where not all are to be: stage-a, decoder (Stage A's), \
+            compressor, preview, stage-b or stage-c; several times for several. The others stay as \
+            they are.
             """)
     var only: [CascadePiece] = []
 
@@ -58,9 +59,17 @@ struct TrainCascade: AsyncParsableCommand {
     @Option(help: "Images of a step. (default: each piece's own, 8 to 128)")
     var batch: Int?
 
+    @Option(
+        help: "The share of each piece's learning rate to take. (default: 1, and with --start 0.1)")
+    var rateFactor: Float?
+
     @OptionGroup var memory: TrainingMemoryArguments
 
-    @Flag(help: "Say how long the pieces will take and how much memory, and train nothing.")
+    @Flag(
+        help: """
+            Say how long the pieces will take and how much memory; train nothing, and leave nothing in \
+            the folder.
+            """)
     var planOnly = false
 
     @OptionGroup var compute: ComputeArguments
@@ -96,6 +105,11 @@ struct TrainCascade: AsyncParsableCommand {
         guard (0...0.5).contains(heldOut) else {
             throw ValidationError("--held-out must be from 0 to 0.5")
         }
+        if let rateFactor {
+            guard rateFactor > 0, rateFactor <= 10 else {
+                throw ValidationError("--rate-factor must be positive and at most 10")
+            }
+        }
         if let batch, !(2...65536).contains(batch) {
             throw ValidationError("--batch must be 2 to 65536")
         }
@@ -126,10 +140,16 @@ struct TrainCascade: AsyncParsableCommand {
         options.heldOutShare = heldOut
         options.includesSubfolders = source.looksDeeper
         (options.countsRepeats, options.tags) = (source.repeats, source.tags)
-        options.batchSize = batch
+        (options.batchSize, options.rateFactor) = (batch, rateFactor)
         (options.seed, options.precision) = (compute.seed, compute.precision)
+        let folder = URL(fileURLWithPath: folder)
+        // What is only planned leaves nothing behind, so that something else can be trained there.
+        let scratch = FileManager.default.temporaryDirectory
+            .appendingPathComponent("plan-\(UUID().uuidString)")
+        defer { try? FileManager.default.removeItem(at: scratch) }
+        let isPlanned = planOnly && !CascadeTraining.isBegun(in: folder)
         var training = try CascadeTraining(
-            in: URL(fileURLWithPath: folder), images: images, options: options,
+            in: isPlanned ? scratch : folder, images: images, options: options,
             report: status.note)
         training.memoryLimit = memory.memoryLimit?.bytes
         status.note("\(training.images.summary(tokenizer: training.tokenizer))")

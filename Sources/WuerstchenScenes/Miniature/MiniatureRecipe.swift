@@ -205,8 +205,9 @@ public struct MiniatureRecipe: Sendable {
             measuredOn: images(.training).batch(1_000_000, count: 64).pixels)
     }
 
-    /// Writes what is trained as a checkpoint in the published layout, with compressor and
-    /// preview decoder, in 16-bit floats; and the probe as `probe.safetensors` beside its folder.
+    /// Writes what is trained as a checkpoint in the published layout, with compressor, preview
+    /// decoder and captions to fine-tune it with, in 16-bit floats; and the probe as
+    /// `probe.safetensors` beside its folder.
     ///
     /// - Throws: `WuerstchenError` when a piece is not trained or files cannot be written.
     public func export(to target: URL) throws {
@@ -214,6 +215,8 @@ public struct MiniatureRecipe: Sendable {
         var architecture = architecture
         architecture.stageA = try stageA().configuration
         try pieces.export(architecture, to: target)
+        try CheckpointCaptions(of: images(.training).captions(0, count: 512).map(\.text))
+            .write(in: target)
         // Beside the checkpoint: it judges the cascade and is no part of it.
         guard pieces.startingArchitecture == nil || pieces.isBegun(Piece.probe) else { return }
         try CheckpointExport(to: target.deletingLastPathComponent()).write(

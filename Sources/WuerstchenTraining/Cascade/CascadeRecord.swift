@@ -31,11 +31,15 @@ struct CascadeRecord: Codable {
         folder.appendingPathComponent("cascade.json")
     }
 
+    /// Whether there is a record in a folder.
+    static func isThere(in folder: URL) -> Bool {
+        FileManager.default.fileExists(atPath: file(in: folder).path)
+    }
+
     /// The record in a folder; nil where no training has begun.
     static func read(in folder: URL) throws -> CascadeRecord? {
-        let file = file(in: folder)
-        guard FileManager.default.fileExists(atPath: file.path) else { return nil }
-        return try decodeJSON(CascadeRecord.self, from: file)
+        guard isThere(in: folder) else { return nil }
+        return try decodeJSON(CascadeRecord.self, from: file(in: folder))
     }
 
     func write(in folder: URL) throws { try encodeJSON(self, to: Self.file(in: folder)) }
@@ -97,12 +101,28 @@ extension CascadeRecord {
 }
 
 extension CascadeTraining.Options {
+    private var standardRateFactor: Float { start == nil ? 1 : 0.1 }
+
+    /// The share of each piece's learning rate.
+    var usedRateFactor: Float { rateFactor ?? standardRateFactor }
+
+    /// Refuses a share of the learning rates that makes no sense.
+    func requireRateFactor() throws {
+        guard usedRateFactor > 0, usedRateFactor <= 10 else {
+            throw WuerstchenError(
+                .invalidRequest,
+                "a share of \(usedRateFactor) of the learning rates; it must be positive and at most "
+                    + "10")
+        }
+    }
+
     /// What all pieces of a training on some images depend on.
     func settings(of images: ImageFolder) throws -> TrainingSettings {
         var result = TrainingSettings()
         result.add(images, at: "images")
         result.add(precision, at: "precision")
         result.add(batchSize.map { "\($0)" } ?? "each piece's own", at: "batchSize")
+        if usedRateFactor != standardRateFactor { result.add(usedRateFactor, at: "rateFactor") }
         guard let keep else { return result }
         result.add(keep.share, at: "keep.share")
         switch keep.source {

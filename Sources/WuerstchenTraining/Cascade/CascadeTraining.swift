@@ -39,6 +39,7 @@ public struct CascadeTraining: Sendable {
     /// The images of that, once they are there.
     var kept: KeptFolders?
     private let batchSize: Int?
+    private let rateFactor: Float
     private let precision: Precision
     /// What all pieces depend on, beside the networks.
     private let settings: TrainingSettings
@@ -52,17 +53,14 @@ public struct CascadeTraining: Sendable {
     /// checkpoint to begin with.
     public var newWords: [String] { start?.priorText.newWords ?? [] }
 
-    /// Pieces that were trained before learn at this share of their rate.
-    static let fineTuningRate: Float = 0.1
-
     /// What a cascade is trained with besides the images.
     public struct Options: Sendable {
         /// The sizes of the networks; those of ``start`` where there is one.
         public var architecture: CascadeArchitecture
         /// The folder of a checkpoint in the published layout, for fine-tuning: each piece begins
-        /// with its weights, and learns at a tenth of the rate. Text encoders and tokenizers are
-        /// the checkpoint's, with the words of the captions that they do not know. Nil to begin
-        /// from nothing.
+        /// with its weights, and learns at a tenth of its rate, or at ``rateFactor``. Text encoders
+        /// and tokenizers are the checkpoint's, with the words of the captions that they do not
+        /// know. Nil to begin from nothing.
         public var start: URL?
         /// The pieces to train; the others stay as they are in ``start``. Nil for all, but for the
         /// text encoder on captions alone where there is a checkpoint to begin with: its encoder
@@ -86,6 +84,9 @@ public struct CascadeTraining: Sendable {
         public var precision = Precision.bfloat16
         /// Images of a step in place of each piece's own, to need less memory or time.
         public var batchSize: Int?
+        /// The share of each piece's learning rate to take, positive and up to 10; nil for a tenth
+        /// where there is a checkpoint to begin with, and otherwise all of it.
+        public var rateFactor: Float?
 
         /// Options with an architecture.
         public init(_ architecture: CascadeArchitecture = .small) {
@@ -108,6 +109,7 @@ public struct CascadeTraining: Sendable {
         in folder: URL, images: URL, options: Options = Options(),
         report: @escaping @Sendable (String) -> Void = { _ in }
     ) throws {
+        try options.requireRateFactor()
         let trained = try options.trained()
         var start = try options.start.map { try CascadeStart($0, for: trained) }
         var architecture = start?.architecture ?? options.architecture
@@ -157,7 +159,11 @@ public struct CascadeTraining: Sendable {
         self.images = found
         self.architecture = architecture
         (seed, precision, batchSize) = (options.seed, options.precision, options.batchSize)
+        rateFactor = options.usedRateFactor
     }
+
+    /// Whether a training was begun in a folder, or planned.
+    public static func isBegun(in folder: URL) -> Bool { CascadeRecord.isThere(in: folder) }
 
     /// The tokenizer of a training: the one that it has, a given one, or one learnt from captions.
     private static func tokenizer(
@@ -176,9 +182,8 @@ public struct CascadeTraining: Sendable {
     }
 
     /// The settings of a piece with a number of steps.
-    func options(_ piece: CascadePiece, steps: Int) -> TrainingOptions {
-        var result = piece.options(
-            steps: steps, rateFactor: start == nil ? 1 : Self.fineTuningRate)
+    package func options(_ piece: CascadePiece, steps: Int) -> TrainingOptions {
+        var result = piece.options(steps: steps, rateFactor: rateFactor)
         (result.seed, result.precision) = (seed, precision)
         result.checkpointInterval = checkpointInterval
         if let batchSize { result.batchSize = batchSize }
@@ -305,8 +310,8 @@ public struct CascadeTraining: Sendable {
                 "\(folder.path) holds no training of a cascade (cascade.json); give the folder that "
                     + "`train cascade` was begun in")
         }
-        var pieces = TrainedPieces(in: folder)
-        pieces.start = try record.opened(in: pieces)
+        let pieces = TrainedPieces(
+            in: folder, start: try record.opened(in: TrainedPieces(in: folder, start: nil)))
         let missing = record.schedule.pieces.filter { !pieces.isBegun($0) }
         guard missing.isEmpty || pieces.start != nil else {
             throw WuerstchenError(

@@ -18,11 +18,11 @@ public struct TrainedPieces: Sendable {
     ///   - checkpoint: The folder of a checkpoint in the published layout, whose weights they begin
     ///     with; nil for none.
     /// - Throws: `WuerstchenError` that lists what cannot be trained or does not fit.
-    public init(in folder: URL, startingFrom checkpoint: URL?) throws {
+    public init(in folder: URL, startingFrom checkpoint: URL? = nil) throws {
         self.init(in: folder, start: try checkpoint.map { try CascadeStart($0, for: []) })
     }
 
-    init(in folder: URL, start: CascadeStart? = nil) {
+    init(in folder: URL, start: CascadeStart?) {
         (self.folder, self.start) = (folder, start)
     }
 

@@ -14,7 +14,7 @@ public struct CheckpointCaptions: Sendable {
     public let captions: [String]
 
     /// Some of the captions of a training.
-    init(of all: [String]) {
+    package init(of all: [String]) {
         let lines = all.map { $0.split(whereSeparator: \.isNewline).joined(separator: " ") }
             .filter { !$0.isEmpty }
         let stride = max(1, (lines.count + Self.most - 1) / Self.most)
@@ -42,7 +42,10 @@ public struct CheckpointCaptions: Sendable {
         try self.init(contentsOf: file)
     }
 
-    func write(in folder: URL) throws {
+    /// Writes them into a checkpoint's folder.
+    ///
+    /// - Throws: `WuerstchenError` when that is not possible.
+    package func write(in folder: URL) throws {
         try AtomicFile.replace(
             folder.appendingPathComponent(Self.fileName),
             with: Data(captions.map { $0 + "\n" }.joined().utf8))

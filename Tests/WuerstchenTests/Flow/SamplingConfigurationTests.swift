@@ -34,25 +34,6 @@ import _WuerstchenTestSupport
                 == cascade.makeImages(for: Self.request))
     }
 
-    @Test("guidance at some times is read, kept and written")
-    func interval() throws {
-        let (copy, cascade) = try Self.cascade(
-            "{\"method\": \"euler\", \"steps\": 3, \"guidance\": 2, "
-                + "\"guidance_interval\": [0.25, 0.5]}")
-        _ = copy
-        let description = try cascade.stageC.description()
-        #expect(description.defaultSampling.guidanceInterval == 0.25...0.5)
-        #expect(try description.sampling(guidance: 3)?.guidanceInterval == 0.25...0.5)
-        for interval in [Float(0)...1, 0.25...0.5] {
-            let said = SamplingConfiguration(
-                .euler, steps: 3, guidance: 2, guidanceInterval: interval)
-            let data = try JSONEncoder().encode(said)
-            #expect(
-                String(decoding: data, as: UTF8.self).contains("interval") == (interval != 0...1))
-            #expect(try JSONDecoder().decode(SamplingConfiguration.self, from: data) == said)
-        }
-    }
-
     @Test("other methods get times of their own kind")
     func otherMethods() throws {
         let (copy, cascade) = try Self.cascade(
@@ -120,9 +101,6 @@ import _WuerstchenTestSupport
             (WuerstchenError.Code.invalidConfiguration, "\"steps\": 0", "steps 0"),
             (.invalidConfiguration, "\"steps\": 2000000000", "steps 2000000000"),
             (.invalidConfiguration, "\"steps\": 2, \"guidance\": 1e9", "guidance"),
-            (.invalidConfiguration, "\"steps\": 2, \"guidance_interval\": [0.5, 2]", "0.5 to 2"),
-            (.malformedFile, "\"steps\": 2, \"guidance_interval\": [0.5, 0.2]", "interval"),
-            (.malformedFile, "\"steps\": 2, \"guidance_interval\": [0.5]", "interval"),
             (.malformedFile, "\"steps\": 2, \"method\": \"magic\"", "magic"),
             (.malformedFile, "\"guidance\": 2", "'steps' is missing"),
         ])

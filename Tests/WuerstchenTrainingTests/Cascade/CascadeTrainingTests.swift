@@ -120,6 +120,24 @@ import _WuerstchenTestSupport
         }
     }
 
+    @Test("pieces learn at the share of their rates that is asked for")
+    func rates() throws {
+        for piece in CascadePiece.allCases {
+            let asked = try training(in: try TemporaryFolder().url) { $0.rateFactor = 0.25 }
+            let whole = try training(in: try TemporaryFolder().url)
+            let (peak, usual) = (
+                asked.options(piece, steps: 9).rate.peak, piece.options.rate.peak
+            )
+            #expect(peak == 0.25 * usual)
+            #expect(whole.options(piece, steps: 9).rate.peak == usual)
+        }
+        for share in [Float.nan, -1, 0, 11] {
+            expectError(.invalidRequest, "learning rates") {
+                _ = try training(in: try TemporaryFolder().url) { $0.rateFactor = share }
+            }
+        }
+    }
+
     @Test("is not gone on with as another one, and not begun where somebody's files are")
     func refusals() throws {
         let folder = try TemporaryFolder()
@@ -137,6 +155,7 @@ import _WuerstchenTestSupport
             ("images, held out share 0 (not 0.25)", { $0.heldOutShare = 0.25 }),
             ("images, tags, kept nothing (not 1)", { $0.tags = CaptionTags(kept: 1) }),
             ("images, counts repeats nothing (not yes)", { $0.countsRepeats = true }),
+            ("rate factor nothing (not 0.5)", { $0.rateFactor = 0.5 }),
         ] as [(String, (inout CascadeTraining.Options) -> Void)] {
             expectError(.invalidRequest, folder.url.path, words) {
                 _ = try training(in: folder.url, change)
