@@ -29,6 +29,16 @@ import WuerstchenTraining
         }
     }
 
+    @Test("it says what it has learnt, in words that it knows")
+    func captions() throws {
+        let captions = try #require(try CheckpointCaptions(of: Miniature.folder())).captions
+        #expect(captions.count == 512 && Set(captions).count > 500)
+        let tokenizer = try Cascade.miniature().textEncoder().tokenizer
+        for caption in captions {
+            #expect(tokenizer.unknownWords(in: caption).isEmpty, "\(caption)")
+        }
+    }
+
     @Test("a sentence becomes an image, the same for the same seed")
     func image() throws {
         let cascade = try Cascade.miniature()

@@ -10,7 +10,8 @@ public struct ImageArguments: ParsableArguments, Sendable {
         name: [.customLong("images"), .customLong("pictures")],
         help: """
             A folder of PNG, JPEG or WebP images, each with its caption in a .txt or .caption file of \
-            the same name, or all in metadata.jsonl. (default: drawn scenes)
+            the same name, or all in metadata.jsonl. (default: drawn scenes; cascade and lora need a \
+            folder)
             """)
     public var images: String?
 
