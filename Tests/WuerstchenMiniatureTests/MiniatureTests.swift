@@ -30,8 +30,9 @@ import WuerstchenTraining
     }
 
     @Test("it says what it has learnt, in words that it knows")
-    func captions() throws {
-        let captions = try #require(try CheckpointCaptions(of: Miniature.folder())).captions
+    func learntCaptions() throws {
+        let folder = try Miniature.folder()
+        let captions = try #require(try CheckpointCaptions(of: folder)).captions
         #expect(captions.count == 512 && Set(captions).count > 500)
         let tokenizer = try Cascade.miniature().textEncoder().tokenizer
         for caption in captions {
