@@ -65,11 +65,6 @@ public struct NoisePrediction<Stage: TrainableStage>: Sendable {
     }
 }
 
-extension NoisePrediction where Stage: CascadeStage {
-    /// Refuses a flow.
-    func validate() throws { try blueprint.requireNoisePrediction() }
-}
-
 extension StageBlueprint where Stage: CascadeStage {
     /// Refuses a flow, which predicts something else.
     ///

@@ -45,7 +45,7 @@ public struct StageBObjective: TrainingObjective {
     public func validate() throws {
         var misfits = Misfits()
         let configuration = noise.blueprint.configuration
-        try misfits.collect { try noise.validate() }
+        try misfits.collect { try noise.blueprint.requireNoisePrediction() }
         try misfits.collect { try captions.tokenizer.requireFit(captions.configuration) }
         try misfits.collect { try configuration.requireFit(captions.configuration) }
         try misfits.collect {

@@ -49,7 +49,7 @@ public struct StageCObjective: ExtendableObjective {
     public func validate() throws {
         var misfits = Misfits()
         let configuration = noise.blueprint.configuration
-        try misfits.collect { try noise.validate() }
+        try misfits.collect { try noise.blueprint.requireNoisePrediction() }
         try misfits.collect { try captions.tokenizer.requireFit(captions.configuration) }
         try misfits.collect { try configuration.requireFit(captions.configuration) }
         let sources = [semantics, validationSemantics].compactMap(\.self)

@@ -122,9 +122,9 @@ import _WuerstchenTestSupport
 
     @Test("pieces learn at the share of their rates that is asked for")
     func rates() throws {
+        let asked = try training(in: try TemporaryFolder().url) { $0.rateFactor = 0.25 }
+        let whole = try training(in: try TemporaryFolder().url)
         for piece in CascadePiece.allCases {
-            let asked = try training(in: try TemporaryFolder().url) { $0.rateFactor = 0.25 }
-            let whole = try training(in: try TemporaryFolder().url)
             let (peak, usual) = (
                 asked.options(piece, steps: 9).rate.peak, piece.options.rate.peak
             )
