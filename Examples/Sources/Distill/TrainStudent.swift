@@ -43,9 +43,7 @@ struct OneStep: AsyncParsableCommand {
     var adversary: Float = 0
 
     func validate() throws {
-        guard adversary >= 0, adversary.isFinite else {
-            throw ValidationError("--adversary must be 0 or more")
-        }
+        try requireWeight(adversary, "--adversary")
     }
 
     func run() async throws {

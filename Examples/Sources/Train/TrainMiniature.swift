@@ -32,6 +32,13 @@ struct TrainMiniature: AsyncParsableCommand {
     @Option(help: "What share of the learning rates to take, such as 0.5 with --start.")
     var rateFactor: Float = 1
 
+    @Option(
+        help: """
+            The weight of a discriminator that tells what Stage B and Stage A make of noisy latents \
+            from true ones, such as 0.05 with --start; 0 for none.
+            """)
+    var adversary: Float = 0
+
     @Option(help: "Threads. (default: one for each processor)")
     var threads: Int?
 
@@ -42,6 +49,7 @@ struct TrainMiniature: AsyncParsableCommand {
         guard length > 0, length <= 100 else {
             throw ValidationError("--length must be positive and at most 100")
         }
+        try requireWeight(adversary, "--adversary")
         if let threads, !(1...1024).contains(threads) {
             throw ValidationError("--threads must be 1 to 1024")
         }
@@ -53,6 +61,7 @@ struct TrainMiniature: AsyncParsableCommand {
         var recipe = try MiniatureRecipe(
             in: folder, startingFrom: start.map { URL(fileURLWithPath: $0) }, length: length)
         recipe.rateFactor = rateFactor
+        recipe.stageBAdversary = adversary
         try requireNothingForeign(in: folder)
         try await interruptible { [recipe] in
             for piece in only.isEmpty ? MiniatureRecipe.Piece.allCases : only {

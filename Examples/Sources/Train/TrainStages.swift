@@ -28,9 +28,7 @@ struct TrainStageA: AsyncParsableCommand {
     var adversary: Float = 0
 
     func validate() throws {
-        guard adversary >= 0, adversary.isFinite else {
-            throw ValidationError("--adversary must be 0 or more")
-        }
+        try requireWeight(adversary, "--adversary")
         try start.requireData(images: arguments.folder.images)
         try requireMultiple(of: 16, in: 16...256, crop, "--crop")
         guard arguments.side == nil else {
@@ -96,6 +94,13 @@ struct TrainCompressorAndB: AsyncParsableCommand {
     @Option(help: "Stage B's config.json. (default: the miniature's)")
     var configuration: String?
 
+    @Option(
+        help: """
+            The weight of a discriminator that tells what Stages B and A make of noisy latents from \
+            what A makes of true ones, such as 0.05 for a Stage B that is trained; 0 for none.
+            """)
+    var adversary: Float = 0
+
     @OptionGroup var diffusion: DiffusionArguments
 
     enum CompressorNetwork: String, ExpressibleByArgument, CaseIterable {
@@ -113,6 +118,7 @@ struct TrainCompressorAndB: AsyncParsableCommand {
 
     func validate() throws {
         try start.requireData(images: arguments.folder.images)
+        try requireWeight(adversary, "--adversary")
         guard compressorFile == nil || compressorNetwork == nil else {
             throw ValidationError(
                 "--compressor-network is for a new compressor: that of --compressor or --start has its own"
@@ -148,6 +154,11 @@ struct TrainCompressorAndB: AsyncParsableCommand {
             images: try start.mixed(sources.images, for: arguments), stageA: stageA, compressor: nil
         )
         objective.validationImages = sources.heldOut
+        if adversary > 0 {
+            objective.auxiliary = [
+                AdversarialLoss.patches(weight: adversary, start: 0.1, depth: 4, rate: 5)
+            ]
+        }
         // What does not fit should show now, not when the compressor has been trained.
         try objective.validate()
         let given = try compressorFile.map { try loadedCompressor(at: $0) }

@@ -36,6 +36,8 @@ public struct MiniatureRecipe: Sendable {
     public var length: Double
     /// What share of the rates to take: 1, and less for pieces that are trained already.
     public var rateFactor: Float = 1
+    /// The weight of a discriminator of what Stage B makes, through Stage A; 0 for none.
+    public var stageBAdversary: Float = 0
     /// What everything random depends on.
     public var seed: UInt64 = 1
 
@@ -143,6 +145,11 @@ public struct MiniatureRecipe: Sendable {
                 tokenizer: try tokenizer(), images: encoded, stageA: stageA,
                 compressor: compressor)
             if let begun = pieces.startingStageB { objective.noise.blueprint = begun }
+            if stageBAdversary > 0 {
+                objective.auxiliary = [
+                    AdversarialLoss.patches(weight: stageBAdversary, start: 0.1, depth: 4, rate: 5)
+                ]
+            }
             objective.validationImages = images(.heldOut)
             try TrainingRun(objective, options, in: folder).goOn(
                 start: pieces.beginning(of: .stageB, "text", "stage_b"), progress: &progress)

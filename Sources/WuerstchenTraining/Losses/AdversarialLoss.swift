@@ -81,16 +81,29 @@ public struct AdversarialLoss<Output: AdversarialOutput>: AuxiliaryLoss {
     }
 }
 
-extension AdversarialLoss where Output == StageAObjective.Output {
-    /// A discriminator of image patches, for Stage A.
+/// Images, and what an objective made of them.
+public struct ImitatedImages: AdversarialOutput {
+    /// The images, `[batch, height, width, 3]`, 0…1.
+    public let real: Tensor
+    /// What was made of them.
+    public let fake: Tensor
+}
+
+extension AdversarialLoss where Output == ImitatedImages {
+    /// A discriminator of image patches, for Stage A, and for Stage B through Stage A.
     ///
     /// - Parameters:
-    ///   - weight: The weight of what deceives it, such as 0.05.
+    ///   - weight: The weight of what deceives it, such as 0.05 for Stage A.
     ///   - start: The share of the steps in which it is not yet listened to.
+    ///   - depth: The discriminator's layers of stride two: three see patches of 38 pixels, four of
+    ///     78.
+    ///   - rate: How much faster the discriminator learns than what it judges.
     /// - Returns: The loss.
-    public static func patches(weight: Float, start: Double = 0.25) -> Self {
-        Self(weight: weight, start: start) { source, precision in
-            let network = try PatchDiscriminator(source, precision: precision)
+    public static func patches(
+        weight: Float, start: Double = 0.25, depth: Int = 3, rate: Float = 1
+    ) -> Self {
+        Self(weight: weight, start: start, rate: rate) { source, precision in
+            let network = try PatchDiscriminator(source, precision: precision, depth: depth)
             return { judged, _ in network(judged) }
         }
     }

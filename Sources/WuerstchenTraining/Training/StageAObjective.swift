@@ -25,20 +25,12 @@ public struct StageAObjective: ExtendableObjective {
     /// The weight of the commitment within that, as published.
     public var commitment: Float = 0.25
     /// Losses beside those, which begin with quantisation, such as
-    /// ``AdversarialLoss/patches(weight:start:)``.
-    public var auxiliary: [any AuxiliaryLoss<Output>] = []
+    /// ``AdversarialLoss/patches(weight:start:depth:rate:)``.
+    public var auxiliary: [any AuxiliaryLoss<ImitatedImages>] = []
     /// The share of the steps before anything is quantised.
     public var unquantizedShare = 0.04
     /// The share of the steps after which no code is moved any more.
     public var restartShare = 0.7
-
-    /// What auxiliary losses are given.
-    public struct Output: AdversarialOutput {
-        /// The images, `[batch, height, width, 3]`, 0…1.
-        public let real: Tensor
-        /// Their reconstructions.
-        public let fake: Tensor
-    }
 
     private static let usage = "buffer.usage"
     private static let codebook = "stage_a.vquantizer.embedding.weight"
@@ -110,7 +102,7 @@ public struct StageAObjective: ExtendableObjective {
             auxiliary: [
                 "latents": latents.detached(), "usage": Tensor(used, [configuration.codes]),
             ])
-        try auxiliary.add(to: &loss, Output(real: real, fake: decoded), parameters, step)
+        try auxiliary.add(to: &loss, ImitatedImages(real: real, fake: decoded), parameters, step)
         return loss
     }
 

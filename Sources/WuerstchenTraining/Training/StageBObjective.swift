@@ -6,7 +6,11 @@ public import Wuerstchen
 ///
 /// As published, the semantic latents are sometimes dropped (zeros for a whole batch), and
 /// sometimes noised, so that what Stage C makes, which is never perfect, is good enough.
-public struct StageBObjective: TrainingObjective {
+///
+/// Auxiliary losses, such as ``AdversarialLoss/patches(weight:start:depth:rate:)``, look at pixels:
+/// at what Stage A makes of the latents, and of those that the prediction implies, for a share of
+/// the batch.
+public struct StageBObjective: ExtendableObjective {
     /// The part's name.
     public let name = "stage-b"
     /// How the stage learns.
@@ -27,6 +31,13 @@ public struct StageBObjective: TrainingObjective {
     public var semanticDropout: Float = 0.05
     /// The share of the other batches whose semantic latents are noised.
     public var semanticNoise: Float = 0.3
+    /// Losses beside the error of the noise.
+    public var auxiliary: [any AuxiliaryLoss<ImitatedImages>] = []
+    /// The share of a batch that these are shown, at least one image.
+    public var shownShare = 0.25
+    /// The times at which images are shown: with less noise there is nothing to tell, and with more
+    /// nothing to see.
+    public var shownTimes: (from: Float, to: Float) = (0.3, 0.9)
 
     /// An objective of the given parts.
     public init(
@@ -55,7 +66,8 @@ public struct StageBObjective: TrainingObjective {
         try misfits.report()
     }
 
-    /// The parameters of stage, text encoder and, where it learns along, compressor.
+    /// The parameters of stage, text encoder, auxiliary losses and, where it learns along,
+    /// compressor.
     public func initialParameters(seed: UInt64) throws -> TrainableParameters {
         var parameters = TrainableParameters()
         try parameters.add(noise.blueprint, seed: seed)
@@ -65,6 +77,7 @@ public struct StageBObjective: TrainingObjective {
                 _ = try SemanticCompressor(architecture: compressorArchitecture, parameters: $0)
             }
         }
+        try auxiliary.addInitialParameters(to: &parameters, seed: seed)
         return parameters
     }
 
@@ -73,8 +86,10 @@ public struct StageBObjective: TrainingObjective {
         !BatchNorm.isStatistic(name) && captions.lets(name)
     }
 
-    /// The compressor moves half as fast.
-    public func rateFactor(_ name: String) -> Float { name.hasPrefix("compressor.") ? 0.5 : 1 }
+    /// The compressor moves half as fast; auxiliary losses' parameters are up to them.
+    public func rateFactor(_ name: String) -> Float {
+        auxiliary.rateFactor(name) ?? (name.hasPrefix("compressor.") ? 0.5 : 1)
+    }
 
     /// The loss of a batch.
     public func loss(_ parameters: StepParameters, _ step: TrainingStep) throws -> TrainingLoss {
@@ -96,7 +111,30 @@ public struct StageBObjective: TrainingObjective {
         let outcome = try noise(
             stage, batch.latents, conditioning: stage.prepare(semantic: semantic, text: text),
             random: &random)
-        return TrainingLoss(outcome.loss)
+        var loss = TrainingLoss(outcome.loss)
+        if !auxiliary.isEmpty, let shown = try shown(outcome, batch.latents, &random) {
+            try auxiliary.add(to: &loss, shown, parameters, step)
+        }
+        return loss
+    }
+
+    /// Some of a batch in pixels, as they are and as the stage sees them through the noise; nil
+    /// where there is too much noise everywhere, or too little.
+    private func shown(
+        _ outcome: NoisePrediction<StageB>.Outcome, _ latents: Tensor, _ random: inout RandomStream
+    ) throws -> ImitatedImages? {
+        let times = outcome.noisy.times
+        var rows = times.indices.filter { (shownTimes.from...shownTimes.to).contains(times[$0]) }
+        let count = max(1, Int(shownShare * Double(times.count)))
+        while rows.count > count { rows.remove(at: random.integer(below: rows.count)) }
+        guard !rows.isEmpty else { return nil }
+        let clean = outcome.noisy.clean(outcome.predicted)
+        func pixels(_ latents: Tensor) throws -> Tensor {
+            try stageA.pixels(
+                of: ImageLatent(
+                    values: Tensor.concatenating(rows.map { latents[$0..<$0 + 1] })))
+        }
+        return ImitatedImages(real: try pixels(latents), fake: try pixels(clean))
     }
 
     /// The latents of a batch, from where they are kept if the images have them and the compressor
@@ -129,7 +167,9 @@ public struct StageBObjective: TrainingObjective {
 
     /// The same over images that are not learnt from.
     public var validation: StageBObjective? {
-        replacing(\.images, by: validationImages)
+        replacing(\.images, by: validationImages) {
+            $0.auxiliary = auxiliary.validation()
+        }
     }
 
     /// Images, and what Stages B and A make of their semantic latents in twelve steps.

@@ -77,6 +77,38 @@ import _WuerstchenTestSupport
         }
     }
 
+    @Test("Stage B and a discriminator of pixels learn from each other, each its own part")
+    func stageBDiscriminator() throws {
+        let compressor = try SemanticCompressor(
+            architecture: .residual, parameters: RandomParameters(seed: 4))
+        var objective = try tinyStageB(images: SingleImage(side: 128), compressor: compressor)
+        (objective.semanticDropout, objective.shownShare) = (0, 0.5)
+        func losses(_ weight: Float) -> [AdversarialLoss<ImitatedImages>] {
+            [.patches(weight: weight, start: 0, depth: 4)]
+        }
+        objective.auxiliary = losses(0)
+        let values = try objective.initialParameters(seed: 1).values
+        func gradients(weight: Float) throws -> [String: Tensor] {
+            var objective = objective
+            objective.auxiliary = losses(weight)
+            return try firstGradients(of: objective, values, batchSize: 4)
+        }
+        let (weak, strong) = (try gradients(weight: 0.1), try gradients(weight: 10))
+        #expect(!weak.keys.contains { $0.hasPrefix("stage_a.") })
+        for (name, gradient) in weak where name.hasPrefix("adversary.") {
+            #expect(gradient.elements == strong[name]?.elements, "\(name)")
+            #expect(gradient.elements.contains { $0 != 0 }, "\(name)")
+        }
+        let last = "stage_b.clf.1.weight"
+        #expect(try #require(weak[last]).elements != #require(strong[last]).elements)
+        // Where all noise is too strong, nothing is judged.
+        objective.shownTimes = (0, 0)
+        objective.auxiliary = losses(1)
+        let (_, metrics, state) = try train(objective, steps: 1)
+        #expect(metrics["adversary"] == nil)
+        #expect(state.parameters.values.keys.contains { $0.hasPrefix("adversary.") })
+    }
+
     @Test("the published compressor learns too: alone, and along with Stage B")
     func efficientNet() throws {
         func expectLearning(_ state: TrainingState) {
