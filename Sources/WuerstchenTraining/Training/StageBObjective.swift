@@ -35,9 +35,8 @@ public struct StageBObjective: ExtendableObjective {
     public var auxiliary: [any AuxiliaryLoss<ImitatedImages>] = []
     /// The share of a batch that these are shown, at least one image.
     public var shownShare = 0.25
-    /// The times at which images are shown: with less noise there is nothing to tell, and with more
-    /// nothing to see.
-    public var shownTimes: (from: Float, to: Float) = (0.3, 0.9)
+    /// The times at which images are shown: with more noise there is nothing to see.
+    public var shownTimes: (from: Float, to: Float) = (0, 0.8)
 
     /// An objective of the given parts.
     public init(
