@@ -7,7 +7,7 @@
 # `debug_examples` and `server`, for debugging.
 
 shared=(--disable-build-manifest-caching --scratch-path)
-root=(-c release --traits default,MPI "${shared[@]}" .build/optimised)
+root=(-c release --traits MPI "${shared[@]}" .build/optimised)
 examples=("${root[@]}" --package-path Examples)
 debug_examples=("${shared[@]}" .build/debugging --package-path Examples)
 server=("${shared[@]}" .build/debugging --package-path Examples/Server)

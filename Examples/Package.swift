@@ -34,7 +34,9 @@ let package = Package(
         // Named, because a path dependency is otherwise called after whatever folder it lies in.
         .package(
             name: "Wuerstchen", path: "..",
-            traits: [.defaults, .trait(name: "MPI", condition: .when(traits: ["MPI"]))]),
+            // Without .defaults, of which there are none: they would put a flag on every compiler
+            // call that the package's own builds do not have.
+            traits: [.trait(name: "MPI", condition: .when(traits: ["MPI"]))]),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
     ],
     targets: [
