@@ -105,11 +105,7 @@ struct TrainCascade: AsyncParsableCommand {
         guard (0...0.5).contains(heldOut) else {
             throw ValidationError("--held-out must be from 0 to 0.5")
         }
-        if let rateFactor {
-            guard rateFactor > 0, rateFactor <= 10 else {
-                throw ValidationError("--rate-factor must be positive and at most 10")
-            }
-        }
+        if let rateFactor { try requireRateFactor(rateFactor) }
         if let batch, !(2...65536).contains(batch) {
             throw ValidationError("--batch must be 2 to 65536")
         }

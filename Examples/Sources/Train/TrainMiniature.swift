@@ -43,9 +43,7 @@ struct TrainMiniature: AsyncParsableCommand {
     var threads: Int?
 
     func validate() throws {
-        guard rateFactor > 0, rateFactor <= 10 else {
-            throw ValidationError("--rate-factor must be positive and at most 10")
-        }
+        try requireRateFactor(rateFactor)
         guard length > 0, length <= 100 else {
             throw ValidationError("--length must be positive and at most 100")
         }

@@ -155,9 +155,7 @@ struct TrainCompressorAndB: AsyncParsableCommand {
         )
         objective.validationImages = sources.heldOut
         if adversary > 0 {
-            objective.auxiliary = [
-                AdversarialLoss.patches(weight: adversary, start: 0.1, depth: 4, rate: 5)
-            ]
+            objective.auxiliary = [AdversarialLoss.patchesOfStageB(weight: adversary)]
         }
         // What does not fit should show now, not when the compressor has been trained.
         try objective.validate()

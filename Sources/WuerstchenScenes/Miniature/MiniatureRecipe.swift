@@ -146,9 +146,7 @@ public struct MiniatureRecipe: Sendable {
                 compressor: compressor)
             if let begun = pieces.startingStageB { objective.noise.blueprint = begun }
             if stageBAdversary > 0 {
-                objective.auxiliary = [
-                    AdversarialLoss.patches(weight: stageBAdversary, start: 0.1, depth: 4, rate: 5)
-                ]
+                objective.auxiliary = [AdversarialLoss.patchesOfStageB(weight: stageBAdversary)]
             }
             objective.validationImages = images(.heldOut)
             try TrainingRun(objective, options, in: folder).goOn(

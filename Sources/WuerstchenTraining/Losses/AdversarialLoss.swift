@@ -107,6 +107,15 @@ extension AdversarialLoss where Output == ImitatedImages {
             return { judged, _ in network(judged) }
         }
     }
+
+    /// A discriminator of image patches for a Stage B that is trained already: it sees larger
+    /// patches than Stage A's, and learns fast, as all the time that there is goes to details.
+    ///
+    /// - Parameter weight: The weight of what deceives it, such as 0.05.
+    /// - Returns: The loss.
+    public static func patchesOfStageB(weight: Float) -> Self {
+        patches(weight: weight, start: 0.1, depth: 4, rate: 5)
+    }
 }
 
 extension AdversarialLoss where Output == FlowOutput {

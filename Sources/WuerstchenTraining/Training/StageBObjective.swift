@@ -7,9 +7,9 @@ public import Wuerstchen
 /// As published, the semantic latents are sometimes dropped (zeros for a whole batch), and
 /// sometimes noised, so that what Stage C makes, which is never perfect, is good enough.
 ///
-/// Auxiliary losses, such as ``AdversarialLoss/patches(weight:start:depth:rate:)``, look at pixels:
-/// at what Stage A makes of the latents, and of those that the prediction implies, for a share of
-/// the batch.
+/// Auxiliary losses, such as ``AdversarialLoss/patchesOfStageB(weight:)``, look at pixels: at what
+/// Stage A makes of the latents, and of those that the prediction implies, for a share of the
+/// batch.
 public struct StageBObjective: ExtendableObjective {
     /// The part's name.
     public let name = "stage-b"
@@ -35,8 +35,8 @@ public struct StageBObjective: ExtendableObjective {
     public var auxiliary: [any AuxiliaryLoss<ImitatedImages>] = []
     /// The share of a batch that these are shown, at least one image.
     public var shownShare = 0.25
-    /// The times at which images are shown: with more noise there is nothing to see.
-    public var shownTimes: (from: Float, to: Float) = (0, 0.8)
+    /// The time up to which images are shown: with more noise there is nothing to see.
+    public var shownTime: Float = 0.8
 
     /// An objective of the given parts.
     public init(
@@ -118,12 +118,12 @@ public struct StageBObjective: ExtendableObjective {
     }
 
     /// Some of a batch in pixels, as they are and as the stage sees them through the noise; nil
-    /// where there is too much noise everywhere, or too little.
+    /// where there is too much noise everywhere.
     private func shown(
         _ outcome: NoisePrediction<StageB>.Outcome, _ latents: Tensor, _ random: inout RandomStream
     ) throws -> ImitatedImages? {
         let times = outcome.noisy.times
-        var rows = times.indices.filter { (shownTimes.from...shownTimes.to).contains(times[$0]) }
+        var rows = times.indices.filter { times[$0] <= shownTime }
         let count = max(1, Int(shownShare * Double(times.count)))
         while rows.count > count { rows.remove(at: random.integer(below: rows.count)) }
         guard !rows.isEmpty else { return nil }

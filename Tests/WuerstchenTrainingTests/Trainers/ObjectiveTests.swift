@@ -102,7 +102,7 @@ import _WuerstchenTestSupport
         let last = "stage_b.clf.1.weight"
         #expect(try #require(weak[last]).elements != #require(strong[last]).elements)
         // Where all noise is too strong, nothing is judged.
-        objective.shownTimes = (0, 0)
+        objective.shownTime = 0
         objective.auxiliary = losses(1)
         let (_, metrics, state) = try train(objective, steps: 1)
         #expect(metrics["adversary"] == nil)
